@@ -1,0 +1,99 @@
+"""The contract: what a learning method and a data set are.
+
+A learning method is a bundle of pure functions, as an optimizer is in optax. The
+engine (`ae_jax.training`) trains whatever honours this contract; it never looks inside.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+Array = jax.Array
+#: Named arrays of B examples: `image` float [B, H, W, C] in [0, 1], `label` int [B],
+#: `factors` int [B, K], `tokens` int [B, T], `sequence` float [B, T, D].
+Batch = Mapping[str, Array]
+#: Traced hyperparameters, each a scalar.
+HParams = Mapping[str, Array | float]
+#: What a method carries from step to step: a pytree of arrays and nothing else.
+State = Any
+#: What a method reports about a step: scalars by name.
+Info = Mapping[str, Array]
+
+
+class InputError(ValueError):
+    """The caller's input cannot be used; the message is one line and says what to do."""
+
+
+class Views(NamedTuple):
+    """What a trained state can be used for; None where a method does not define it."""
+
+    #: (state, batch, hparams) -> [B, Z], deterministic (a posterior's mean)
+    encode: Callable[[State, Batch, HParams], Array] | None = None
+    #: (state, latent [B, Z], hparams) -> [B, ...], in data space (a likelihood's mean)
+    decode: Callable[[State, Array, HParams], Array] | None = None
+    #: (state, batch, hparams) -> [B, ...], deterministic
+    reconstruct: Callable[[State, Batch, HParams], Array] | None = None
+    #: (key, state, count, hparams) -> [count, ...], in data space
+    sample: Callable[[Array, State, int, HParams], Array] | None = None
+    #: (key, state, batch, hparams) -> [B], nats
+    log_likelihood: Callable[[Array, State, Batch, HParams], Array] | None = None
+
+
+class Method(NamedTuple):
+    """A learning method.
+
+    Static choices (architecture, likelihood, penalties) are made by the factory that
+    returns a Method. Numbers are in `hparams`: they are traced, so that one compiled
+    program trains any of their values side by side.
+
+    Attributes:
+      hparams: the traced hyperparameters and their defaults.
+      init: (key, batch, hparams) -> State. The batch gives shapes and, where a method
+        needs them, data statistics.
+      step: (key, state, batch, hparams) -> (State, Info). Info must turn non-finite
+        when the new state does (a loss and a gradient norm do): the engine freezes a
+        lane at the state before such a step.
+      evaluate: (key, state, batch, hparams) -> values by name, each [B], one per
+        example, in nats or squared units summed over an example's dimensions. `loss`
+        is always among them and is to be minimised.
+      views: what the trained state can be used for.
+    """
+
+    hparams: Mapping[str, float]
+    init: Callable[[Array, Batch, HParams], State]
+    step: Callable[[Array, State, Batch, HParams], tuple[State, Info]]
+    evaluate: Callable[[Array, State, Batch, HParams], Mapping[str, Array]]
+    views: Views = Views()
+
+
+class Network(NamedTuple):
+    """A network as a pair of pure functions: any library's, or hand-written.
+
+    Attributes:
+      init: (key, x [B, ...]) -> parameters, a pytree of arrays.
+      apply: (parameters, x [B, ...]) -> output [B, ...].
+    """
+
+    init: Callable[[Array, Array], Any]
+    apply: Callable[[Any, Array], Array]
+
+
+class Dataset(NamedTuple):
+    """Examples that a compiled program can fetch by index.
+
+    Attributes:
+      spec: shape and dtype of one example's entries, without the batch axis.
+      size: the number of examples.
+      arrays: what lies on the device: a pytree whose leaves have a leading axis of
+        length `size`, or an empty mapping for rendered data.
+      fetch: (arrays, indices int [B]) -> Batch; pure and traceable.
+      factor_sizes: the number of values of each generative factor, in the order of the
+        batch's `factors` columns; empty where factors are unknown.
+    """
+
+    spec: Mapping[str, jax.ShapeDtypeStruct]
+    size: int
+    arrays: Any
+    fetch: Callable[[Any, Array], Batch]
+    factor_sizes: Mapping[str, int] = {}

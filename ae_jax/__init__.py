@@ -1,0 +1,45 @@
+"""Representation learning in JAX, where a whole hyperparameter sweep is one compiled program.
+
+The parts, and what they may know of each other (imports point one way):
+
+- `ae_jax.core`: the contract: `Method`, `Network`, `Dataset`. Imports nothing of ours.
+- `ae_jax.data`: where batches come from, `ae_jax.data.load(name, split)`.
+- `ae_jax.nets`: encoders, decoders, layers. No loss, no training.
+- `ae_jax.probability`: densities: sample, log_prob, kl.
+- `ae_jax.losses`: objectives and penalties, in nats per example.
+- `ae_jax.methods`: one file per learning method: a factory that returns a `Method`.
+- `ae_jax.metrics`: evaluation of what was learned.
+- `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
+- `ae_jax.plots`: figures and the run report.
+
+A subpackage is imported when it is first used.
+"""
+
+import importlib
+from types import ModuleType
+
+__version__ = "0.1.0"
+
+_PARTS = (
+    "core",
+    "data",
+    "losses",
+    "methods",
+    "metrics",
+    "nets",
+    "plots",
+    "probability",
+    "training",
+)
+
+__all__ = ["__version__", *_PARTS]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _PARTS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS})

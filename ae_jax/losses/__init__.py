@@ -1,0 +1,38 @@
+"""Objectives and penalties: pure functions of arrays, in nats or squared units.
+
+Each is summed over an example's dimensions and gives one value per example, [B], unless
+it says otherwise; the caller takes the mean over the batch.
+"""
+
+from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
+from ae_jax.losses.moments import (
+    gaussian_kernel,
+    inverse_multiquadric_kernel,
+    linear_kernel,
+    mmd2,
+)
+from ae_jax.losses.penalties import contractive_penalty, kl_sparsity
+from ae_jax.losses.reconstruction import (
+    absolute_error,
+    bernoulli_nll,
+    correntropy,
+    gaussian_nll,
+    squared_error,
+)
+
+__all__ = [
+    "absolute_error",
+    "bernoulli_nll",
+    "beta_elbo",
+    "contractive_penalty",
+    "correntropy",
+    "elbo",
+    "gaussian_kernel",
+    "gaussian_nll",
+    "inverse_multiquadric_kernel",
+    "iwae_bound",
+    "kl_sparsity",
+    "linear_kernel",
+    "mmd2",
+    "squared_error",
+]

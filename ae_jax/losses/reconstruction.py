@@ -1,0 +1,111 @@
+"""How far a reconstruction is from its example."""
+
+import jax.numpy as jnp
+
+from ae_jax.core import Array
+from ae_jax.probability import bernoulli
+from ae_jax.probability._examples import matched, sum_dimensions
+from ae_jax.probability.gaussian import LOG_2PI
+
+
+def bernoulli_nll(logits: Array, x: Array) -> Array:
+    """Negative log-likelihood of x under independent Bernoulli variables.
+
+    For grey levels between 0 and 1 this is the cross-entropy, whose least value is the
+    entropy of the grey levels, not 0.
+
+    Args:
+      logits: [B, ...], log-odds; values and gradients are finite for any finite logits.
+      x: [B, ...] in [0, 1].
+
+    Returns:
+      [B], nats, summed over an example's dimensions.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    return -bernoulli.log_prob(x, logits)
+
+
+def gaussian_nll(mean: Array, x: Array, variance: Array | float = 1.0) -> Array:
+    """Negative log-likelihood of x under a Gaussian with a given variance.
+
+    Args:
+      mean: [B, ...].
+      x: [B, ...].
+      variance: positive; a scalar, or [B, ...] as x.
+
+    Returns:
+      [B], nats, summed over an example's dimensions, normalising constant included.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    mean, x = matched("mean x", mean, x)
+    if jnp.ndim(variance):
+        mean, variance = matched("mean variance", mean, variance)
+    else:
+        variance = jnp.asarray(variance, mean.dtype)
+    # -log N(x; m, v) = [(x - m)^2 / v + log v + log 2 pi] / 2
+    return 0.5 * sum_dimensions((x - mean) ** 2 / variance + (jnp.log(variance) + LOG_2PI))
+
+
+def squared_error(x_hat: Array, x: Array) -> Array:
+    """Squared Euclidean distance.
+
+    Args:
+      x_hat: [B, ...], the reconstruction.
+      x: [B, ...].
+
+    Returns:
+      [B], summed over an example's dimensions (no factor 1/2).
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    x_hat, x = matched("x_hat x", x_hat, x)
+    return sum_dimensions((x_hat - x) ** 2)
+
+
+def absolute_error(x_hat: Array, x: Array) -> Array:
+    """Sum of absolute differences.
+
+    Args:
+      x_hat: [B, ...], the reconstruction.
+      x: [B, ...].
+
+    Returns:
+      [B], summed over an example's dimensions.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    x_hat, x = matched("x_hat x", x_hat, x)
+    return sum_dimensions(jnp.abs(x_hat - x))
+
+
+def correntropy(x_hat: Array, x: Array, sigma: Array | float) -> Array:
+    """Correntropy-induced loss: a squared error that saturates at outliers.
+
+    Minimising it maximises the correntropy (the mean Gaussian kernel) of the errors. The
+    scale is such that it tends to `squared_error` as sigma grows.
+
+    Args:
+      x_hat: [B, ...], the reconstruction.
+      x: [B, ...].
+      sigma: positive scalar, in units of x: errors well above it hardly count.
+
+    Returns:
+      [B], summed over an example's dimensions; a dimension contributes at most 2 sigma^2.
+
+    Raises:
+      InputError: if the shapes differ.
+
+    Reference:
+      Liu, Pokharel and Principe, 2007, "Correntropy: properties and applications in
+      non-Gaussian signal processing".
+    """
+    x_hat, x = matched("x_hat x", x_hat, x)
+    scale = 2 * jnp.asarray(sigma, x_hat.dtype) ** 2
+    # 2 sigma^2 (1 - exp(-e^2 / (2 sigma^2)))
+    return sum_dimensions(-scale * jnp.expm1(-((x_hat - x) ** 2) / scale))

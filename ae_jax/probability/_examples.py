@@ -1,0 +1,35 @@
+"""What densities and losses share: matching arrays, and sums over one example's dimensions."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from ae_jax.core import Array, InputError
+
+
+def matched(names: str, *arrays: Array) -> Sequence[Array]:
+    """Returns the arrays as floats of the first one's dtype, after comparing their shapes.
+
+    Broadcasting is refused: [B, 28, 28] against [B, 28, 28, 1] would be silently wrong.
+
+    Args:
+      names: the arguments' names, separated by blanks, for the error message.
+      *arrays: of equal shapes [B, ...].
+
+    Raises:
+      InputError: if the shapes differ or there is no batch axis.
+    """
+    arrays = [jnp.asarray(array) for array in arrays]
+    shapes = [array.shape for array in arrays]
+    if len(set(shapes)) > 1 or not shapes[0]:
+        listed = ", ".join(f"{n} {list(s)}" for n, s in zip(names.split(), shapes, strict=True))
+        raise InputError(f"shapes must be equal and start with a batch axis, got {listed}")
+    dtype = arrays[0].dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        dtype = jnp.result_type(float)
+    return [array.astype(dtype) for array in arrays]
+
+
+def sum_dimensions(values: Array) -> Array:
+    """Sums [B, ...] over every axis but the first: [B]."""
+    return jnp.sum(values, axis=tuple(range(1, values.ndim)))

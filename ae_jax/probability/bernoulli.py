@@ -1,0 +1,82 @@
+"""Independent Bernoulli variables, given by their logits (log-odds)."""
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array
+from ae_jax.probability._examples import matched, sum_dimensions
+
+
+def log_prob(x: Array, logits: Array) -> Array:
+    """Log-probability of x; values between 0 and 1 give the expected log-probability.
+
+    Args:
+      x: [B, ...] in [0, 1].
+      logits: [B, ...]; finite results for any finite logits.
+
+    Returns:
+      [B], nats, summed over an example's dimensions.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    logits, x = matched("logits x", logits, x)
+    # log p = x l - log(1 + e^l), and log(1 + e^l) = max(l, 0) + log(1 + e^-|l|)
+    magnitude = jnp.abs(logits)
+    return sum_dimensions(x * logits - jnp.maximum(logits, 0) - jnp.log1p(jnp.exp(-magnitude)))
+
+
+def mean(logits: Array) -> Array:
+    """The probabilities of a one, [B, ...]."""
+    return jax.nn.sigmoid(logits)
+
+
+def sample(key: Array, logits: Array) -> Array:
+    """Draws zeros and ones.
+
+    Args:
+      key: PRNG key.
+      logits: [B, ...].
+
+    Returns:
+      [B, ...] of the logits' dtype, each entry 0 or 1.
+    """
+    (logits,) = matched("logits", logits)
+    return jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype)
+
+
+def kl(logits: Array, other_logits: Array) -> Array:
+    """Kullback-Leibler divergence from Bernoulli(logits) to Bernoulli(other_logits).
+
+    Args:
+      logits: [B, ...].
+      other_logits: [B, ...].
+
+    Returns:
+      [B], nats, summed over an example's dimensions.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    logits, other_logits = matched("logits other_logits", logits, other_logits)
+    log_sigmoid = jax.nn.log_sigmoid
+    # KL = p log(p / q) + (1 - p) log((1 - p) / (1 - q))
+    ones = jax.nn.sigmoid(logits) * (log_sigmoid(logits) - log_sigmoid(other_logits))
+    zeros = jax.nn.sigmoid(-logits) * (log_sigmoid(-logits) - log_sigmoid(-other_logits))
+    return sum_dimensions(ones + zeros)
+
+
+def entropy(logits: Array) -> Array:
+    """Entropy.
+
+    Args:
+      logits: [B, ...].
+
+    Returns:
+      [B], nats, summed over an example's dimensions.
+    """
+    (logits,) = matched("logits", logits)
+    # H = -p log p - (1 - p) log(1 - p)
+    ones = jax.nn.sigmoid(logits) * jax.nn.log_sigmoid(logits)
+    zeros = jax.nn.sigmoid(-logits) * jax.nn.log_sigmoid(-logits)
+    return -sum_dimensions(ones + zeros)

@@ -1,0 +1,109 @@
+"""The Gaussian with a diagonal covariance, given by its mean and log-variance."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array
+from ae_jax.probability._examples import matched, sum_dimensions
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def log_prob(x: Array, mean: Array, log_var: Array) -> Array:
+    """Log-density of x.
+
+    Args:
+      x: [B, ...].
+      mean: [B, ...].
+      log_var: [B, ...], the logarithm of the variance.
+
+    Returns:
+      [B], nats, summed over an example's dimensions.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    mean, x, log_var = matched("mean x log_var", mean, x, log_var)
+    # log N(x; m, v) = -[(x - m)^2 / v + log v + log 2 pi] / 2
+    return -0.5 * sum_dimensions((x - mean) ** 2 * jnp.exp(-log_var) + log_var + LOG_2PI)
+
+
+def sample(key: Array, mean: Array, log_var: Array) -> Array:
+    """Draws mean + std * noise, through which gradients flow to both parameters.
+
+    Args:
+      key: PRNG key.
+      mean: [B, ...].
+      log_var: [B, ...].
+
+    Returns:
+      [B, ...], one draw per entry.
+
+    Raises:
+      InputError: if the shapes differ.
+
+    Reference:
+      Kingma and Welling, 2014, "Auto-encoding variational Bayes", section 2.4.
+    """
+    mean, log_var = matched("mean log_var", mean, log_var)
+    return mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape, mean.dtype)
+
+
+def kl_standard(mean: Array, log_var: Array) -> Array:
+    """Kullback-Leibler divergence from N(mean, exp(log_var)) to N(0, I).
+
+    Args:
+      mean: [B, ...].
+      log_var: [B, ...].
+
+    Returns:
+      [B], nats, summed over an example's dimensions; never negative.
+
+    Raises:
+      InputError: if the shapes differ.
+
+    Reference:
+      Kingma and Welling, 2014, appendix B.
+    """
+    mean, log_var = matched("mean log_var", mean, log_var)
+    # KL = [m^2 + v - 1 - log v] / 2; expm1 keeps the digits of v - 1 near the prior
+    return 0.5 * sum_dimensions(mean**2 + (jnp.expm1(log_var) - log_var))
+
+
+def kl(mean: Array, log_var: Array, other_mean: Array, other_log_var: Array) -> Array:
+    """Kullback-Leibler divergence from N(mean, ..) to N(other_mean, ..).
+
+    Args:
+      mean: [B, ...].
+      log_var: [B, ...].
+      other_mean: [B, ...].
+      other_log_var: [B, ...].
+
+    Returns:
+      [B], nats, summed over an example's dimensions; never negative.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    mean, log_var, other_mean, other_log_var = matched(
+        "mean log_var other_mean other_log_var", mean, log_var, other_mean, other_log_var
+    )
+    log_ratio = log_var - other_log_var
+    # KL = [(m1 - m2)^2 / v2 + v1/v2 - 1 - log v1/v2] / 2
+    distance = (mean - other_mean) ** 2 * jnp.exp(-other_log_var)
+    return 0.5 * sum_dimensions(distance + (jnp.expm1(log_ratio) - log_ratio))
+
+
+def entropy(log_var: Array) -> Array:
+    """Differential entropy.
+
+    Args:
+      log_var: [B, ...].
+
+    Returns:
+      [B], nats, summed over an example's dimensions.
+    """
+    (log_var,) = matched("log_var", log_var)
+    return 0.5 * sum_dimensions(1 + LOG_2PI + log_var)

@@ -1,0 +1,83 @@
+"""Multi-layer perceptrons, and Linen modules as pairs of pure functions."""
+
+import math
+from collections.abc import Sequence
+
+from flax import linen as nn
+
+from ae_jax.core import Array, InputError, Network
+from ae_jax.nets.activations import activation as activation_named
+from ae_jax.nets.layers import dense
+
+
+def flax_network(module: nn.Module) -> Network:
+    """A Linen module with parameters and no other state, as a pair of pure functions.
+
+    Args:
+      module: called with one argument, x [B, ...].
+
+    Returns:
+      A Network whose parameters are a plain dict.
+    """
+
+    def init(key, x):
+        variables = module.init(key, x)
+        others = sorted(set(variables) - {"params"})
+        if others:
+            raise InputError(
+                f"{type(module).__name__} has state besides parameters ({', '.join(others)}); "
+                "use layers without it"
+            )
+        return variables.get("params", {})
+
+    def apply(params, x):
+        return module.apply({"params": params}, x)
+
+    return Network(init, apply)
+
+
+class MLP(nn.Module):
+    """Dense layers; the input is flattened, the output has the given shape."""
+
+    output_shape: tuple[int, ...]
+    widths: tuple[int, ...]
+    activation: str
+    output_activation: str
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [B, ...] to [B, *output_shape]."""
+        x = x.reshape(x.shape[0], -1)
+        for width in self.widths:
+            x = activation_named(self.activation)(dense(width)(x))
+        x = dense(math.prod(self.output_shape))(x)
+        return activation_named(self.output_activation)(x).reshape(-1, *self.output_shape)
+
+
+def mlp(
+    outputs: int | Sequence[int],
+    widths: Sequence[int] = (400,),
+    activation: str = "relu",
+    output_activation: str = "linear",
+) -> Network:
+    """A multi-layer perceptron, as encoder or decoder.
+
+    Kernels are initialised with LeCun normal (variance 1 / fan-in), biases with zeros.
+
+    Args:
+      outputs: the number of outputs, or the shape of one output, such as (H, W, C).
+      widths: the hidden layers' numbers of units; none for a linear network.
+      activation: of the hidden layers, by name.
+      output_activation: of the output, by name.
+
+    Returns:
+      A Network from [B, ...], flattened, to [B, *outputs].
+
+    Raises:
+      InputError: an unknown activation or a size that is not positive.
+    """
+    shape = (outputs,) if isinstance(outputs, int) else tuple(outputs)
+    if min((*shape, *widths), default=0) < 1:
+        raise InputError(f"sizes must be positive: outputs {outputs}, widths {tuple(widths)}")
+    activation_named(activation), activation_named(output_activation)
+    return flax_network(MLP(shape, tuple(widths), activation, output_activation))

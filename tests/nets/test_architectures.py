@@ -1,0 +1,153 @@
+"""Architectures: published shapes, sizes accepted, and networks as pairs of functions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from ae_jax import nets
+from ae_jax.core import InputError, Network
+
+
+def shapes(network, x):
+    params = jax.eval_shape(network.init, jax.random.key(0), x)
+    output = jax.eval_shape(network.apply, params, x)
+    return jax.tree.map(lambda leaf: leaf.shape, params), output.shape
+
+
+def images(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.result_type(float))
+
+
+def kernels(params):
+    return [layer["kernel"] for _, layer in sorted(params.items(), key=lambda item: item[0])]
+
+
+def test_disentanglement_64_is_the_published_network():
+    params, output = shapes(nets.conv_encoder((64, 64, 1), 20), images(2, 64, 64, 1))
+    assert output == (2, 20)
+    assert kernels(params) == [
+        *[(4, 4, 1, 32), (4, 4, 32, 32), (4, 4, 32, 64), (4, 4, 64, 64)],
+        *[(1024, 256), (256, 20)],
+    ]
+    params, output = shapes(nets.conv_decoder((64, 64, 1), 10), images(2, 10))
+    assert output == (2, 64, 64, 1)
+    assert kernels(params) == [
+        *[(4, 4, 64, 64), (4, 4, 64, 32), (4, 4, 32, 32), (4, 4, 32, 1)],
+        *[(10, 256), (256, 1024)],
+    ]
+
+
+def test_keras_28_is_the_published_network():
+    encoder = nets.conv_encoder((28, 28, 1), 128, "keras")
+    params, output = shapes(encoder, images(2, 28, 28, 1))
+    assert output == (2, 128)
+    assert kernels(params) == [(3, 3, 1, 16), (3, 3, 16, 8), (3, 3, 8, 8)]
+    params, output = shapes(nets.conv_decoder((28, 28, 1), 128, "keras"), images(2, 128))
+    assert output == (2, 28, 28, 1)
+    assert kernels(params) == [(3, 3, 8, 8), (3, 3, 8, 8), (3, 3, 8, 16), (3, 3, 16, 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("mlp", [5]),
+        ("conv", [8, 16, 28, 32, 64]),
+        ("disentanglement", [32]),
+        ("keras", [8, 28, 32]),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_encoder_and_decoder_match(name, sides, channels):
+    for side in sides:
+        shape = (side, side, channels)
+        assert shapes(nets.encoder(name, shape, 6), images(2, *shape))[1] == (2, 6)
+        assert shapes(nets.decoder(name, shape, 3), images(2, 3))[1] == (2, *shape)
+    assert name in nets.architectures()
+
+
+def test_mlp_by_hand():
+    network = nets.mlp((1, 2), widths=(2,), activation="relu", output_activation="sigmoid")
+    dtype = jnp.result_type(float)
+    x = jnp.asarray([[[1.0], [2.0]]], dtype)
+    params = network.init(jax.random.key(0), x)
+    assert jax.tree.map(jnp.shape, params) == {
+        "Dense_0": {"kernel": (2, 2), "bias": (2,)},
+        "Dense_1": {"kernel": (2, 2), "bias": (2,)},
+    }
+    params["Dense_0"] = {"kernel": jnp.eye(2, dtype=dtype), "bias": jnp.array([-3.0, 1.0], dtype)}
+    params["Dense_1"] = {"kernel": jnp.eye(2, dtype=dtype), "bias": jnp.zeros(2, dtype)}
+    # relu([1, 2] + [-3, 1]) = [0, 3]
+    expected = 1 / (1 + np.exp(-np.array([[[0.0, 3.0]]])))
+    np.testing.assert_allclose(network.apply(params, x), expected, rtol=1e-6)
+
+
+def test_initialisation_has_the_variance_of_the_fan_in():
+    x = jnp.zeros((1, 400), jnp.result_type(float))
+    params = nets.mlp(300, widths=()).init(jax.random.key(0), x)
+    assert np.std(params["Dense_0"]["kernel"]) == pytest.approx(400**-0.5, rel=0.02)
+    np.testing.assert_array_equal(params["Dense_0"]["bias"], 0)
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "keras"])
+def test_float64_and_forward_mode(name):
+    with jax.enable_x64(True):
+        x = jax.random.uniform(jax.random.key(0), (2, 8, 8, 1), jnp.float64)
+        encoder, decoder = nets.encoder(name, (8, 8, 1), 3), nets.decoder(name, (8, 8, 1), 3)
+        params = encoder.init(jax.random.key(1), x)
+        latent = encoder.apply(params, x)
+        decoded = decoder.apply(decoder.init(jax.random.key(2), latent), latent)
+        assert latent.dtype == decoded.dtype == jnp.float64
+
+        def encode(x):
+            return encoder.apply(params, x[None])[0]
+
+        forward, reverse = jax.jacfwd(encode)(x[0]), jax.jacrev(encode)(x[0])
+        np.testing.assert_allclose(forward, reverse, atol=1e-12)
+
+
+def test_users_own_network_is_a_pair_of_functions():
+    def init(key, x):
+        weights = jax.random.normal(key, (x.shape[-1], 2), x.dtype)
+        return {"weights": weights, "bias": jnp.zeros(2, x.dtype)}
+
+    def apply(params, x):
+        return x @ params["weights"] + params["bias"][None, :]
+
+    network = Network(init, apply)
+    x = jnp.ones((3, 4), jnp.result_type(float))
+    targets = jnp.ones((3, 2), x.dtype)
+    params = network.init(jax.random.key(0), x)
+
+    def loss(params):
+        return jnp.sum((network.apply(params, x) - targets) ** 2)
+
+    before = loss(params)
+    gradients = jax.grad(loss)(params)
+    params = jax.tree.map(lambda p, g: p - 0.01 * g, params, gradients)
+    assert loss(params) < before
+
+
+def test_flax_network_refuses_other_state():
+    network = nets.flax_network(nn.BatchNorm(use_running_average=False))
+    with pytest.raises(InputError, match=r"BatchNorm has state besides parameters.*batch_stats"):
+        network.init(jax.random.key(0), jnp.ones((2, 3), jnp.result_type(float)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nets.encoder("vgg", (8, 8, 1), 2), "unknown architecture 'vgg'.*mlp, conv"),
+        (lambda: nets.conv_encoder((8, 8, 1), 2, "mlp"), "unknown convolutional architecture"),
+        (lambda: nets.encoder("conv", (20, 20, 1), 2), "8x8, 16x16, 28x28, 32x32, 64x64, not"),
+        (lambda: nets.decoder("keras", (64, 64, 1), 2), "8x8, 28x28, 32x32, not"),
+        (lambda: nets.decoder("conv", (32, 64, 1), 2), "not \\(32, 64, 1\\)"),
+        (lambda: nets.encoder("conv", (32, 32, 1), 0), "outputs must be positive"),
+        (lambda: nets.mlp(0), "sizes must be positive"),
+        (lambda: nets.mlp(2, activation="nope"), "unknown activation"),
+    ],
+)
+def test_wrong_arguments(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

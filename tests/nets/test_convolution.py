@@ -1,0 +1,158 @@
+"""Convolutions as matrix products equal XLA's own, forward and backward."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ae_jax.core import InputError
+from ae_jax.nets import conv, conv_transpose
+
+FUNCTIONS = {"conv": conv, "conv_transpose": conv_transpose}
+# (height, width), channels, outputs, kernel, strides, padding
+CASES = [
+    ((8, 8), 3, 5, (4, 4), (2, 2), "SAME"),
+    ((8, 8), 5, 3, (4, 4), (2, 2), "SAME"),
+    ((7, 7), 2, 4, (3, 3), (1, 1), "SAME"),
+    ((7, 7), 4, 1, (3, 3), (1, 1), "SAME"),
+    ((6, 6), 1, 4, (3, 3), (1, 1), "VALID"),
+    ((7, 9), 2, 3, (3, 3), (2, 2), "SAME"),
+    ((7, 9), 3, 2, (5, 4), (2, 3), "VALID"),
+    ((5, 6), 2, 2, (2, 2), (2, 2), "VALID"),
+    ((5, 5), 2, 3, (1, 1), (1, 1), "SAME"),
+    ((6, 5), 2, 3, (1, 1), (2, 2), "SAME"),
+    ((6, 6), 3, 2, (2, 3), (3, 4), "SAME"),
+    ((5, 6), 2, 3, (3, 2), (1, 2), ((2, 0), (1, 3))),
+    ((4, 4), 3, 2, (4, 4), (2, 2), ((3, 3), (3, 3))),
+    ((4, 4), 1, 1, (3, 3), (1, 1), ((5, 4), (0, 6))),
+]
+
+
+def random_case(size, channels, outputs, kernel, batch=2, seed=0):
+    key_x, key_w = jax.random.split(jax.random.key(seed))
+    dtype = jnp.result_type(float)
+    x = jax.random.normal(key_x, (batch, *size, channels), dtype)
+    return x, jax.random.normal(key_w, (*kernel, channels, outputs), dtype)
+
+
+def check_against_lax(function, x, w, strides, padding, tolerance):
+    """Compares the value, both gradients and both tangents."""
+
+    def of(impl):
+        return lambda x, w: function(x, w, strides, padding, impl)
+
+    def close(a, b):
+        scale = float(jnp.max(jnp.abs(b))) + 1.0
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * scale)
+
+    expected, pull_expected = jax.vjp(of("lax"), x, w)
+    y, pull = jax.vjp(of("matmul"), x, w)
+    assert (y.shape, y.dtype) == (expected.shape, expected.dtype)
+    close(y, expected)
+    cotangent = jax.random.normal(jax.random.key(7), y.shape, y.dtype)
+    for ours, theirs in zip(pull(cotangent), pull_expected(cotangent), strict=True):
+        close(ours, theirs)
+    tangents = jnp.cos(x), jnp.cos(w)
+    close(jax.jvp(of("matmul"), (x, w), tangents)[1], jax.jvp(of("lax"), (x, w), tangents)[1])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_equals_lax(name, case):
+    size, channels, outputs, kernel, strides, padding = case
+    x, w = random_case(size, channels, outputs, kernel)
+    check_against_lax(FUNCTIONS[name], x, w, strides, padding, 1e-5)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("case", CASES[:4], ids=str)
+def test_equals_lax_in_float64(name, case):
+    size, channels, outputs, kernel, strides, padding = case
+    with jax.enable_x64(True):
+        x, w = random_case(size, channels, outputs, kernel)
+        assert x.dtype == jnp.float64
+        check_against_lax(FUNCTIONS[name], x, w, strides, padding, 1e-12)
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_equals_lax_for_any_shape(name, data):
+    pair = st.tuples(st.integers(1, 4), st.integers(1, 4))
+    kernel, strides = data.draw(pair), data.draw(pair)
+    size = data.draw(st.tuples(st.integers(4, 7), st.integers(4, 7)))
+    channels, outputs = data.draw(pair)
+    pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    padding = data.draw(st.one_of(st.sampled_from(["SAME", "VALID"]), st.tuples(pads, pads)))
+    x, w = random_case(size, channels, outputs, kernel)
+    check_against_lax(FUNCTIONS[name], x, w, strides, padding, 1e-5)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_vmap_over_kernels_equals_one_by_one(name):
+    x, _ = random_case((8, 8), 3, 4, (4, 4))
+    w = jax.random.normal(jax.random.key(1), (3, 4, 4, 3, 4), x.dtype)
+
+    def loss(w, x):
+        return jnp.sum(jnp.sin(FUNCTIONS[name](x, w, (2, 2), "SAME", "matmul")))
+
+    for images, axis in ((x, None), (jnp.stack([x, x + 1, x + 2]), 0)):
+        values, gradients = jax.vmap(jax.value_and_grad(loss), in_axes=(0, axis))(w, images)
+        for lane in range(3):
+            lane_x = images if axis is None else images[lane]
+            value, gradient = jax.value_and_grad(loss)(w[lane], lane_x)
+            np.testing.assert_allclose(values[lane], value, rtol=1e-4)
+            np.testing.assert_allclose(gradients[lane], gradient, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("kernel", "strides", "pad"), [(4, 2, 1), (3, 1, 1), (3, 1, 0), (5, 2, 2)])
+def test_transpose_is_the_adjoint(kernel, strides, pad):
+    # <y, conv(x)> = <conv_transpose(y), x>, on sizes where the strides leave no remainder.
+    x, w = random_case((9 if kernel % 2 else 8,) * 2, 3, 2, (kernel, kernel))
+    strides, pads = (strides, strides), ((pad, pad), (pad, pad))
+    cx = conv(x, w, strides, pads, "matmul")
+    y = jax.random.normal(jax.random.key(3), cx.shape, cx.dtype)
+    flipped = w[::-1, ::-1].transpose(0, 1, 3, 2)
+    adjoint_pads = ((kernel - 1 - pad,) * 2,) * 2
+    ty = conv_transpose(y, flipped, strides, adjoint_pads, "matmul")
+    np.testing.assert_allclose(jnp.vdot(y, cx), jnp.vdot(ty, x), rtol=1e-4)
+    # Without the reversal it is another map.
+    wrong = conv_transpose(y, w.transpose(0, 1, 3, 2), strides, adjoint_pads, "matmul")
+    assert abs(float(jnp.vdot(y, cx) - jnp.vdot(wrong, x))) > 1e-2
+
+
+def test_second_derivatives():
+    x, w = random_case((4, 4), 2, 2, (3, 3), batch=1)
+
+    def loss(w, impl):
+        return jnp.sum(jnp.sin(conv(x, w, (1, 1), "SAME", impl)))
+
+    ours, theirs = jax.hessian(loss)(w, "matmul"), jax.hessian(loss)(w, "lax")
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"padding": "FULL"}, "unknown padding 'FULL'"),
+        ({"padding": ((1, 1),)}, "padding is SAME, VALID or"),
+        ({"padding": ((-1, 1), (0, 0))}, "may not be negative"),
+        ({"strides": (0, 1)}, "two positive integers"),
+        ({"impl": "fft"}, "unknown impl 'fft'"),
+    ],
+)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_refuses_what_is_no_convolution(name, arguments, message):
+    x, w = random_case((5, 5), 2, 3, (3, 3))
+    with pytest.raises(InputError, match=message):
+        FUNCTIONS[name](x, w, **arguments)
+
+
+def test_refuses_shapes_that_do_not_fit():
+    x, w = random_case((2, 2), 2, 3, (3, 3))
+    with pytest.raises(InputError, match="does not fit"):
+        conv(x, w, padding="VALID")
+    with pytest.raises(InputError, match=r"needs images \[B, H, W, C\]"):
+        conv(x[..., :1], w)

@@ -1,0 +1,79 @@
+"""Pooling and upsampling: values by hand, and Linen's for every window."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from ae_jax.core import InputError
+from ae_jax.nets import MaxPool, avg_pool, max_pool, upsample
+
+
+def image(rows):
+    return jnp.asarray(rows, jnp.result_type(float))[None, :, :, None]
+
+
+def test_by_hand():
+    x = image([[1, 2, 5], [4, 3, 0], [7, 8, 9]])
+    np.testing.assert_array_equal(max_pool(x), image([[4]]))
+    np.testing.assert_array_equal(max_pool(x, padding="SAME"), image([[4, 5], [8, 9]]))
+    np.testing.assert_array_equal(avg_pool(x), image([[2.5]]))
+    np.testing.assert_array_equal(avg_pool(x, padding="SAME"), image([[2.5, 2.5], [7.5, 9]]))
+    np.testing.assert_array_equal(
+        upsample(image([[1, 2], [3, 4]]), (2, 3)),
+        image([[1, 1, 1, 2, 2, 2], [1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4], [3, 3, 3, 4, 4, 4]]),
+    )
+
+
+@pytest.mark.parametrize("size", [(6, 6), (7, 5), (4, 9)])
+@pytest.mark.parametrize(
+    ("window", "strides"), [((2, 2), None), ((3, 3), None), ((3, 2), (2, 2)), ((2, 3), (1, 2))]
+)
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_equals_linen(size, window, strides, padding):
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3), jnp.result_type(float))
+
+    def ours(x):
+        return max_pool(x, window, strides, padding)
+
+    def theirs(x):
+        return nn.max_pool(x, window, strides or window, padding)
+
+    y, pull = jax.vjp(ours, x)
+    expected, pull_expected = jax.vjp(theirs, x)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_allclose(pull(jnp.cos(y))[0], pull_expected(jnp.cos(y))[0], atol=1e-6)
+    np.testing.assert_allclose(
+        avg_pool(x, window, strides, padding),
+        nn.avg_pool(x, window, strides or window, padding, count_include_pad=False),
+        atol=1e-6,
+    )
+
+
+def test_ties_give_the_gradient_to_the_first():
+    x = image([[0, 3], [3, 3]])
+    gradient = jax.grad(lambda x: jnp.sum(max_pool(x)))(x)
+    np.testing.assert_array_equal(gradient, image([[0, 1], [0, 0]]))
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_nan_is_the_largest(position):
+    x = image(np.where(np.arange(4).reshape(2, 2) == position, np.nan, 1.0))
+    assert bool(jnp.isnan(max_pool(x)).all())
+
+
+def test_upsampling_sums_the_gradient_of_a_block():
+    x = image([[1, 2], [3, 4]])
+    weights = jnp.arange(16.0, dtype=x.dtype).reshape(1, 4, 4, 1)
+    gradient = jax.grad(lambda x: jnp.sum(weights * upsample(x)))(x)
+    np.testing.assert_array_equal(gradient, image([[10, 18], [42, 50]]))
+
+
+def test_layer_and_errors():
+    x = image(np.arange(16.0).reshape(4, 4))
+    np.testing.assert_array_equal(MaxPool().apply({}, x), image([[5, 7], [13, 15]]))
+    with pytest.raises(InputError, match="unknown padding"):
+        max_pool(x, padding="FULL")
+    with pytest.raises(InputError, match="does not fit"):
+        max_pool(x, (5, 5))

@@ -1,0 +1,145 @@
+"""Variational autoencoders, with the KL divergence weighted by beta.
+
+Reference:
+  Kingma and Welling (2014), Auto-Encoding Variational Bayes; Rezende, Mohamed and
+  Wierstra (2014); Higgins et al. (2017), beta-VAE.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ae_jax import losses
+from ae_jax.core import Array, Batch, HParams, Info, Method, Network, Views
+from ae_jax.methods import gradient
+from ae_jax.methods.gradient import GradientState
+from ae_jax.methods.observation import Observation, bernoulli
+from ae_jax.probability import gaussian
+
+
+def vae(
+    encoder: Network,
+    decoder: Network,
+    latent_size: int,
+    *,
+    likelihood: Observation | None = None,
+    beta: float = 1.0,
+    learning_rate: float = 1e-3,
+    optimizer: optax.GradientTransformation | None = None,
+    importance_samples: int = 100,
+) -> Method:
+    """Returns the VAE of a Gaussian posterior, a standard Gaussian prior and a likelihood.
+
+    It minimises E_q(z|x)[-log p(x|z)] + beta KL(q(z|x) || p(z)), with one reparametrised
+    sample per example; beta = 1 is the negative ELBO.
+
+    Args:
+      encoder: [B, ...] -> [B, 2 Z], the posterior's mean and log-variance side by side.
+      decoder: [B, Z] -> the likelihood's outputs [B, ...].
+      latent_size: Z.
+      likelihood: an Observation with a density; Bernoulli where None.
+      beta: weight of the KL divergence; traced.
+      learning_rate: traced.
+      optimizer: gives the direction; Adam (0.9, 0.999, 1e-8) where None.
+      importance_samples: samples of the `log_likelihood` view's importance-weighted bound.
+
+    Returns:
+      The method. Evaluation, per example in nats: `loss`, `reconstruction` = -log p(x|z),
+      `kl`, `elbo` = -(reconstruction + kl).
+
+    Reference:
+      Higgins et al. (2017), equation 4; Burda et al. (2016), equation 8, for the
+      log-likelihood.
+    """
+    likelihood = bernoulli() if likelihood is None else likelihood
+    optimizer = optax.scale_by_adam() if optimizer is None else optimizer
+
+    def posterior(params, x: Array) -> tuple[Array, Array]:
+        mean, log_var = jnp.split(encoder.apply(params["encoder"], x), [latent_size], axis=-1)
+        return mean, log_var
+
+    def terms(params, key: Array, x: Array, hparams: HParams) -> dict[str, Array]:
+        mean, log_var = posterior(params, x)
+        latent = gaussian.sample(key, mean, log_var)
+        outputs = decoder.apply(params["decoder"], latent)
+        reconstruction = likelihood.loss(outputs, x, hparams)
+        kl = gaussian.kl_standard(mean, log_var)
+        return {
+            "loss": -losses.beta_elbo(-reconstruction, kl, hparams["beta"]),
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "elbo": losses.elbo(-reconstruction, kl),
+        }
+
+    def init(key: Array, batch: Batch, hparams: HParams) -> GradientState:
+        encoder_key, decoder_key = jax.random.split(key)
+        x = batch["image"]
+        latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
+        params = {
+            "encoder": encoder.init(encoder_key, x),
+            "decoder": decoder.init(decoder_key, latent),
+        }
+        return gradient.init(optimizer, params)
+
+    def step(
+        key: Array, state: GradientState, batch: Batch, hparams: HParams
+    ) -> tuple[GradientState, Info]:
+        def objective(params):
+            means = jax.tree.map(jnp.mean, terms(params, key, batch["image"], hparams))
+            return means.pop("loss"), means
+
+        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
+
+    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
+        return terms(state.params, key, batch["image"], hparams)
+
+    def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
+        return likelihood.mean(decoder.apply(state.params["decoder"], latent))
+
+    def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return posterior(state.params, batch["image"])[0]
+
+    def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
+        latent = jax.random.normal(key, (count, latent_size), jnp.result_type(float))
+        return decode(state, latent, hparams)
+
+    return Method(
+        hparams={"beta": beta, "learning_rate": learning_rate, **likelihood.hparams},
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        views=Views(
+            encode=encode,
+            decode=decode,
+            reconstruct=lambda state, batch, hparams: decode(
+                state, encode(state, batch, hparams), hparams
+            ),
+            sample=sample,
+            log_likelihood=_importance_bound(posterior, decoder, likelihood, importance_samples),
+        ),
+    )
+
+
+def _importance_bound(
+    posterior: Callable, decoder: Network, likelihood: Observation, samples: int
+) -> Callable:
+    def log_likelihood(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        x = batch["image"]
+        mean, log_var = posterior(state.params, x)
+
+        def log_weight(key: Array) -> Array:
+            latent = gaussian.sample(key, mean, log_var)
+            outputs = decoder.apply(state.params["decoder"], latent)
+            prior = gaussian.log_prob(latent, jnp.zeros_like(mean), jnp.zeros_like(log_var))
+            # log w = log p(x|z) + log p(z) - log q(z|x)
+            return (
+                prior
+                - likelihood.loss(outputs, x, hparams)
+                - gaussian.log_prob(latent, mean, log_var)
+            )
+
+        return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, samples)))
+
+    return log_likelihood

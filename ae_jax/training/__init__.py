@@ -1,0 +1,18 @@
+"""The engine: a sweep of hyperparameters and seeds trained as one compiled program."""
+
+from ae_jax.training.devices import use_devices
+from ae_jax.training.lanes import grid
+from ae_jax.training.run import Result, Trained, lane, run
+from ae_jax.training.schedules import Schedule, step_decay, warmup_cosine
+
+__all__ = [
+    "Result",
+    "Schedule",
+    "Trained",
+    "grid",
+    "lane",
+    "run",
+    "step_decay",
+    "use_devices",
+    "warmup_cosine",
+]

@@ -1,0 +1,107 @@
+"""Devices: the one place that knows how lanes are spread over them.
+
+Everything mapped has the layout [devices, lanes per device, ...]. `pmap` is in
+maintenance mode upstream and stays behind `device_map`.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ae_jax.core import InputError
+
+Backend = Literal["pmap", "shard", "vmap"]
+
+
+def use_devices(count: int | None = None) -> list[jax.Device]:
+    """Returns this process's devices; on a CPU, as many as there are cores.
+
+    Call it before anything else touches JAX: the number of CPU devices is fixed then.
+
+    Args:
+      count: how many to use; all of them where None.
+
+    Raises:
+      InputError: if there are fewer than `count`.
+    """
+    if count is not None and count < 1:
+        raise InputError(f"devices must be at least 1, got {count}")
+    try:
+        jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
+    except RuntimeError:  # JAX has been used already: take the devices as they are
+        pass
+    devices = jax.local_devices()
+    if count is not None and count > len(devices):
+        raise InputError(
+            f"{count} devices asked for, {len(devices)} found: lower --devices to {len(devices)}"
+        )
+    return devices[:count]
+
+
+class DeviceMap(NamedTuple):
+    """How a per-lane function runs over devices.
+
+    Attributes:
+      place: puts host arrays [lanes, ...] on the devices, padded with copies of lane 0.
+      place_shared: puts what all lanes share on every device.
+      map: (function, donate=False) -> compiled function; maps f(state, lane, shared), where
+        only `shared` is the same for all lanes. The state's buffers can be donated.
+      collect: brings a mapped tree back to the host as [lanes, ...], without padding.
+    """
+
+    place: Callable[[Any], Any]
+    place_shared: Callable[[Any], Any]
+    map: Callable[..., Callable]
+    collect: Callable[[Any], Any]
+
+
+def device_map(lanes: int, devices: Sequence[jax.Device], backend: Backend = "pmap") -> DeviceMap:
+    """Lays `lanes` out over devices.
+
+    Args:
+      lanes: how many there are; no more devices than lanes are used.
+      devices: this process's devices.
+      backend: `pmap` of `vmap`; `shard`, a `jit` of `vmap` partitioned by the compiler;
+        or `vmap` on the first device.
+    """
+    per_device = -(-lanes // (1 if backend == "vmap" else len(devices)))
+    used = np.array(devices[: -(-lanes // per_device)])
+    mesh = Mesh(used, ("devices",), axis_types=(AxisType.Auto,))
+    by_lane = NamedSharding(mesh, PartitionSpec("devices"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    padding = used.size * per_device - lanes
+
+    def place(tree):
+        def leaf(x):
+            x = np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) if padding else x
+            return jax.device_put(x.reshape(used.size, per_device, *x.shape[1:]), by_lane)
+
+        return jax.tree.map(lambda x: leaf(np.asarray(x)), tree)
+
+    def place_shared(tree):
+        if backend == "pmap":
+            stacked = jax.tree.map(lambda x: np.broadcast_to(x, (used.size, *np.shape(x))), tree)
+            return jax.device_put(stacked, by_lane)
+        return jax.device_put(tree, everywhere)
+
+    def mapped(function, donate=False):
+        donated = (0,) if donate else ()
+        over_lanes = jax.vmap(function, in_axes=(0, 0, None))
+        if backend == "pmap":
+            return jax.pmap(over_lanes, devices=list(used), donate_argnums=donated)
+        return jax.jit(
+            jax.vmap(over_lanes, in_axes=(0, 0, None)),
+            donate_argnums=donated,
+            out_shardings=by_lane,
+        )
+
+    def collect(tree):
+        return jax.tree.map(
+            lambda x: np.asarray(x).reshape(-1, *x.shape[2:])[:lanes], jax.device_get(tree)
+        )
+
+    return DeviceMap(place, place_shared, mapped, collect)

@@ -1,0 +1,132 @@
+"""Lanes: which hyperparameter values and seeds are trained side by side."""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ae_jax.core import InputError, Method
+
+#: One configuration: values of hyperparameters by name, and its `seed`.
+Lane = Mapping[str, Any]
+
+
+def grid(**values: Any) -> list[Lane]:
+    """Returns the product of hyperparameter values as lanes; the last name varies fastest.
+
+    Args:
+      **values: by name, one value or several. `seed` is added as 0 where it is not given.
+
+    Raises:
+      InputError: if a name has no value, or one value twice.
+
+    Example:
+      >>> grid(beta=[1.0, 4.0], seed=range(2))[1]
+      {'beta': 1.0, 'seed': 1}
+    """
+    values.setdefault("seed", 0)
+    axes = {name: _several(value) for name, value in values.items()}
+    for name, axis in axes.items():
+        if not axis:
+            raise InputError(f"{name} has no value to sweep: give at least one")
+        if len(set(axis)) < len(axis):
+            raise InputError(f"{name} has a value twice in {axis}: give each once")
+    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+
+
+def _several(value: Any) -> list:
+    alone = isinstance(value, str) or not isinstance(value, Iterable)
+    return [value] if alone else list(value)
+
+
+class Group(NamedTuple):
+    """Lanes that one compiled program can train: those with the same static values.
+
+    Attributes:
+      method: the method built from the static values.
+      index: int [L], the lanes' places in the sweep.
+      seed: int [L].
+      hparams: every traced hyperparameter, float [L].
+    """
+
+    method: Method
+    index: np.ndarray
+    seed: np.ndarray
+    hparams: Mapping[str, np.ndarray]
+
+
+def group(
+    method: Method | Callable[..., Method],
+    lanes: Sequence[Lane],
+    extra_hparams: Mapping[str, float],
+) -> list[Group]:
+    """Splits lanes by their static values, which need a compilation each.
+
+    Args:
+      method: a method, or a factory whose arguments are the static names in the lanes.
+      lanes: the sweep.
+      extra_hparams: traced hyperparameters that the method does not know (those of
+        schedules), with their defaults.
+
+    Raises:
+      InputError: for an empty sweep, a lane without seed, lanes with different names, an
+        unknown name, or a traced value that is not a finite number.
+    """
+    if not lanes:
+        raise InputError("the sweep has no lane: give at least one, as grid(seed=0)")
+    names = list(lanes[0])
+    for lane in lanes:
+        if list(lane) != names:
+            raise InputError(f"all lanes must have the same names, got {names} and {list(lane)}")
+    if "seed" not in names:
+        raise InputError("every lane needs a seed, as in grid(beta=[1, 4], seed=range(3))")
+
+    static = _static_names(method, names)
+    groups = []
+    for point in dict.fromkeys(tuple(lane[name] for name in static) for lane in lanes):
+        members = [
+            i for i, lane in enumerate(lanes) if tuple(lane[name] for name in static) == point
+        ]
+        built = method(**dict(zip(static, point, strict=True))) if callable(method) else method
+        defaults = {**extra_hparams, **built.hparams}
+        unknown = [name for name in names if name not in {*static, *defaults, "seed"}]
+        if unknown:
+            known = ", ".join(sorted({*static, *defaults, "seed"}))
+            raise InputError(f"unknown hyperparameter {', '.join(unknown)}: known are {known}")
+        rows = [lanes[i] for i in members]
+        groups.append(
+            Group(
+                method=built,
+                index=np.array(members),
+                seed=np.array([_seed(row["seed"]) for row in rows]),
+                hparams={
+                    name: np.array([_number(name, row.get(name, value)) for row in rows])
+                    for name, value in defaults.items()
+                },
+            )
+        )
+    return groups
+
+
+def _static_names(method: Method | Callable[..., Method], names: Sequence[str]) -> list[str]:
+    if not callable(method):
+        return []
+    parameters = inspect.signature(method).parameters
+    return [name for name in names if name in parameters]
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise InputError(f"seed must be a whole number from 0, got {value!r}")
+    if value >= 2**31:
+        raise InputError(f"seed must be below 2^31, got {value}")
+    return int(value)
+
+
+def _number(name: str, value: Any) -> float:
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value):
+        raise InputError(f"{name} must be a finite number, got {value!r}")
+    return float(value)

@@ -1,0 +1,248 @@
+"""The programs of one lane: pure functions that the engine maps over lanes and devices.
+
+Every random number derives from the lane's seed and the step, so a lane's run depends
+neither on how many others run beside it nor on where it was interrupted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array, Dataset, HParams, Info, Method, State
+from ae_jax.shuffle import index_shuffle
+from ae_jax.training.schedules import Schedule
+
+INIT, STEP, SHUFFLE, EVALUATE, SUMMARIZE = range(5)  # the streams of a lane's randomness
+TRAINING = -1  # frozen_step of a lane that has not stopped
+
+
+class Lane(NamedTuple):
+    """What a lane is given.
+
+    Attributes:
+      seed: int.
+      hparams: traced hyperparameters, scalars.
+      rows: for streamed data, the rows of the chunk's batches, leaves [steps, batch, ...].
+    """
+
+    seed: Array
+    hparams: HParams
+    rows: Any = None
+
+
+class LaneState(NamedTuple):
+    """What a lane carries.
+
+    Attributes:
+      method: the method's own state.
+      frozen_step: int, the step that was not finite, or TRAINING.
+      frozen_by: int, which of `info_names` was not finite first; their number
+        where the state itself was not.
+      info_sum: sums of Info over the steps since they were last reported.
+      info_count: int, how many steps those are.
+      best: the method's state with the lowest monitored value so far.
+      best_value: that value; infinite before the first evaluation.
+      best_step: int, the number of steps taken by `best`.
+    """
+
+    method: State
+    frozen_step: Array
+    frozen_by: Array
+    info_sum: Info
+    info_count: Array
+    best: State
+    best_value: Array
+    best_step: Array
+
+
+class Window(NamedTuple):
+    """Where a chunk of steps stands, the same for all lanes; whole numbers.
+
+    Attributes:
+      start: the first step.
+      stop: the step to stop before; later ones of the chunk change nothing.
+      epoch: the epoch of the first step's first example.
+      offset: its position in that epoch.
+    """
+
+    start: Array
+    stop: Array
+    epoch: Array
+    offset: Array
+
+
+def stream(seed: Array, purpose: int) -> Array:
+    """Returns the key of one of a lane's streams of randomness."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def info_names(info: Mapping[str, Any]) -> list[str]:
+    """The order in which Info's values are checked: losses first."""
+    return sorted(info, key=lambda name: (not name.endswith("loss"), name))
+
+
+def batch_indices(seed: Array, window: Window, i: Array, batch_size: int, size: int) -> Array:
+    """Indices of the i-th batch after the window's start: [batch_size].
+
+    Epochs follow each other without gaps, each a keyed permutation of all examples that
+    is evaluated where it is needed, so that nothing is sorted or stored.
+    """
+    key = stream(seed, SHUFFLE)
+    position = window.offset + i * batch_size + jnp.arange(batch_size)
+    first = position[0] // size
+    orders = [
+        index_shuffle(jax.random.fold_in(key, window.epoch + epoch), position % size, size)
+        for epoch in (first, first + 1)
+    ]
+    return jnp.where(position // size == first, *orders)
+
+
+def train_chunk(
+    method: Method,
+    fetch: Callable[[Any, Window, Array, Lane], Mapping[str, Array]],
+    length: int,
+    schedules: Sequence[Schedule],
+) -> Callable[[LaneState, Lane, tuple[Window, Any]], LaneState]:
+    """Returns the program of `length` steps of a lane.
+
+    Args:
+      method: what is trained.
+      fetch: (data, window, i, lane) -> the batch of the i-th step of the window.
+      length: steps in the program.
+      schedules: applied to the hyperparameters in order.
+    """
+
+    def step(carry: LaneState, i: Array, lane: Lane, window: Window, data: Any):
+        index = window.start + i
+        hparams = lane.hparams
+        for schedule in schedules:
+            hparams = schedule.apply(index, hparams)
+        batch = fetch(data, window, i, lane)
+        key = jax.random.fold_in(stream(lane.seed, STEP), index)
+        state, info = method.step(key, carry.method, batch, hparams)
+
+        finite = jnp.stack([jnp.all(jnp.isfinite(info[name])) for name in info_names(info)])
+        due = (carry.frozen_step == TRAINING) & (index < window.stop)
+        advance = due & jnp.all(finite)
+        fails = due & ~jnp.all(finite)
+
+        def keep(new, old):
+            return jnp.where(advance, new, old)
+
+        return carry._replace(
+            method=jax.tree.map(keep, state, carry.method),
+            frozen_step=jnp.where(fails, index, carry.frozen_step),
+            frozen_by=jnp.where(fails, jnp.argmin(finite), carry.frozen_by),
+            info_sum=jax.tree.map(
+                lambda total, value: total + jnp.where(advance, value, jnp.zeros_like(value)),
+                carry.info_sum,
+                dict(info),
+            ),
+            info_count=carry.info_count + advance.astype(carry.info_count.dtype),
+        )
+
+    def program(state: LaneState, lane: Lane, shared: tuple[Window, Any]) -> LaneState:
+        window, data = shared
+        state, _ = jax.lax.scan(
+            lambda carry, i: (step(carry, i, lane, window, data), None), state, jnp.arange(length)
+        )
+        sound = jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(state.method)]).all()
+        broke = ~sound & (state.frozen_step == TRAINING)
+        return state._replace(
+            frozen_step=jnp.where(broke, window.stop - 1, state.frozen_step),
+            frozen_by=jnp.where(broke, len(state.info_sum), state.frozen_by),
+        )
+
+    return program
+
+
+def init_lane(
+    method: Method, fetch: Callable, schedules: Sequence[Schedule], keep_best: bool
+) -> Callable[[None, Lane, tuple[Window, Any]], LaneState]:
+    """Returns the program that makes a lane's first state, from its first batch."""
+
+    def program(_: None, lane: Lane, shared: tuple[Window, Any]) -> LaneState:
+        window, data = shared
+        hparams = lane.hparams
+        for schedule in schedules:
+            hparams = schedule.apply(window.start, hparams)
+        batch = fetch(data, window, jnp.zeros((), int), lane)
+        key = stream(lane.seed, INIT)
+        state = method.init(key, batch, hparams)
+        info = jax.eval_shape(method.step, key, state, batch, hparams)[1]
+        return LaneState(
+            method=state,
+            frozen_step=jnp.asarray(TRAINING),
+            frozen_by=jnp.asarray(0),
+            info_sum={name: jnp.zeros(x.shape, x.dtype) for name, x in info.items()},
+            info_count=jnp.asarray(0),
+            best=state if keep_best else None,
+            best_value=jnp.asarray(jnp.inf),
+            best_step=jnp.asarray(0),
+        )
+
+    return program
+
+
+def evaluate_lane(
+    method: Method, dataset: Dataset, batch_size: int, which: str = "method"
+) -> Callable[[LaneState, Lane, tuple[Array, Array, Any]], Mapping[str, Array]]:
+    """Returns the program that sums a lane's evaluation over a piece of a data set.
+
+    The program takes (first, count, arrays): the piece's first batch number, how many of
+    its examples exist (what is beyond them is masked) and its arrays. The batches of
+    all pieces draw the same noise at every evaluation.
+    """
+    batches = -(-dataset.size // batch_size)
+
+    def program(state: LaneState, lane: Lane, shared: tuple[Array, Array, Any]):
+        first, count, arrays = shared
+        key = stream(lane.seed, EVALUATE)
+
+        def one(i):
+            position = i * batch_size + jnp.arange(batch_size)
+            real = position < count
+            batch = dataset.fetch(arrays, jnp.minimum(position, dataset.size - 1))
+            values = method.evaluate(
+                jax.random.fold_in(key, first + i), getattr(state, which), batch, lane.hparams
+            )
+            return {
+                name: jnp.sum(jnp.where(real, value, jnp.zeros_like(value)))
+                for name, value in values.items()
+            }
+
+        totals = jax.lax.map(one, jnp.arange(batches))
+        return {name: jnp.sum(total) for name, total in totals.items()}
+
+    return program
+
+
+def settle(monitor: str) -> Callable[[LaneState, Mapping[str, Array], Array], LaneState]:
+    """Returns the program that ends an interval between reports.
+
+    It takes (state, validation means, steps taken), forgets the reported sums, and
+    remembers the state whose monitored mean is the lowest so far.
+    """
+
+    def program(state: LaneState, means: Mapping[str, Array], step: Array) -> LaneState:
+        state = state._replace(
+            info_sum=jax.tree.map(jnp.zeros_like, state.info_sum),
+            info_count=jnp.zeros_like(state.info_count),
+        )
+        if state.best is None or monitor not in means:
+            return state
+        value = means[monitor].astype(state.best_value.dtype)
+        better = value < state.best_value
+
+        def keep(new, old):
+            return jnp.where(better, new, old)
+
+        return state._replace(
+            best=jax.tree.map(keep, state.method, state.best),
+            best_value=keep(value, state.best_value),
+            best_step=keep(step.astype(state.best_step.dtype), state.best_step),
+        )
+
+    return program

@@ -1,0 +1,292 @@
+"""A run: a sweep trained, evaluated and written to a directory that it can resume from."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+
+from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
+from ae_jax.training import directory as run_directory
+from ae_jax.training import lanes as sweep
+from ae_jax.training import reporting
+from ae_jax.training.devices import Backend, device_map
+from ae_jax.training.engine import Outlets, Plan, Trained, check, train_group
+from ae_jax.training.lanes import Lane
+from ae_jax.training.schedules import Schedule
+from ae_jax.training.streaming import needs_streaming
+
+#: (method, key, state, dataset, hparams) -> scalars by name, about a trained lane.
+Summarize = Callable[[Method, Array, State, Dataset, HParams], Mapping[str, Array]]
+
+
+class Result(NamedTuple):
+    """What a run returns.
+
+    Attributes:
+      rows: a mapping per lane, in the order of the sweep: `lane`, its hyperparameters,
+        `seed`, `status` (`ok` or `frozen`), `frozen_step`, `frozen_by`, `best_step`, and
+        the final evaluation's means. With several processes, all lanes' rows are with
+        process 0, the others have their own.
+      groups: the trained lanes of this process.
+      compilations: how often the training step was compiled: once per group.
+      compile_seconds: what that took.
+      lane_steps_per_second: training speed, compilation and evaluation left out.
+    """
+
+    rows: list[dict[str, Any]]
+    groups: list[Trained]
+    compilations: int
+    compile_seconds: float
+    lane_steps_per_second: float
+
+
+def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State, HParams]:
+    """Returns one lane's method, final (or best) state and hyperparameters.
+
+    Raises:
+      InputError: if this process did not train it, or no best state was kept.
+    """
+    for group in result.groups:
+        for i in np.flatnonzero(group.index == index):
+            states = group.best if best else group.state
+            if states is None:
+                raise InputError("no best state was kept: give run() a validation set")
+
+            def pick(tree, i=i):
+                return jax.tree.map(lambda x: x[i], tree)
+
+            return group.method, pick(states), pick(dict(group.hparams))
+    raise InputError(f"this process has no lane {index}")
+
+
+def run(
+    method: Method | Callable[..., Method],
+    dataset: Dataset,
+    lanes: Sequence[Lane],
+    steps: int,
+    directory: str | Path | None = None,
+    *,
+    batch_size: int = 64,
+    validation: Dataset | None = None,
+    test: Dataset | None = None,
+    evaluate_every: int | None = None,
+    schedules: Sequence[Schedule] = (),
+    summarize: Summarize | None = None,
+    monitor: str = "loss",
+    select: Literal["last", "best"] = "last",
+    config: Mapping[str, Any] | None = None,
+    checkpoint_seconds: float = 60.0,
+    chunk: int = 100,
+    stream: bool | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    backend: Backend = "pmap",
+    progress: bool = False,
+    loggers: Sequence[str] = (),
+) -> Result:
+    """Trains every lane of a sweep, those with equal static values in one compiled program.
+
+    With a directory, the same call goes on where an earlier one was interrupted, bit for
+    bit. SIGTERM saves a checkpoint and exits with status 143.
+
+    Args:
+      method: a method; or, to sweep static values too, a function of those values that
+        returns one.
+      dataset: what is trained on, in epochs without replacement.
+      lanes: from `grid`; values of the method's hyperparameters, the schedules', the
+        static ones, and `seed`.
+      steps: for each lane.
+      directory: where to write; None writes nothing.
+      batch_size: examples per step.
+      validation: evaluated during training; its lowest `monitor` selects the best state.
+      test: evaluated at the end; the validation or else the training data where None.
+      evaluate_every: steps between reports and validations; a twentieth of `steps` where
+        None.
+      schedules: changes of hyperparameters over steps.
+      summarize: further figures about a lane from the whole test set (at most 10,000
+        examples of it), compiled and mapped over lanes like everything else.
+      monitor: the evaluation that selects the best state, lower being better; no best
+        state is kept where the method does not report it.
+      select: which state the final evaluation uses.
+      config: what else makes this run this run, for `config.json`.
+      checkpoint_seconds: the least time between two checkpoints.
+      chunk: at most how many steps one call of the compiled program takes.
+      stream: gather batches on the host, ahead of the device; where None, only if the
+        data would take more than half of a device's memory.
+      devices: this process's devices; all of them where None.
+      backend: how lanes are mapped over devices.
+      progress: whether to show a progress bar.
+      loggers: `tensorboard`, `wandb`.
+
+    Returns:
+      The rows of `results.csv` and the trained states.
+
+    Raises:
+      InputError: before anything is written or trained, if an argument cannot be used.
+    """
+    directory = None if directory is None else Path(directory)
+    devices = jax.local_devices() if devices is None else list(devices)
+    _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend)
+    reporting.check_loggers(loggers, directory)
+    extra = {name: value for s in schedules for name, value in s.hparams.items()}
+    groups = sweep.group(method, lanes, extra)
+    if select not in ("last", "best"):
+        raise InputError(f"select must be last or best, got {select!r}")
+    if select == "best" and validation is None:
+        raise InputError("select='best' needs a validation set to select on")
+
+    plan = Plan(
+        dataset=dataset,
+        validation=validation,
+        test=test or validation or dataset,
+        steps=steps,
+        batch_size=batch_size,
+        evaluate_every=evaluate_every or -(-steps // 20),
+        schedules=tuple(schedules),
+        summarize=summarize,
+        monitor=monitor,
+        select=select,
+        checkpoint_seconds=checkpoint_seconds,
+        chunk=chunk,
+        stream=needs_streaming(dataset, devices) if stream is None else stream,
+    )
+    for group in groups:
+        check(plan, group)
+    identity = {
+        "config": dict(config or {}),
+        "lanes": [dict(lane) for lane in lanes],
+        "run": {
+            "steps": steps,
+            "batch_size": batch_size,
+            "evaluate_every": plan.evaluate_every,
+            "select": select,
+            "examples": dataset.size,
+        },
+    }
+    share = _shares(groups)
+    with contextlib.ExitStack() as stack:
+        if directory is not None:
+            stack.enter_context(run_directory.opened(directory, identity))
+        interrupted = stack.enter_context(_sigterm())
+        log = stack.enter_context(reporting.loggers(loggers, directory, identity))
+        trained = []
+        for number, group in enumerate(share):
+            if len(group.index) == 0:
+                continue
+            name = f"group-{number:03d}/process-{jax.process_index():03d}"
+            checkpoints = directory / "checkpoints" / name if directory else None
+            mapping = device_map(len(group.index), devices, backend)
+            with reporting.progress_bar(len(group.index), steps, progress) as move:
+                outlets = Outlets(directory, checkpoints, log, move, interrupted)
+                trained.append(train_group(plan, group, mapping, outlets))
+        rows = _rows(lanes, trained)
+        if directory is not None:
+            rows = _write_rows(directory, rows)
+    seconds = sum(group.train_seconds for group in trained)
+    done = sum(group.lane_steps for group in trained)
+    return Result(
+        rows=rows,
+        groups=trained,
+        compilations=sum(group.compilations for group in trained),
+        compile_seconds=sum(group.compile_seconds for group in trained),
+        lane_steps_per_second=done / seconds if seconds else float("nan"),
+    )
+
+
+def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend) -> None:
+    for name, value in (("steps", steps), ("batch_size", batch_size), ("chunk", chunk)):
+        if value < 1:
+            raise InputError(f"{name} must be at least 1, got {value}")
+    if evaluate_every is not None and evaluate_every < 1:
+        raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
+    if batch_size > dataset.size:
+        raise InputError(
+            f"batch_size {batch_size} is larger than the data set: lower it to {dataset.size}"
+        )
+    if batch_size * chunk + dataset.size >= 2**31:
+        raise InputError(f"batch_size * chunk + examples must stay below 2^31: lower chunk {chunk}")
+    if backend not in ("pmap", "shard", "vmap"):
+        raise InputError(f"unknown backend {backend!r}: known are pmap, shard, vmap")
+    for other in (validation, test):
+        if other is not None and dict(other.spec) != dict(dataset.spec):
+            raise InputError(
+                f"the data sets' examples differ: {dict(dataset.spec)} and {dict(other.spec)}"
+            )
+
+
+def _shares(groups: Sequence[sweep.Group]) -> list[sweep.Group]:
+    """This process's lanes of each group: every n-th."""
+    mine = slice(jax.process_index(), None, jax.process_count())
+    return [
+        group._replace(
+            index=group.index[mine],
+            seed=group.seed[mine],
+            hparams={name: value[mine] for name, value in group.hparams.items()},
+        )
+        for group in groups
+    ]
+
+
+def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, Any]]:
+    rows = []
+    for group in trained:
+        for i, index in enumerate(group.index):
+            values = {name: value for name, value in lanes[index].items() if name != "seed"}
+            frozen = group.frozen_step[i] >= 0
+            rows.append(
+                {
+                    "lane": int(index),
+                    **values,
+                    "seed": lanes[index]["seed"],
+                    "status": "frozen" if frozen else "ok",
+                    "frozen_step": int(group.frozen_step[i]) if frozen else None,
+                    "frozen_by": group.frozen_by[i] if frozen else None,
+                    **({} if group.best is None else {"best_step": int(group.best_step[i])}),
+                    **{name: float(value[i]) for name, value in group.final.items()},
+                }
+            )
+    return sorted(rows, key=lambda row: row["lane"])
+
+
+def _write_rows(directory: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Writes results.csv; with several processes, process 0 joins all processes' rows."""
+    count, here = jax.process_count(), jax.process_index()
+    if count > 1:
+        from jax.experimental import multihost_utils
+
+        def part(process):
+            return directory / f".results.{process}.csv"
+
+        run_directory.write_results(part(here), rows)
+        multihost_utils.sync_global_devices("ae_jax: results are written")
+        if here == 0:
+            parts = [run_directory.read_results(part(process)) for process in range(count)]
+            rows = sorted((row for rows in parts for row in rows), key=lambda row: row["lane"])
+    if here == 0:
+        run_directory.write_results(directory / "results.csv", rows)
+    if count > 1:
+        multihost_utils.sync_global_devices("ae_jax: results are joined")
+        part(here).unlink()
+    return rows
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[Callable[[], bool]]:
+    """Yields a function that says whether SIGTERM has come.
+
+    Signals can only be caught in the main thread; elsewhere none ever comes.
+    """
+    received = []
+    try:
+        previous = signal.signal(signal.SIGTERM, lambda *_: received.append(time.time()))
+    except ValueError:
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -3,6 +3,7 @@
 The parts, and what they may know of each other (imports point one way):
 
 - `ae_jax.core`: the contract: `Method`, `Network`, `Dataset`. Imports nothing of ours.
+- `ae_jax.shuffle`: permutations computed, not stored: epochs without replacement.
 - `ae_jax.data`: where batches come from, `ae_jax.data.load(name, split)`.
 - `ae_jax.nets`: encoders, decoders, layers. No loss, no training.
 - `ae_jax.probability`: densities: sample, log_prob, kl.
@@ -29,6 +30,7 @@ _PARTS = (
     "nets",
     "plots",
     "probability",
+    "shuffle",
     "training",
 )
 

@@ -21,9 +21,21 @@ def log_prob(x: Array, logits: Array) -> Array:
       InputError: if the shapes differ.
     """
     logits, x = matched("logits x", logits, x)
+    return sum_dimensions(_log_prob(logits, x))
+
+
+@jax.custom_jvp
+def _log_prob(logits: Array, x: Array) -> Array:
     # log p = x l - log(1 + e^l), and log(1 + e^l) = max(l, 0) + log(1 + e^-|l|)
-    magnitude = jnp.abs(logits)
-    return sum_dimensions(x * logits - jnp.maximum(logits, 0) - jnp.log1p(jnp.exp(-magnitude)))
+    return x * logits - jnp.maximum(logits, 0) - jnp.log1p(jnp.exp(-jnp.abs(logits)))
+
+
+@_log_prob.defjvp
+def _log_prob_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple:
+    # d log p = (x - sigmoid(l)) dl + l dx: the terms above have no derivative at l = 0
+    logits, x = primals
+    by_logits, by_x = tangents
+    return _log_prob(logits, x), (x - jax.nn.sigmoid(logits)) * by_logits + logits * by_x
 
 
 def mean(logits: Array) -> Array:

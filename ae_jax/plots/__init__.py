@@ -1,0 +1,30 @@
+"""Figures of a sweep and its report. Functions from arrays and rows to matplotlib Figures.
+
+matplotlib is imported when a figure is made; `aggregate` and the readers need numpy only.
+"""
+
+from ae_jax.plots.curves import learning_curves
+from ae_jax.plots.images import image_grid, manifold, reconstructions, traversals
+from ae_jax.plots.report import write_report
+from ae_jax.plots.summary import Estimate, aggregate, read_records, read_results
+from ae_jax.plots.sweeps import against, rate_distortion
+from ae_jax.plots.text import console_table
+from ae_jax.plots.views import plane, traverse
+
+__all__ = [
+    "Estimate",
+    "against",
+    "aggregate",
+    "console_table",
+    "image_grid",
+    "learning_curves",
+    "manifold",
+    "plane",
+    "rate_distortion",
+    "read_records",
+    "read_results",
+    "reconstructions",
+    "traverse",
+    "traversals",
+    "write_report",
+]

@@ -1,0 +1,47 @@
+"""What figures show of a trained lane, computed through its views."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax.core import Array, HParams, Method, State
+
+
+def traverse(
+    method: Method, state: State, hparams: HParams, latent: Array, values: np.ndarray
+) -> np.ndarray:
+    """Decodes copies of one latent vector in which one dimension at a time is changed.
+
+    Args:
+      method: with a `decode` view.
+      state: a lane's.
+      hparams: a lane's.
+      latent: float [Z].
+      values: float [S], what each dimension is set to.
+
+    Returns:
+      Images [Z, S, H, W, C].
+    """
+    size, count = latent.shape[0], len(values)
+    grid = jnp.tile(latent, (size, count, 1))
+    each = jnp.arange(size)
+    grid = grid.at[each, :, each].set(jnp.asarray(values, grid.dtype)[None])
+    images = method.views.decode(state, grid.reshape(size * count, size), hparams)
+    return np.asarray(images).reshape(size, count, *images.shape[1:])
+
+
+def plane(method: Method, state: State, hparams: HParams, values: np.ndarray) -> np.ndarray:
+    """Decodes a square grid over a two-dimensional latent space.
+
+    Args:
+      method: with a `decode` view and a latent size of 2.
+      state: a lane's.
+      hparams: a lane's.
+      values: float [G], the grid's places along either axis, ascending.
+
+    Returns:
+      Images [G, G, H, W, C]; images[i, j] is decoded from (values[i], values[j]).
+    """
+    first, second = np.meshgrid(values, values, indexing="ij")
+    latent = jnp.asarray(np.stack([first.ravel(), second.ravel()], axis=-1))
+    images = method.views.decode(state, latent.astype(jnp.result_type(float)), hparams)
+    return np.asarray(images).reshape(len(values), len(values), *images.shape[1:])

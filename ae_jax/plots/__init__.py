@@ -1,6 +1,6 @@
 """Figures of a sweep and its report. Functions from arrays and rows to matplotlib Figures.
 
-matplotlib is imported when a figure is made; `aggregate` and the readers need numpy only.
+matplotlib is imported when a figure is made: tables and readers work without it.
 """
 
 from ae_jax.plots.curves import learning_curves

@@ -12,6 +12,7 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.metrics`: evaluation of what was learned.
 - `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
 - `ae_jax.plots`: figures and the run report.
+- `ae_jax.cli`: the command line of an experiment.
 
 A subpackage is imported when it is first used.
 """
@@ -22,6 +23,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _PARTS = (
+    "cli",
     "core",
     "data",
     "losses",

@@ -25,6 +25,7 @@ BUILDING_BLOCKS = {"core", "data", "losses", "nets", "probability", "shuffle"}
 MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
+    "cli": {"core"},
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,

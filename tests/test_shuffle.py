@@ -45,7 +45,8 @@ def test_does_not_overflow_at_the_largest_sizes(size):
     image = np.asarray(index_shuffle(jax.random.key(3), indices, size))
     assert image.dtype == np.int32
     assert len(np.unique(image)) == 1000
-    assert image.min() >= 0 and image.max() < size
+    assert image.min() >= 0
+    assert image.max() < size
     # Uniform over the whole range, not over a part of it: 1000 draws, 10 bins.
     assert stats.chisquare(np.histogram(image, 10, (0, size))[0]).pvalue > 1e-4
 

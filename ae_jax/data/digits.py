@@ -1,0 +1,31 @@
+"""The 1,797 handwritten digits that come with scikit-learn: real data without a network."""
+
+import numpy as np
+
+from ae_jax.core import Dataset
+from ae_jax.data.splits import part, stratified
+from ae_jax.data.stored import stored
+
+HELD_OUT = (300, 300)
+
+
+def load(split: str) -> Dataset:
+    """Digits of 8x8 pixels in 17 grey levels.
+
+    Args:
+      split: train (1,197 images), validation (300) or test (300), with each digit in its
+        proportion, or all.
+
+    Returns:
+      A Dataset with `image` [8, 8, 1] and `label`, the digit.
+
+    Reference:
+      Alpaydin & Kaynak (1998), "Optical recognition of handwritten digits", UCI repository.
+    """
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    chosen = part(stratified(digits.target), split, HELD_OUT, "digits")
+    return stored(
+        digits.images[chosen].astype(np.uint8), digits.target[chosen], white=16, origin="digits"
+    )

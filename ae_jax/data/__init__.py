@@ -1,9 +1,10 @@
-"""Where batches come from: `load(name, split)`."""
+"""Where batches come from: `load(name, split)` and the builders of one's own data."""
 
 import functools
+import os
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data import digits, shapes
+from ae_jax.data import digits, images, npz, prepared, shapes
 from ae_jax.data.splits import SPLITS
 from ae_jax.data.stored import stored, subset
 
@@ -14,17 +15,40 @@ _EMBEDDED = {
     "shapes": functools.partial(shapes.load, resolution=64),
     "shapes32": functools.partial(shapes.load, resolution=32),
 }
+_FILES = {"npz": npz.load, "images": images.load}
 
 
 def names() -> tuple[str, ...]:
-    """The names that `load` knows; a part in angle brackets stands for what you fill in."""
-    return (*_EMBEDDED,)
+    """The names that `load` knows; what stands in angle brackets is for you to fill in."""
+    return (*_EMBEDDED, *prepared.NAMES, "tfds:<name>", "npz:<path>", "images:<folder>")
 
 
-def load(name: str, split: str = "train") -> Dataset:
-    """Loads a data set by name."""
+def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = None) -> Dataset:
+    """Loads a data set by name.
+
+    Args:
+      name: one of `names()`. digits, shapes and shapes32 are always there; those of TFDS are
+        prepared once with `scripts/prepare_data.py`.
+      split: train, validation, test or all. The splits are fixed and disjoint.
+      data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
+        ~/tensorflow_datasets.
+
+    Returns:
+      A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
+      `factors` [B, K] where they are known.
+
+    Raises:
+      InputError: the name or the split is unknown, or the data cannot be used.
+    """
     if split not in SPLITS:
         raise InputError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
+    kind, _, argument = name.partition(":")
     if name in _EMBEDDED:
         return _EMBEDDED[name](split)
+    if name in prepared.NAMES:
+        return prepared.load(name, split, data_dir)
+    if kind == "tfds" and argument:
+        return prepared.load(argument, split, data_dir)
+    if kind in _FILES and argument:
+        return _FILES[kind](argument, split)
     raise InputError(f"unknown data set {name!r}; choose from {', '.join(names())}")

@@ -1,0 +1,115 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.core import InputError
+from ae_jax.data import load
+
+COUNT = 40
+BYTES = np.arange(COUNT * 6, dtype=np.uint8).reshape(COUNT, 2, 3)
+LABEL = np.arange(COUNT) % 4
+FACTORS = np.stack([np.arange(COUNT) % 2, np.arange(COUNT) % 5], axis=1)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    def write(**arrays):
+        np.savez(tmp_path / "data.npz", **arrays)
+        return f"npz:{tmp_path / 'data.npz'}"
+
+    return write
+
+
+def rows(data):
+    """Which of BYTES a data set holds."""
+    return data.arrays["image"][:, 0, 0, 0] // 6
+
+
+def test_train_and_test_arrays(archive):
+    name = archive(x_train=BYTES[:30], y_train=LABEL[:30], x_test=BYTES[30:], y_test=LABEL[30:])
+    parts = {split: load(name, split) for split in ("train", "validation", "test", "all")}
+    assert {split: data.size for split, data in parts.items()} == {
+        "train": 27, "validation": 3, "test": 10, "all": 40,
+    }  # fmt: skip
+    np.testing.assert_array_equal(rows(parts["test"]), np.arange(30, 40))
+    together = np.concatenate([rows(parts["train"]), rows(parts["validation"])])
+    np.testing.assert_array_equal(np.sort(together), np.arange(30))
+    for data in parts.values():
+        np.testing.assert_array_equal(data.arrays["label"], rows(data) % 4)
+    np.testing.assert_array_equal(rows(load(name, "validation")), rows(parts["validation"]))
+
+
+def test_train_arrays_alone_are_split_in_three(archive):
+    name = archive(x_train=BYTES, y_train=LABEL)
+    parts = [rows(load(name, split)) for split in ("train", "validation", "test")]
+    assert [len(part) for part in parts] == [32, 4, 4]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(COUNT))
+    # Stratified: four labels, four examples.
+    np.testing.assert_array_equal(np.sort(load(name, "test").arrays["label"]), np.arange(4))
+
+
+def test_images_labels_and_factors(archive):
+    name = archive(image=BYTES / 255, label=LABEL, factors=FACTORS)
+    data = load(name, "all")
+    batch = data.fetch(data.arrays, jnp.array([5, 3]))
+    np.testing.assert_allclose(batch["image"][..., 0], BYTES[[5, 3]] / 255, rtol=1e-6)
+    np.testing.assert_array_equal(batch["label"], LABEL[[5, 3]])
+    np.testing.assert_array_equal(batch["factors"], FACTORS[[5, 3]])
+    assert data.factor_sizes == {"factor_0": 2, "factor_1": 5}
+    # The sizes of the whole, whatever values a split holds.
+    assert load(name, "validation").factor_sizes == data.factor_sizes
+
+
+def test_labels_of_one_part_only(archive):
+    name = archive(x_train=BYTES[:30], y_train=LABEL[:30], x_test=BYTES[30:])
+    assert set(load(name, "train").arrays) == {"image", "label"}
+    assert set(load(name, "test").arrays) == {"image"}
+    assert set(load(name, "all").arrays) == {"image"}
+
+
+OBJECTS = np.array([None] * 3)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "split", "message"),
+    [
+        ({"pictures": BYTES}, "train", "neither 'x_train' nor 'image', but pictures"),
+        ({}, "train", "but no arrays"),
+        ({"image": OBJECTS}, "train", "Python objects"),
+        ({"image": BYTES, "label": OBJECTS}, "train", "Python objects"),
+        ({"image": BYTES[0]}, "train", r"image: images have shape \(2, 3\)"),
+        ({"image": BYTES.astype(int)}, "train", "images are int64"),
+        ({"image": BYTES / 1.0}, "train", "from 0 to 239; scale them"),
+        ({"image": BYTES / np.nan}, "train", "not finite"),
+        ({"x_train": BYTES[:0]}, "train", "x_train: there are no images"),
+        ({"x_train": BYTES, "y_train": LABEL[1:]}, "train", "label has 39 rows for 40"),
+        ({"x_train": BYTES, "x_test": BYTES[:, 1:]}, "test", "x_train are .* of x_test"),
+        ({"x_train": BYTES, "x_test": BYTES / 255}, "all", "different types"),
+        ({"x_train": BYTES, "x_test": np.zeros(3)}, "test", "x_test: images have shape"),
+        ({"image": BYTES[:2]}, "train", "2 examples are too few"),
+    ],
+)
+def test_refuses(archive, arrays, split, message):
+    with pytest.raises(InputError, match=message) as error:
+        load(archive(**arrays), split)
+    assert "\n" not in str(error.value)
+
+
+def test_refuses_other_files(tmp_path):
+    def refused(path, message):
+        with pytest.raises(InputError, match=message) as error:
+            load(f"npz:{path}")
+        assert "\n" not in str(error.value)
+
+    refused(tmp_path / "absent.npz", "there is no file")
+    refused(tmp_path, "there is no file")
+    np.save(tmp_path / "single.npy", BYTES)
+    refused(tmp_path / "single.npy", "a single array")
+    (tmp_path / "text.npz").write_text("not an archive")
+    refused(tmp_path / "text.npz", "cannot read")
+    (tmp_path / "empty.npz").touch()
+    refused(tmp_path / "empty.npz", "cannot read")
+    np.savez(tmp_path / "cut.npz", image=BYTES)
+    whole = (tmp_path / "cut.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    refused(tmp_path / "cut.npz", "cannot read")

@@ -23,7 +23,6 @@ from ae_jax.data.stored import stored, subset
 NAMES = ("mnist", "fashion_mnist", "kmnist", "cifar10", "dsprites", "celeb_a")
 #: Changes when the decoded arrays do, so that older files are not taken for them.
 _CACHE_VERSION = 1
-_BLOCK = 512
 
 
 def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Dataset:
@@ -221,16 +220,15 @@ def _decode(
             source = _source(name, builder, split)
             # TFDS shuffles as it prepares, unless told not to; validation needs it shuffled.
             order = shuffled(size) if builder.info.disable_shuffling else np.arange(size)
-            for start in range(0, size, _BLOCK):
-                block = order[start : start + _BLOCK].tolist()
-                for example in source.__getitems__(block):
-                    arrays["image"][row] = columns.transform(example["image"])
-                    if columns.label:
-                        arrays["label"][row] = example["label"]
-                    if columns.factors:
-                        arrays["factors"][row] = [example[key] for key in columns.factors]
-                    row += 1
-                bar.update(len(block))
+            for index in order.tolist():
+                example = source[index]
+                arrays["image"][row] = columns.transform(example["image"])
+                if columns.label:
+                    arrays["label"][row] = example["label"]
+                if columns.factors:
+                    arrays["factors"][row] = [example[key] for key in columns.factors]
+                row += 1
+                bar.update()
     for array in arrays.values():
         if isinstance(array, np.memmap):
             array.flush()

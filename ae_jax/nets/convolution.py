@@ -185,14 +185,14 @@ def _correlate(x: Array, kernel: Array, pad: tuple[int, int]) -> Array:
     height = x.shape[1] + 2 * pad[0] - rows + 1
     width = x.shape[2] + 2 * pad[1] - columns + 1
     if rows * columns == 1:
-        return x @ kernel[0, 0]
+        return _matmul(x, kernel[0, 0])
     shifts = [(i, j) for i in range(rows) for j in range(columns)]
     if channels <= outputs:
         x = _pad(x, (pad[0], pad[0]), (pad[1], pad[1]))
         slices = [x[:, i : i + height, j : j + width] for i, j in shifts]
-        return jnp.concatenate(slices, axis=-1) @ kernel.reshape(-1, outputs)
+        return _matmul(jnp.concatenate(slices, axis=-1), kernel.reshape(-1, outputs))
     # Fewer outputs than inputs: multiply first and shift the products.
-    products = x @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    products = _matmul(x, kernel.transpose(2, 0, 1, 3).reshape(channels, -1))
     return sum(
         _pad(
             products[..., n * outputs : (n + 1) * outputs],
@@ -201,6 +201,12 @@ def _correlate(x: Array, kernel: Array, pad: tuple[int, int]) -> Array:
         )
         for n, (i, j) in enumerate(shifts)
     )
+
+
+def _matmul(x: Array, weights: Array) -> Array:
+    """[..., C] by [C, O]; flat, since XLA copies to transpose what contracts over many axes."""
+    y = x.reshape(-1, x.shape[-1]) @ weights
+    return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
 def _pad(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:

@@ -66,6 +66,8 @@ def prepare(data_sets: tuple[str, ...], data_dir: str | None = None) -> None:
                 raise InputError(
                     f"cannot prepare {name}: {reason}; run the same command to start again"
                 ) from error
+            for path in sorted(builder.data_path.parent.glob("incomplete.*")):
+                print(f"{step}: left by an interrupted run, may be deleted: {path}")
         sizes = [f"{split} {load(name, split, data_dir).size:,}" for split in _SPLITS]
         print(f"{step}: ready in {builder.data_dir}: {', '.join(sizes)}", flush=True)
 

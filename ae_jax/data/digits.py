@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ae_jax.core import Dataset
+from ae_jax.core import Dataset, InputError
 from ae_jax.data.splits import part, stratified
 from ae_jax.data.stored import stored
 
@@ -19,10 +19,16 @@ def load(split: str) -> Dataset:
     Returns:
       A Dataset with `image` [8, 8, 1] and `label`, the digit.
 
+    Raises:
+      InputError: scikit-learn is not installed.
+
     Reference:
       Alpaydin & Kaynak (1998), "Optical recognition of handwritten digits", UCI repository.
     """
-    from sklearn.datasets import load_digits
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise InputError("digits comes with scikit-learn: pip install scikit-learn") from error
 
     digits = load_digits()
     chosen = part(stratified(digits.target), split, HELD_OUT, "digits")

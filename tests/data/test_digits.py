@@ -1,8 +1,11 @@
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from ae_jax.core import InputError
 from ae_jax.data import load
 
 
@@ -47,3 +50,9 @@ def test_the_split_never_changes():
         6,
         0,
     ]
+
+
+def test_scikit_learn_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(InputError, match="pip install scikit-learn"):
+        load("digits")

@@ -62,14 +62,18 @@ def test_prepares_in_a_format_that_needs_no_tensorflow(
     absent = SimpleNamespace(
         info=SimpleNamespace(splits={}),
         data_dir="here",
+        data_path=tmp_path / "tfds" / "fake" / "1.0.0",
         download_and_prepare=download_and_prepare,
     )
+    rest = tmp_path / "tfds" / "fake" / "incomplete.ABC_1.0.0"
+    rest.mkdir(parents=True)
     monkeypatch.setattr(prepared, "find", lambda name, root: absent)
     script.prepare(("tfds:fake",), tmp_path / "tfds")
     assert calls == [{"file_format": "array_record"}]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "[1/1] tfds:fake: downloading and preparing in here"
-    assert lines[1].endswith("train 16, validation 2, test 2")
+    assert lines[1].endswith(f"may be deleted: {rest}")
+    assert lines[2].endswith("train 16, validation 2, test 2")
 
 
 def test_a_failed_download_is_one_line(script, tensorflow, monkeypatch, tmp_path):

@@ -1,0 +1,87 @@
+"""What a trained encoder's latents look like."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
+from ae_jax.metrics.disentanglement import mig
+
+
+def active_units(latents: Array, threshold: float = 0.01) -> Array:
+    """How many latents depend on the data: those whose posterior mean varies.
+
+    Args:
+      latents: [N, Z], posterior means.
+      threshold: of the variance over examples.
+
+    Returns:
+      A scalar, int.
+
+    Reference:
+      Burda, Grosse and Salakhutdinov, 2016, "Importance weighted autoencoders",
+      section 5.2.
+    """
+    return jnp.sum(jnp.var(latents, axis=0) > threshold)
+
+
+def latent_summary(
+    method: Method,
+    key: Array,
+    state: State,
+    dataset: Dataset,
+    hparams: HParams,
+    *,
+    count: int = 10_000,
+    batch_size: int = 500,
+) -> Mapping[str, Array]:
+    """Encodes examples and summarises their latents; can be jitted and vmapped.
+
+    Under jit, pass `dataset.arrays` as an argument and put it back with `_replace`: arrays
+    that a jitted function closes over are copied into the program.
+
+    Args:
+      method: with an `encode` view.
+      key: PRNG key, which picks the examples.
+      state: the method's.
+      dataset: encoded whole where it has at most `count` examples, otherwise `count`
+        examples drawn with replacement.
+      hparams: the method's.
+      count: static.
+      batch_size: examples that are encoded at a time; static.
+
+    Returns:
+      Scalars by name: `active_units`, and `mig` where the data's factors are known.
+
+    Raises:
+      InputError: if the method has no `encode` view.
+    """
+    encode = method.views.encode
+    if encode is None:
+        raise InputError("latent_summary needs a method with an `encode` view")
+    if dataset.size <= count:
+        count = dataset.size
+        indices = jnp.arange(count, dtype=jnp.int32)
+    else:
+        indices = jax.random.randint(key, (count,), 0, dataset.size, jnp.int32)
+
+    def encoded(indices: Array) -> Mapping[str, Array]:
+        batch = dataset.fetch(dataset.arrays, indices)
+        columns = {"latents": encode(state, batch, hparams)}
+        if dataset.factor_sizes:
+            columns["factors"] = batch["factors"]
+        return columns
+
+    # the last batch is filled up with examples that are dropped afterwards
+    batches = -(-count // batch_size)
+    size = -(-count // batches)
+    filled = jnp.resize(indices, (batches, size))
+    columns = jax.tree.map(
+        lambda x: x.reshape(batches * size, *x.shape[2:])[:count], jax.lax.map(encoded, filled)
+    )
+    summary = {"active_units": active_units(columns["latents"])}
+    if dataset.factor_sizes:
+        sizes = tuple(dataset.factor_sizes.values())
+        summary["mig"] = mig(columns["latents"], columns["factors"], factor_sizes=sizes)
+    return summary

@@ -1,0 +1,174 @@
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.metrics import mutual_info_score
+
+from ae_jax.core import InputError
+from ae_jax.metrics import disentanglement, mig, mutual_information
+
+SIZES = (3, 4, 5)
+
+
+def all_factors(repeats=2):
+    """Every combination of three factors, equally often: independent and uniform."""
+    return np.tile(list(itertools.product(*map(range, SIZES))), (repeats, 1))
+
+
+def random_problem(seed=0, count=400):
+    rng = np.random.default_rng(seed)
+    factors = np.stack([rng.integers(0, size, count) for size in SIZES], axis=1)
+    mixed = factors @ rng.normal(size=(3, 4)) + 0.5 * rng.normal(size=(count, 4))
+    return mixed.astype(np.float32), factors
+
+
+def test_oracle_codes_score_one():
+    factors = all_factors()
+    np.testing.assert_allclose(mig(factors.astype(np.float32), factors), 1, rtol=1e-5)
+
+
+def test_latents_that_know_nothing_score_zero():
+    factors = all_factors()
+    assert mig(np.zeros((120, 4), np.float32), factors) == 0
+    assert mig(np.full((120, 4), 7.3, np.float32), factors) == 0
+    # independent of every factor, yet not constant
+    nuisance = np.repeat([[0.0], [1.0]], 60, axis=0).astype(np.float32)
+    np.testing.assert_allclose(mig(nuisance, factors), 0, atol=1e-6)
+
+
+def test_duplicated_codes_score_zero():
+    factors = all_factors()
+    doubled = np.concatenate([factors, factors], axis=1).astype(np.float32)
+    np.testing.assert_allclose(mig(doubled, factors), 0, atol=1e-6)
+
+
+def test_half_of_the_factors_gives_their_share():
+    # one latent knows factor 0 entirely, none knows the others: (1 + 0 + 0) / 3
+    factors = all_factors()
+    np.testing.assert_allclose(mig(factors[:, :1].astype(np.float32), factors), 1 / 3, rtol=1e-5)
+
+
+def test_gap_by_hand():
+    # one binary factor; latent 0 equals it, latent 1 equals it on 3 of 4 values:
+    # p(1, .) = (1/4, 1/4), (0, 1/2): I = log 2 - H(f | l) = log 2 - (3/4) H(1/3)
+    # H(1/3) = 0.636514; I = 0.693147 - 0.477386 = 0.215762; gap = 1 - 0.311278 = 0.688722
+    factors = np.array([[0], [0], [1], [1]])
+    latents = np.array([[0, 0], [0, 1], [1, 1], [1, 1]], np.float32)
+    information, entropies = mutual_information(latents, factors)
+    np.testing.assert_allclose(information[:, 0], [0.693147, 0.215762], rtol=1e-5)
+    np.testing.assert_allclose(entropies, [np.log(2)], rtol=1e-6)
+    np.testing.assert_allclose(mig(latents, factors), 0.688722, rtol=1e-5)
+
+
+def test_rotated_codes_score_low():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 10, (5000, 2))
+    centred = (factors - 4.5).astype(np.float32)
+    turn = np.array([[1, -1], [1, 1]], np.float32) / np.sqrt(2)
+    assert mig(centred, factors) > 0.99
+    # at 45 degrees both latents know the same about either factor
+    assert 0 <= mig(centred @ turn, factors) < 0.05
+
+
+def test_factors_of_a_single_value_are_left_out():
+    factors = all_factors()
+    constant = np.concatenate([factors, np.full((120, 1), 2)], axis=1)
+    latents, _ = random_problem(count=120)
+    np.testing.assert_allclose(mig(latents, constant), mig(latents, factors), rtol=1e-6)
+    assert mig(latents, constant[:, 3:]) == 0
+
+
+def test_bins_are_of_equal_width_and_closed_at_the_top():
+    # 0, 1, 2, 3, 4 in 2 bins over [0, 4]: 2 belongs to the upper bin
+    latents, factors = np.arange(5, dtype=np.float32)[:, None], np.arange(5)[:, None]
+    joint = [[0.2, 0.2, 0, 0, 0], [0, 0, 0.2, 0.2, 0.2]]
+    expected = np.sum([p * np.log(p / (np.sum(row) * 0.2)) for row in joint for p in row if p])
+    information, _ = mutual_information(latents, factors, bins=2)
+    np.testing.assert_allclose(information, [[expected]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mutual_information_agrees_with_scikit_learn(seed):
+    latents, factors = random_problem(seed)
+    information, entropies = mutual_information(latents, factors)
+    for i, k in itertools.product(range(4), range(3)):
+        edges = np.histogram(latents[:, i], 20)[1]
+        binned = np.digitize(latents[:, i], edges[:-1])
+        expected = mutual_info_score(binned, factors[:, k])
+        np.testing.assert_allclose(information[i, k], expected, rtol=2e-5)
+    expected = [mutual_info_score(column, column) for column in factors.T]
+    np.testing.assert_allclose(entropies, expected, rtol=1e-5)
+
+
+def test_order_scale_and_sign_of_latents_do_not_matter():
+    latents, factors = random_problem()
+    value = mig(latents, factors)
+    order = [2, 0, 3, 1]
+    np.testing.assert_allclose(mig(latents[:, order], factors), value, rtol=1e-5)
+    np.testing.assert_allclose(mig(latents, factors[:, [1, 2, 0]]), value, rtol=1e-5)
+    rows = np.random.default_rng(1).permutation(len(latents))
+    np.testing.assert_allclose(mig(latents[rows], factors[rows]), value, rtol=1e-5)
+    # powers of two and shifts that are exact in float32, so that no value changes its bin
+    exact = np.round(latents * 256) / 256
+    moved = exact * np.array([[4, 0.5, 1, 2]], np.float32) + np.float32(8)
+    np.testing.assert_allclose(mig(moved, factors), mig(exact, factors), rtol=1e-5)
+    # upside down, bins are closed at the other end: only values on an edge move
+    np.testing.assert_allclose(mig(-latents, factors), value, atol=0.01)
+
+
+def test_counting_in_chunks_changes_nothing(monkeypatch):
+    latents, factors = random_problem()
+    whole = mig(latents, factors)
+    monkeypatch.setattr(disentanglement, "CHUNK", 37)
+    np.testing.assert_allclose(mig(latents, factors), whole, rtol=1e-6)
+
+
+def test_it_can_be_jitted_and_vmapped_over_lanes():
+    problems = [random_problem(seed)[0] for seed in range(3)]
+    _, factors = random_problem()
+    score = functools.partial(mig, factor_sizes=SIZES)
+    values = jax.jit(jax.vmap(score, (0, None)))(np.stack(problems), factors)
+    expected = [mig(latents, factors) for latents in problems]
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+
+
+def test_labels_need_not_be_consecutive():
+    latents, factors = random_problem()
+    np.testing.assert_allclose(mig(latents, 10 * factors - 7), mig(latents, factors), rtol=1e-6)
+
+
+def test_a_broken_latent_is_not_scored():
+    latents, factors = random_problem()
+    latents[5, 2] = np.nan
+    assert np.isnan(mig(latents, factors))
+
+
+def test_double_precision_is_kept(x64):
+    factors = all_factors()
+    value = mig(factors.astype(np.float64), factors)
+    assert value.dtype == jnp.float64
+    np.testing.assert_allclose(value, 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("latents", "factors", "options", "message"),
+    [
+        (np.zeros((4, 2)), np.zeros((3, 1), int), {}, r"\[4, 2\] and \[3, 1\]"),
+        (np.zeros(4), np.zeros((4, 1), int), {}, r"\[N, Z\]"),
+        (np.zeros((4, 2)), np.zeros((4, 1)), {}, "integers"),
+        (np.zeros((0, 2)), np.zeros((0, 1), int), {}, "empty"),
+        (np.zeros((4, 2)), np.zeros((4, 1), int), {"factor_sizes": (2, 2)}, "2 factor_sizes"),
+        (np.zeros((4, 2)), np.full((4, 1), 2), {"factor_sizes": (2,)}, "between 0 and"),
+    ],
+)
+def test_input_that_does_not_fit_is_refused(latents, factors, options, message):
+    with pytest.raises(InputError, match=message):
+        mig(latents.astype(np.float32), factors, **options)
+
+
+def test_traced_factors_need_their_sizes():
+    with pytest.raises(InputError, match="factor_sizes"):
+        jax.jit(mig)(*random_problem())

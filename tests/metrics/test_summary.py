@@ -1,0 +1,98 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.core import Dataset, InputError, Method, Views
+from ae_jax.metrics import active_units, latent_summary, mig
+
+SIZES = {"shape": 3, "scale": 5}
+
+
+def make_dataset(size=37, factor_sizes=SIZES):
+    rng = np.random.default_rng(0)
+    factors = np.stack([rng.integers(0, n, size) for n in SIZES.values()], axis=1)
+    arrays = {"image": jnp.asarray(rng.random((size, 2, 2, 1)), jnp.float32)}
+    arrays["factors"] = jnp.asarray(factors, jnp.int32)
+
+    def fetch(arrays, indices):
+        return {name: array[indices] for name, array in arrays.items()}
+
+    spec = {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in arrays.items()}
+    return Dataset(spec, size, arrays, fetch, factor_sizes)
+
+
+def encode(state, batch, hparams):
+    # the second latent depends on the data, but barely
+    noise = jnp.sum(batch["image"], axis=(1, 2, 3))
+    columns = [batch["factors"][:, 0].astype(noise.dtype), 0.01 * noise, noise]
+    return state * jnp.stack(columns, axis=1)
+
+
+METHOD = Method({}, None, None, None, Views(encode=encode))
+
+
+def test_active_units_by_hand():
+    # variances 0, 0.09^2 = 0.0081, 0.25
+    latents = jnp.array([[3.0, -0.09, 0.0], [3.0, 0.09, 1.0]])
+    assert active_units(latents) == 1
+    assert active_units(latents, threshold=0.005) == 2
+    assert active_units(latents, threshold=1.0) == 0
+
+
+@pytest.mark.parametrize("batch_size", [5, 37, 100])
+def test_a_small_data_set_is_summarised_whole(batch_size):
+    data = make_dataset()
+    summary = latent_summary(
+        METHOD, jax.random.key(0), jnp.float32(1), data, {}, batch_size=batch_size
+    )
+    everything = data.fetch(data.arrays, jnp.arange(data.size))
+    latents = encode(jnp.float32(1), everything, {})
+    assert summary["active_units"] == 2
+    np.testing.assert_allclose(summary["mig"], mig(latents, everything["factors"]), rtol=1e-5)
+
+
+def test_of_a_large_data_set_count_examples_are_drawn():
+    seen = []
+
+    def spy(state, batch, hparams):
+        jax.debug.callback(lambda x: seen.append(np.asarray(x)), batch["image"][:, 0, 0, 0])
+        return encode(state, batch, hparams)
+
+    data, method = make_dataset(), METHOD._replace(views=Views(encode=spy))
+    latent_summary(method, jax.random.key(0), jnp.float32(1), data, {}, count=20, batch_size=6)
+    jax.effects_barrier()
+    first, values = np.concatenate(seen), np.asarray(data.arrays["image"][:, 0, 0, 0])
+    assert first.size == 20
+    assert np.all(np.isin(first, values))
+    assert np.abs(np.searchsorted(np.sort(values), first)).max() > 20  # not the first 20 alone
+
+
+def test_the_mig_needs_factors():
+    data = make_dataset(factor_sizes={})
+    summary = latent_summary(METHOD, jax.random.key(0), jnp.float32(1), data, {})
+    assert set(summary) == {"active_units"}
+
+
+def test_it_can_be_jitted_and_vmapped_over_lanes():
+    data = make_dataset()
+
+    @jax.jit
+    def summarise(keys, states, arrays):
+        def lane(key, state):
+            seen = data._replace(arrays=arrays)
+            return latent_summary(METHOD, key, state, seen, {}, batch_size=8)
+
+        return jax.vmap(lane)(keys, states)
+
+    scales = jnp.array([1.0, 0.2, 0.0])
+    summary = summarise(jax.random.split(jax.random.key(0), 3), scales, data.arrays)
+    alone = [latent_summary(METHOD, jax.random.key(0), s, data, {}) for s in scales]
+    np.testing.assert_array_equal(summary["active_units"], [a["active_units"] for a in alone])
+    np.testing.assert_allclose(summary["mig"], [a["mig"] for a in alone], atol=0.02)
+    assert summary["mig"][2] == 0
+
+
+def test_a_method_without_an_encoder_is_refused():
+    with pytest.raises(InputError, match="encode"):
+        latent_summary(Method({}, None, None, None), jax.random.key(0), 0, make_dataset(), {})

@@ -55,8 +55,8 @@ class Method(NamedTuple):
         when the new state does (a loss and a gradient norm do): the engine freezes a
         lane at the state before such a step.
       evaluate: (key, state, batch, hparams) -> values by name, each [B], one per
-        example, in nats or squared units summed over an example's dimensions. `loss`
-        is always among them and is to be minimised.
+        example, in nats or squared units summed over an example's dimensions. A method
+        that minimises an objective reports it as `loss`.
       views: what the trained state can be used for.
     """
 

@@ -4,6 +4,7 @@ Everything mapped has the layout [devices, lanes per device, ...]. `pmap` is in
 maintenance mode upstream and stays behind `device_map`.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -17,29 +18,53 @@ from ae_jax.core import InputError
 Backend = Literal["pmap", "shard", "vmap"]
 
 
-def use_devices(count: int | None = None) -> list[jax.Device]:
+def use_devices(count: int | None = None, distributed: str | None = None) -> list[jax.Device]:
     """Returns this process's devices; on a CPU, as many as there are cores.
 
     Call it before anything else touches JAX: the number of CPU devices is fixed then.
 
     Args:
       count: how many to use; all of them where None.
+      distributed: `auto` on a cluster that JAX recognises (Slurm, Open MPI, Cloud TPU,
+        Kubernetes), or HOST:PORT/COUNT/INDEX: the address of process 0, the number of
+        processes, and which of them this is. None for a single process.
 
     Raises:
-      InputError: if there are fewer than `count`.
+      InputError: if there are fewer than `count`, or `distributed` cannot be understood.
     """
     if count is not None and count < 1:
         raise InputError(f"devices must be at least 1, got {count}")
-    try:
-        jax.config.update("jax_num_cpu_devices", count or len(os.sched_getaffinity(0)))
-    except RuntimeError:  # JAX has been used already: take the devices as they are
-        pass
+    with contextlib.suppress(RuntimeError):  # JAX has been used already: take what there is
+        jax.config.update("jax_num_cpu_devices", count or _cores())
+    if distributed is not None and not jax.distributed.is_initialized():
+        jax.distributed.initialize(**_process(distributed))
     devices = jax.local_devices()
     if count is not None and count > len(devices):
         raise InputError(
             f"{count} devices asked for, {len(devices)} found: lower --devices to {len(devices)}"
         )
     return devices[:count]
+
+
+def _process(distributed: str) -> dict[str, Any]:
+    if distributed == "auto":
+        return {}
+    try:
+        address, count, index = distributed.split("/")
+        return {
+            "coordinator_address": address,
+            "num_processes": int(count),
+            "process_id": int(index),
+        }
+    except ValueError:
+        raise InputError(
+            f"distributed must be auto or HOST:PORT/COUNT/INDEX, got {distributed!r}"
+        ) from None
+
+
+def _cores() -> int:
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
 
 
 class DeviceMap(NamedTuple):

@@ -107,11 +107,6 @@ def metrics_path(directory: Path) -> Path:
     return directory / ("metrics.jsonl" if process == 0 else f"metrics.{process}.jsonl")
 
 
-def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """Returns what all processes reported; a line cut off by a kill is left out."""
-    return [row for path in sorted(directory.glob("metrics*.jsonl")) for row in _lines(path)]
-
-
 def _lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text().splitlines():
@@ -131,21 +126,6 @@ def write_results(path: Path, rows: Sequence[Row]) -> None:
     os.replace(temporary, path)
 
 
-def read_results(path: Path) -> list[dict[str, Any]]:
-    """Reads what `write_results` wrote: numbers as numbers, empty cells as None."""
-    with path.open(newline="") as file:
-        return [{name: _parse(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
-
-
-def _parse(cell: str) -> Any:
-    if cell == "":
-        return None
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(cell)
-    return cell
-
-
 def write(path: Path, text: str) -> None:
     """Writes a file to one side and renames it, so that it is never seen half-written."""
     temporary = path.with_name(f".{path.name}.tmp")
@@ -154,7 +134,7 @@ def write(path: Path, text: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold; non-finite numbers become their names."""
+    """What JSON can hold; a number that is not finite becomes null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -164,7 +144,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return None
     return value
 
 

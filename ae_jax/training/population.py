@@ -92,11 +92,12 @@ def batch_indices(seed: Array, window: Window, i: Array, batch_size: int, size: 
     key = stream(seed, SHUFFLE)
     position = window.offset + i * batch_size + jnp.arange(batch_size)
     first = position[0] // size
-    orders = [
-        index_shuffle(jax.random.fold_in(key, window.epoch + epoch), position % size, size)
-        for epoch in (first, first + 1)
-    ]
-    return jnp.where(position // size == first, *orders)
+
+    def order(epoch: Array) -> Array:
+        return index_shuffle(jax.random.fold_in(key, epoch), position % size, size)
+
+    this, following = jax.vmap(order)(window.epoch + first + jnp.arange(2))
+    return jnp.where(position // size == first, this, following)
 
 
 def train_chunk(

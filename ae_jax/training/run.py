@@ -1,6 +1,7 @@
 """A run: a sweep trained, evaluated and written to a directory that it can resume from."""
 
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -255,22 +256,20 @@ def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, A
 def _write_rows(directory: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Writes results.csv; with several processes, process 0 joins all processes' rows."""
     count, here = jax.process_count(), jax.process_index()
+    part = "results.{}.json".format
     if count > 1:
         from jax.experimental import multihost_utils
 
-        def part(process):
-            return directory / f".results.{process}.csv"
-
-        run_directory.write_results(part(here), rows)
+        (directory / part(here)).write_text(json.dumps(rows))
         multihost_utils.sync_global_devices("ae_jax: results are written")
         if here == 0:
-            parts = [run_directory.read_results(part(process)) for process in range(count)]
+            parts = [json.loads((directory / part(i)).read_text()) for i in range(count)]
             rows = sorted((row for rows in parts for row in rows), key=lambda row: row["lane"])
     if here == 0:
         run_directory.write_results(directory / "results.csv", rows)
     if count > 1:
         multihost_utils.sync_global_devices("ae_jax: results are joined")
-        part(here).unlink()
+        (directory / part(here)).unlink()
     return rows
 
 

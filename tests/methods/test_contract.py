@@ -1,0 +1,214 @@
+"""What every registered method owes the engine and its users."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import data, training
+from ae_jax.methods import REGISTRY
+from ae_jax.training import engine
+
+BATCH = 32
+every_method = pytest.mark.parametrize("name", REGISTRY)
+
+
+@functools.cache
+def digits():
+    return data.load("digits", "train")
+
+
+@functools.cache
+def method_of(name):
+    return REGISTRY[name].example()
+
+
+def first_batch():
+    return digits().fetch(digits().arrays, jnp.arange(BATCH))
+
+
+def start(name, seed=0):
+    method = method_of(name)
+    key = jax.random.key(seed)
+    return method, jax.jit(method.init)(key, first_batch(), dict(method.hparams))
+
+
+def sweep(name, lanes, steps, **options):
+    return training.run(
+        method_of(name), digits(), lanes, steps, batch_size=BATCH, evaluate_every=steps, **options
+    )
+
+
+def states(result):
+    return [group.state for group in result.groups]
+
+
+@every_method
+def test_step_keeps_shapes_and_everything_is_finite(name):
+    method, state = start(name)
+    batch, hparams = first_batch(), dict(method.hparams)
+    after, info = jax.jit(method.step)(jax.random.key(1), state, batch, hparams)
+    values = jax.jit(method.evaluate)(jax.random.key(2), after, batch, hparams)
+
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
+    chex.assert_tree_all_finite((after, info, values))
+    assert info and values
+    chex.assert_rank(list(info.values()), 0)
+    chex.assert_shape(list(values.values()), (BATCH,))
+
+
+@every_method
+def test_views_have_their_shapes(name):
+    method, state = start(name)
+    batch, hparams, views = first_batch(), dict(method.hparams), method.views
+    images = batch["image"]
+    assert any(view is not None for view in views)
+    if views.encode:
+        latent = views.encode(state, batch, hparams)
+        chex.assert_rank(latent, 2)
+        assert latent.shape[0] == BATCH
+        if views.decode:
+            chex.assert_equal_shape([views.decode(state, latent, hparams), images])
+    if views.reconstruct:
+        again = views.reconstruct(state, batch, hparams)
+        chex.assert_equal_shape([again, images])
+        chex.assert_tree_all_finite(again)
+    if views.sample:
+        chex.assert_shape(
+            views.sample(jax.random.key(0), state, 3, hparams), (3, *images.shape[1:])
+        )
+    if views.log_likelihood:
+        values = views.log_likelihood(jax.random.key(0), state, batch, hparams)
+        chex.assert_shape(values, (BATCH,))
+        chex.assert_tree_all_finite(values)
+
+
+@every_method
+def test_learns(name):
+    row, method = REGISTRY[name], method_of(name)
+    score = jax.jit(functools.partial(row.score, method))
+    batch = digits().fetch(digits().arrays, jnp.arange(500))
+    _, before = start(name)
+    result = sweep(name, training.grid(seed=0), row.steps)
+    _, after, hparams = training.lane(result, 0)
+    key = jax.random.key(3)
+    assert score(key, after, batch, hparams) < row.improvement * score(key, before, batch, hparams)
+
+
+@every_method
+def test_new_hyperparameters_do_not_recompile(name):
+    method, state = start(name)
+    step = jax.jit(chex.assert_max_traces(method.step, n=1))
+    for factor in (1.0, 2.0, 3.0):
+        hparams = {key: jnp.asarray(factor * value) for key, value in method.hparams.items()}
+        state, _ = step(jax.random.key(1), state, first_batch(), hparams)
+
+
+def sixteen_lanes():
+    return training.grid(learning_rate=[1e-4, 2e-4, 5e-4, 1e-3], seed=range(4))
+
+
+@functools.cache
+def sixteen(name, backend="pmap"):
+    return sweep(name, sixteen_lanes(), 20, backend=backend)
+
+
+@every_method
+def test_a_sweep_is_one_compilation(name):
+    assert sixteen(name).compilations == 1
+
+
+@every_method
+def test_a_lane_of_sixteen_equals_the_same_run_alone(name):
+    alone = sweep(name, [sixteen_lanes()[13]], 20)
+    for figure in method_figures(alone.rows[0]):
+        np.testing.assert_allclose(
+            sixteen(name).rows[13][figure], alone.rows[0][figure], rtol=1e-4, err_msg=figure
+        )
+
+
+@every_method
+def test_a_lane_of_sixteen_equals_the_same_run_alone_in_double_precision(name, x64):
+    lanes = sixteen_lanes()
+    together = sweep(name, lanes, 200)
+    alone = sweep(name, [lanes[13]], 200)
+    _, state, _ = training.lane(together, 13)
+    _, state_alone, _ = training.lane(alone, 0)
+    floats = [x for x in jax.tree.leaves(state) if np.issubdtype(x.dtype, np.floating)]
+    assert {x.dtype for x in floats} == {np.dtype(np.float64)}
+    scale = max(np.abs(x).max() for x in floats)
+    chex.assert_trees_all_close(state, state_alone, rtol=1e-9, atol=1e-9 * scale)
+    for figure in method_figures(alone.rows[0]):
+        np.testing.assert_allclose(
+            together.rows[13][figure], alone.rows[0][figure], rtol=1e-9, err_msg=figure
+        )
+
+
+def method_figures(row):
+    described = {"lane", "learning_rate", "seed", "status", "frozen_step", "frozen_by", "best_step"}
+    return [name for name in row if name not in described]
+
+
+@every_method
+@pytest.mark.parametrize("backend", ["shard", "vmap"])
+def test_backends_agree(name, backend):
+    other = states(sixteen(name, backend))
+    chex.assert_trees_all_close(states(sixteen(name)), other, rtol=1e-5, atol=1e-6)
+
+
+@every_method
+def test_resumed_run_is_bitwise_the_uninterrupted_one(name, tmp_path, monkeypatch):
+    lanes = training.grid(learning_rate=[1e-3, 2e-3], seed=0)
+    options = {"chunk": 3, "checkpoint_seconds": 0.0, "validation": digits()}
+    whole = sweep(name, lanes, 12, directory=tmp_path / "whole", **options)
+
+    class Killed(BaseException):
+        pass
+
+    saved = engine.checkpoint.save
+
+    def save_then_die(directory, step, tree, record):
+        saved(directory, step, tree, record)
+        if step in (3, 9):
+            raise Killed
+
+    monkeypatch.setattr(engine.checkpoint, "save", save_then_die)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            sweep(name, lanes, 12, directory=tmp_path / "parts", **options)
+    parts = sweep(name, lanes, 12, directory=tmp_path / "parts", **options)
+
+    chex.assert_trees_all_equal(states(parts), states(whole))
+    for file in ("results.csv", "metrics.jsonl"):
+        assert (tmp_path / "parts" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
+
+
+@every_method
+def test_a_lane_that_breaks_leaves_its_siblings_untouched(name):
+    seeds = [{"learning_rate": 1e-3, "seed": seed} for seed in range(2)]
+    broken = {"learning_rate": 3e38, "seed": 5}
+    healthy = sweep(name, [*seeds, seeds[0]], 8)
+    beside = sweep(name, [*seeds, broken], 8)
+
+    assert [row["status"] for row in beside.rows] == ["ok", "ok", "frozen"]
+    assert 0 <= beside.rows[2]["frozen_step"] < 8
+    assert beside.rows[2]["frozen_by"]
+    first_two = lambda result: jax.tree.map(lambda x: x[:2], states(result))
+    chex.assert_trees_all_equal(first_two(beside), first_two(healthy))
+
+
+@every_method
+def test_no_key_is_used_twice(name):
+    method, state = start(name)
+    batch, hparams = first_batch(), dict(method.hparams)
+    key = jax.random.key(0)
+    with jax.debug_key_reuse(True):
+        jax.jit(method.init)(key, batch, hparams)
+        jax.jit(method.step)(jax.random.key(1), state, batch, hparams)
+        jax.jit(method.evaluate)(jax.random.key(2), state, batch, hparams)
+        if method.views.sample:
+            sample = jax.jit(method.views.sample, static_argnums=2)
+            sample(jax.random.key(3), state, 3, hparams)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from ae_jax import losses, nets
@@ -30,7 +29,10 @@ def sample_discrepancy(
     """Squared maximum mean discrepancy between samples and data."""
     x = batch["image"]
     samples = method.views.sample(key, state, x.shape[0], hparams)
-    flat = lambda images: images.reshape(images.shape[0], -1)
+
+    def flat(images):
+        return images.reshape(images.shape[0], -1)
+
     return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
 
 

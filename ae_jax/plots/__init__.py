@@ -24,7 +24,7 @@ __all__ = [
     "read_records",
     "read_results",
     "reconstructions",
-    "traverse",
     "traversals",
+    "traverse",
     "write_report",
 ]

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Dataset, HParams, InputError, Method, State
@@ -68,7 +69,7 @@ class Trained(NamedTuple):
       frozen_step: int [L]; below 0 where a lane was never frozen.
       frozen_by: what was not finite, or None, for each lane.
       final: means of the final evaluation and the summary, [L].
-      compilations: of the training step.
+      compilations: of the training program; a second one where a lane broke.
       compile_seconds: what they took.
       train_seconds: without compilation and evaluation.
       lane_steps: trained in that time.
@@ -139,7 +140,6 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
     fetch = make_fetch(dataset, plan.batch_size)
     keeps_best = plan.validation is not None and plan.monitor in check(plan, group)
     init = population.init_lane(method, fetch, plan.schedules, keeps_best)
-    train, traces = _counted(population.train_chunk(method, fetch, length, plan.schedules))
     settle = mapping.map(population.settle(plan.monitor), donate=True)
 
     def evaluate(data, which):
@@ -160,20 +160,14 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
     feed = _feed(plan, group, mapping, lanes, windows, length)
 
     state = mapping.place(saved) if saved else None
-    compiled, first, compile_seconds, train_seconds = None, step, 0.0, 0.0
+    train, traces = _trainer(method, mapping, fetch, plan.schedules)
+    first, seconds = step, {"compile": 0.0, "train": 0.0}
     saved_at = time.monotonic()
     outlets.move(step, "")
     for window, given in zip(windows, feed, strict=False):
-        if compiled is None:
-            start = time.monotonic()
-            state = mapping.map(init)(None, given, shared(window)) if state is None else state
-            program = mapping.map(train, donate=True)
-            compiled = program.lower(state, given, shared(window)).compile()
-            compile_seconds = time.monotonic() - start
-        start = time.monotonic()
-        state = compiled(state, given, shared(window))
-        frozen = int(np.sum(mapping.collect(state.frozen_step) >= 0))
-        train_seconds += time.monotonic() - start
+        if state is None:
+            state = mapping.map(init)(None, given, shared(window))
+        state = train(state, given, shared(window), seconds)
         step = int(window.stop)
         if step % plan.evaluate_every == 0 or step == plan.steps:
             means = validate(state, lanes)
@@ -181,6 +175,7 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
                 group, step, mapping.collect((state.info_sum, state.info_count)), means, outlets
             )
             state = settle(state, mapping.place(means), mapping.place_shared(np.asarray(step)))
+        frozen = np.sum(mapping.collect(state.frozen_step) != population.TRAINING)
         outlets.move(step, f"{frozen} frozen" if frozen else "")
         due = time.monotonic() - saved_at >= plan.checkpoint_seconds or step == plan.steps
         if outlets.checkpoints and (due or outlets.interrupted()):
@@ -205,8 +200,8 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
         frozen_by=_reasons(host),
         final=final,
         compilations=traces(),
-        compile_seconds=compile_seconds,
-        train_seconds=train_seconds,
+        compile_seconds=seconds["compile"],
+        train_seconds=seconds["train"],
         lane_steps=len(group.index) * (step - first),
     )
 
@@ -305,13 +300,35 @@ def _reasons(host: LaneState) -> list[str | None]:
     ]
 
 
-def _counted(function: Callable) -> tuple[Callable, Callable[[], int]]:
-    """The function, and how often it has been traced."""
-    traces = 0
+def _trainer(
+    method: Method, mapping: DeviceMap, fetch: Callable, schedules: Sequence[Schedule]
+) -> tuple[Callable, Callable[[], int]]:
+    """The training of a window, compiled at the first call, and the count of compilations.
 
-    def counted(*args: Any) -> Any:
-        nonlocal traces
-        traces += 1
-        return function(*args)
+    The program that takes broken lanes to the step before they broke is compiled when the
+    first one does.
+    """
+    programs: dict[bool, Callable] = {}
+    merge = mapping.map(population.merge, donate=True)
 
-    return counted, lambda: traces
+    def program(careful: bool, args: tuple, seconds: dict[str, float]) -> Callable:
+        if careful not in programs:
+            start = time.monotonic()
+            chunk = population.train_chunk(method, fetch, schedules, careful)
+            programs[careful] = mapping.map(chunk, donate=True).lower(*args).compile()
+            seconds["compile"] += time.monotonic() - start
+        return programs[careful]
+
+    def train(state: LaneState, given: Lane, shared: tuple, seconds: dict[str, float]) -> LaneState:
+        run = program(False, (state, given, shared), seconds)
+        start = time.monotonic()
+        state, broke = run(state, given, shared)
+        if mapping.collect(broke).any():
+            again = jax.tree.map(jnp.copy, state)
+            run = program(True, (again, given, shared), seconds)
+            state = merge(state, (run(again, given, shared)[0], broke), mapping.place_shared(()))
+            jax.block_until_ready(state)
+        seconds["train"] += time.monotonic() - start
+        return state
+
+    return train, lambda: len(programs)

@@ -34,7 +34,8 @@ class Result(NamedTuple):
         the final evaluation's means. With several processes, all lanes' rows are with
         process 0, the others have their own.
       groups: the trained lanes of this process.
-      compilations: how often the training step was compiled: once per group.
+      compilations: how often training was compiled: once per group, and once more where a
+        lane broke.
       compile_seconds: what that took.
       lane_steps_per_second: training speed, compilation and evaluation left out.
     """

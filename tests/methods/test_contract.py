@@ -55,7 +55,8 @@ def test_step_keeps_shapes_and_everything_is_finite(name):
 
     chex.assert_trees_all_equal_shapes_and_dtypes(state, after)
     chex.assert_tree_all_finite((after, info, values))
-    assert info and values
+    assert info
+    assert values
     chex.assert_rank(list(info.values()), 0)
     chex.assert_shape(list(values.values()), (BATCH,))
 
@@ -196,7 +197,10 @@ def test_a_lane_that_breaks_leaves_its_siblings_untouched(name):
     assert [row["status"] for row in beside.rows] == ["ok", "ok", "frozen"]
     assert 0 <= beside.rows[2]["frozen_step"] < 8
     assert beside.rows[2]["frozen_by"]
-    first_two = lambda result: jax.tree.map(lambda x: x[:2], states(result))
+
+    def first_two(result):
+        return jax.tree.map(lambda x: x[:2], states(result))
+
     chex.assert_trees_all_equal(first_two(beside), first_two(healthy))
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.random import threefry_2x32
 
 from ae_jax import losses
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
@@ -132,11 +131,9 @@ def log_partition_exact(params: RBMParams) -> Array:
 def _random_bits(key: Array, count: int) -> tuple[Array, Array]:
     """Independent uint16 [count], and two uint32 more.
 
-    `jax.random.bits` computes a threefry block of 64 bits per number, however few are
-    asked for: this takes all bits of every block.
+    `jax.random.bits` spends as much on 16 bits as on 32: this draws words and halves them.
     """
-    pair = jax.random.bits(key, (2,), jnp.uint32)
-    words = threefry_2x32(pair, jnp.arange((count + 1) // 2 + 2, dtype=jnp.uint32))
+    words = jax.random.bits(key, ((count + 1) // 2 + 2,), jnp.uint32)
     return jax.lax.bitcast_convert_type(words[2:], jnp.uint16).reshape(-1)[:count], words[:2]
 
 
@@ -190,6 +187,8 @@ def _gibbs(key: Array, params: RBMParams, hidden_logits_: Array, steps: int) -> 
 
     blank = jnp.zeros((count, visible_size), dtype)
     start = _Chain(blank, blank, jnp.zeros_like(hidden_logits_), hidden_logits_)
+    if steps == 1:  # a key's split is a dozen small kernels, which CD-1 would notice
+        return step(start, key)[0]
     return jax.lax.scan(step, start, jax.random.split(key, steps))[0]
 
 
@@ -238,11 +237,9 @@ def contrastive_divergence(
     chain = _gibbs(key, params, logits, steps)
     hidden, chain_hidden = jax.nn.sigmoid(logits), jax.nn.sigmoid(chain.hidden_logits)
     scale = 1 / v.shape[0]
-    # <v h>_data - <v h>_chain, as one matrix product
-    visibles = jnp.concatenate([v, -chain.visible])
-    hiddens = jnp.concatenate([hidden, chain_hidden]) * scale
     gradient = RBMParams(
-        weights=visibles.T @ hiddens,
+        # <v h>_data - <v h>_chain
+        weights=(v.T @ hidden - chain.visible.T @ chain_hidden) * scale,
         visible_bias=jnp.sum(v - chain.visible, axis=0) * scale,
         hidden_bias=jnp.sum(hidden - chain_hidden, axis=0) * scale,
     )
@@ -287,9 +284,13 @@ def rbm(
     if min(gibbs_steps, sample_steps) < 1:
         raise InputError(f"chains need a step: gibbs_steps={gibbs_steps}, {sample_steps=}")
 
-    def visible_of(key: Array, batch: Batch) -> Array:
+    def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
+        """The visible units, and a key that is still unused."""
         v = batch["image"].reshape(batch["image"].shape[0], -1)
-        return jax.random.bernoulli(key, v).astype(v.dtype) if stochastic_binarization else v
+        if not stochastic_binarization:
+            return v, key
+        data_key, key = jax.random.split(key)
+        return jax.random.bernoulli(data_key, v).astype(v.dtype), key
 
     def init(key: Array, batch: Batch, hparams: HParams) -> State:
         image = batch["image"]
@@ -304,9 +305,9 @@ def rbm(
         return State(params, jax.tree.map(jnp.zeros_like, params), marginals)
 
     def step(key: Array, state: State, batch: Batch, hparams: HParams) -> tuple[State, Info]:
-        data_key, chain_key = jax.random.split(key)
-        params, v = state.params, visible_of(data_key, batch)
-        gradient, logits = contrastive_divergence(chain_key, params, v, gibbs_steps)
+        params = state.params
+        v, key = visible_of(key, batch)
+        gradient, logits = contrastive_divergence(key, params, v, gibbs_steps)
         rate, keep, decay = (
             jnp.asarray(hparams[name], v.dtype)
             for name in ("learning_rate", "momentum", "weight_decay")
@@ -321,11 +322,11 @@ def rbm(
         return State(params, velocity, state.marginals), info
 
     def evaluate(key: Array, state: State, batch: Batch, hparams: HParams) -> Mapping[str, Array]:
-        data_key, unit_key = jax.random.split(key)
-        params, v = state.params, visible_of(data_key, batch)
+        params = state.params
+        v, key = visible_of(key, batch)
         hidden = jax.nn.sigmoid(hidden_logits(params, v))
         reconstruction = losses.bernoulli_nll(visible_logits(params, hidden), v)
-        unit = jax.random.randint(unit_key, v.shape[:1], 0, v.shape[1])
+        unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
         own = jnp.take_along_axis(v, unit[:, None], axis=1)
         conditional = bernoulli.log_prob(own, conditional_logits(params, v, unit)[:, None])
         return {

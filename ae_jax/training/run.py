@@ -1,6 +1,7 @@
 """A run: a sweep trained, evaluated and written to a directory that it can resume from."""
 
 import contextlib
+import itertools
 import json
 import signal
 import time
@@ -259,19 +260,31 @@ def _write_rows(directory: Path, rows: list[dict[str, Any]]) -> list[dict[str, A
     count, here = jax.process_count(), jax.process_index()
     part = "results.{}.json".format
     if count > 1:
-        from jax.experimental import multihost_utils
-
-        (directory / part(here)).write_text(json.dumps(rows))
-        multihost_utils.sync_global_devices("ae_jax: results are written")
+        run_directory.write(directory / part(here), json.dumps(rows))
+        _wait_for_all("results are written")
         if here == 0:
             parts = [json.loads((directory / part(i)).read_text()) for i in range(count)]
             rows = sorted((row for rows in parts for row in rows), key=lambda row: row["lane"])
     if here == 0:
         run_directory.write_results(directory / "results.csv", rows)
     if count > 1:
-        multihost_utils.sync_global_devices("ae_jax: results are joined")
+        _wait_for_all("results are joined")
         (directory / part(here)).unlink()
     return rows
+
+
+_waits = itertools.count()  # a barrier's name can be used once
+
+
+def _wait_for_all(reason: str) -> None:
+    """Waits until all processes are here, however long their lanes take.
+
+    JAX's own barriers are collective computations, which give up after half a minute.
+    """
+    from orbax.checkpoint import multihost
+
+    wait = multihost.get_barrier_sync_fn(processes=set(range(jax.process_count())))
+    wait(key=f"ae_jax {next(_waits)}: {reason}", timeout_ms=30 * 24 * 3600 * 1000)
 
 
 @contextlib.contextmanager

@@ -29,9 +29,11 @@ class Config(cli.Execution):
     """Each value is compiled on its own."""
     seeds: int = 2
     """Trains each configuration with seeds 0, 1, ..."""
-    architecture: Literal["mlp", "conv", "disentanglement", "keras"] = "conv"
+    architecture: Literal["mlp", "conv", "disentanglement", "keras"] = "mlp"
+    widths: tuple[int, ...] = (400, 400)
+    """Hidden layers of the mlp architecture; not swept."""
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
-    steps: int = 1000
+    steps: int = 3000
     batch_size: int = 64
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate: constant, or a warm-up of 5% of the steps and a cosine to 0."""
@@ -41,15 +43,14 @@ class Config(cli.Execution):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(
-        dataset="digits", beta=(1.0, 4.0), seeds=2, architecture="mlp", latent_size=(2,), steps=60
-    ),
+    "smoke": Config(dataset="digits", beta=(1.0, 4.0), widths=(64,), latent_size=(2,), steps=60),
     # Locatello et al. (2019), tables 1 and 2: 50 seeds, 300,000 steps, Adam 1e-4.
     "paper": Config(
         dataset="dsprites",
         beta=(1.0, 2.0, 4.0, 6.0, 8.0, 16.0),
         learning_rate=(1e-4,),
         seeds=50,
+        architecture="conv",
         steps=300_000,
     ),
 }
@@ -62,12 +63,13 @@ def beta_vae(config: Config) -> None:
     devices = training.use_devices(config.devices, config.distributed)
     splits = ("train", "validation", "test")
     train, validation, test = (data.load(config.dataset, split) for split in splits)
+    validation = data.subset(validation, slice(0, 2000))
     shape = train.spec["image"].shape
 
     def build(latent_size: int) -> Method:
         return methods.vae(
-            nets.encoder(config.architecture, shape, 2 * latent_size),
-            nets.decoder(config.architecture, shape, latent_size),
+            nets.encoder(config.architecture, shape, 2 * latent_size, config.widths),
+            nets.decoder(config.architecture, shape, latent_size, config.widths[::-1]),
             latent_size,
             likelihood=methods.OBSERVATIONS[config.likelihood](),
         )
@@ -88,6 +90,7 @@ def beta_vae(config: Config) -> None:
         batch_size=config.batch_size,
         validation=validation,
         test=test,
+        evaluate_every=-(-config.steps // 10),
         schedules=[warmup] if config.schedule == "cosine" else [],
         summarize=metrics.latent_summary,
         select=config.select,

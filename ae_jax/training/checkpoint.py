@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from ae_jax.core import InputError
 
 KEEP = 2
 
@@ -48,6 +51,9 @@ def restore_newest(directory: Path, like: Any) -> tuple[int, Any, dict[str, Any]
     Returns:
       (step, tree of host arrays, record), or None if there is none. Warns about each
       damaged checkpoint that it passes over.
+
+    Raises:
+      InputError: if it holds other shapes or dtypes than `like`.
     """
     for unfinished in directory.glob("*-tmp*"):  # left by a kill
         shutil.rmtree(unfinished)
@@ -56,16 +62,9 @@ def restore_newest(directory: Path, like: Any) -> tuple[int, Any, dict[str, Any]
         path = directory.absolute() / f"{step:012d}"
         try:
             found = checkpointer.restore(path, args=content())
-            record, dtypes = dict(found.record), [leaf.dtype for leaf in jax.tree.leaves(like)]
-            found.leaves = [
-                leaf.view(dtype) if leaf.dtype.kind == "V" else leaf  # NumPy forgets bfloat16
-                for leaf, dtype in zip(found.leaves, dtypes, strict=True)
-            ]
+            record = dict(found.record)
             if record.pop("digest") != _digest(found.leaves):
                 raise ValueError("its contents do not match their digest")
-            tree = jax.tree.unflatten(jax.tree.structure(like), found.leaves)
-            if not jax.tree.all(jax.tree.map(_alike, tree, like)):
-                raise ValueError("its arrays are those of another method")
         except Exception as error:  # a damaged file raises many types
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             warnings.warn(
@@ -74,7 +73,10 @@ def restore_newest(directory: Path, like: Any) -> tuple[int, Any, dict[str, Any]
             )
             shutil.rmtree(path)
             continue
-        return step, tree, record
+        wanted = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(like)]
+        if [(leaf.shape, leaf.dtype) for leaf in found.leaves] != wanted:
+            raise InputError(f"{path} is another method's checkpoint: choose another --out")
+        return step, jax.tree.unflatten(jax.tree.structure(like), found.leaves), record
     return None
 
 
@@ -92,10 +94,6 @@ def _digest(leaves: Sequence[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _alike(found: np.ndarray, wanted: Any) -> bool:
-    return (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
-
-
 @functools.cache
 def _orbax() -> tuple[Any, type]:
     """Orbax's checkpointer, and what it saves and restores.
@@ -110,15 +108,21 @@ def _orbax() -> tuple[Any, type]:
         def save(self, directory, args):
             with open(directory / "arrays.npz", "wb") as file:
                 np.savez(file, *args.leaves)
-            (directory / "record.json").write_text(json.dumps(args.record))
+            dtypes = [leaf.dtype.name for leaf in args.leaves]  # NumPy forgets bfloat16
+            text = json.dumps({"dtypes": dtypes, "record": args.record})
+            (directory / "record.json").write_text(text)
 
         def restore(self, directory, args):
             with (
                 open(directory / "arrays.npz", "rb") as file,
                 np.load(file, allow_pickle=False) as arrays,
             ):
-                leaves = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
-            return Content(leaves, json.loads((directory / "record.json").read_text()))
+                content = json.loads((directory / "record.json").read_text())
+                leaves = [
+                    arrays[f"arr_{i}"].view(jnp.dtype(name))
+                    for i, name in enumerate(content["dtypes"])
+                ]
+            return Content(leaves, content["record"])
 
     @ocp.args.register_with_handler(Handler, for_save=True, for_restore=True)
     @dataclasses.dataclass

@@ -32,7 +32,12 @@ def opened(directory: Path, config: Mapping[str, Any]) -> Iterator[None]:
       InputError: if the directory holds another configuration or other files, or is in use.
     """
     check(directory, config)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{directory} cannot be made ({error.strerror}): choose another --out"
+        ) from None
     with (directory / f".lock.{jax.process_index()}").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

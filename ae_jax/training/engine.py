@@ -115,6 +115,8 @@ def check(plan: Plan, group: Group) -> set[str]:
 
     if shapes(state) != shapes(after):
         raise InputError("the method's step changes the shapes or dtypes of its state")
+    if not info:
+        raise InputError("the method's Info is empty: it must tell whether the state is finite")
     if wrong := [name for name, x in info.items() if x.shape]:
         raise InputError(f"the method's Info {wrong[0]} must be a scalar")
     if wrong := [name for name, x in values.items() if x.shape != (plan.batch_size,)]:

@@ -1,6 +1,6 @@
 """Evaluating all lanes of a group on a whole data set, on the last batch with a mask."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -53,15 +53,20 @@ def evaluator(
         return mapping.place_shared(jax.tree.map(lambda leaf: leaf[rows], dataset.arrays))
 
     def evaluate(state: LaneState, lanes: Lane) -> dict[str, np.ndarray]:
-        totals: dict[str, np.ndarray] = {}
+        totals: dict[str, list[np.ndarray]] = {}
         for first in range(0, dataset.size, size):
             where = (np.asarray(first // batch_size), np.asarray(min(size, dataset.size - first)))
             shared = (*mapping.place_shared(where), arrays(first))
             for name, total in mapping.collect(program(state, lanes, shared)).items():
-                totals[name] = totals.get(name, 0.0) + total.astype(np.float64)
-        return {name: total / dataset.size for name, total in totals.items()}
+                totals.setdefault(name, []).append(total)
+        return {name: _sum(parts) / dataset.size for name, parts in totals.items()}
 
     return evaluate
+
+
+def _sum(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Adds [L, batches] up to float64 [L], in an order that does not depend on the pieces."""
+    return np.add.accumulate(np.concatenate(parts, axis=1), axis=1, dtype=np.float64)[:, -1]
 
 
 def summarizer(

@@ -226,7 +226,7 @@ def init_lane(
 def evaluate_lane(
     method: Method, dataset: Dataset, batch_size: int, which: str = "method"
 ) -> Callable[[LaneState, Lane, tuple[Array, Array, Any]], Mapping[str, Array]]:
-    """Returns the program that sums a lane's evaluation over a piece of a data set.
+    """Returns the program that sums a lane's evaluation over each batch of a piece of data.
 
     The program takes (first, count, arrays): the piece's first batch number, how many of
     its examples exist (what is beyond them is masked) and its arrays. The batches of
@@ -250,8 +250,7 @@ def evaluate_lane(
                 for name, value in values.items()
             }
 
-        totals = jax.lax.map(one, jnp.arange(batches))
-        return {name: jnp.sum(total) for name, total in totals.items()}
+        return jax.lax.map(one, jnp.arange(batches))
 
     return program
 

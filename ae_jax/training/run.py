@@ -26,6 +26,10 @@ from ae_jax.training.streaming import needs_streaming
 Summarize = Callable[[Method, Array, State, Dataset, HParams], Mapping[str, Array]]
 
 
+#: What a row of results has besides the lane's own names and the evaluation.
+_COLUMNS = ("lane", "seed", "status", "frozen_step", "frozen_by", "best_step")
+
+
 class Result(NamedTuple):
     """What a run returns.
 
@@ -142,6 +146,7 @@ def run(
     if select == "best" and validation is None:
         raise InputError("select='best' needs a validation set to select on")
 
+    stored = bool(jax.tree.leaves(dataset.arrays))  # what is rendered needs no streaming
     plan = Plan(
         dataset=dataset,
         validation=validation,
@@ -155,10 +160,14 @@ def run(
         select=select,
         checkpoint_seconds=checkpoint_seconds,
         chunk=chunk,
-        stream=needs_streaming(dataset, devices) if stream is None else stream,
+        stream=needs_streaming(dataset, devices) if stream is None else stream and stored,
     )
     for group in groups:
-        check(plan, group)
+        figures = check(plan, group)
+        if taken := sorted(figures & {*_COLUMNS, *lanes[0]}):
+            raise InputError(f"the evaluation {taken[0]} has the name of another column: rename it")
+        if monitor not in figures and select == "best":
+            raise InputError(f"select='best' needs an evaluation {monitor!r}: choose a monitor")
     identity = {
         "config": dict(config or {}),
         "lanes": [dict(lane) for lane in lanes],
@@ -168,6 +177,9 @@ def run(
             "evaluate_every": plan.evaluate_every,
             "select": select,
             "examples": dataset.size,
+            "monitor": monitor,
+            "processes": jax.process_count(),
+            "defaults": [{**extra, **group.method.hparams} for group in groups],
         },
     }
     share = _shares(groups)

@@ -43,7 +43,7 @@ def _toy_method(bias=0.0):
     def evaluate(key, state, batch, hparams):
         x = _flat(batch)
         distance = jnp.sum((x - state.weights[None]) ** 2, axis=1)
-        return {"loss": distance, "noise": jax.random.uniform(key, distance.shape)}
+        return {"loss": distance, "uniform": jax.random.uniform(key, distance.shape)}
 
     hparams = {"learning_rate": 0.1, "noise": 0.1, "loss_breaks_at": -1, "state_breaks_at": -1}
     return Method(hparams, init, step, evaluate)

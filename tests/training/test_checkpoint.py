@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ae_jax.core import InputError
 from ae_jax.training import checkpoint
 
 
@@ -102,3 +103,10 @@ def test_both_damaged_leaves_nothing(tmp_path):
     with pytest.warns(UserWarning, match="is damaged") as warned:
         assert checkpoint.restore_newest(tmp_path, tree()) is None
     assert len(warned) == 2
+
+
+def test_another_methods_checkpoint_is_refused_and_kept(tmp_path):
+    save_three(tmp_path)
+    with pytest.raises(InputError, match="another method's checkpoint"):
+        checkpoint.restore_newest(tmp_path, {**tree(), "bool": np.zeros(3, bool)})
+    assert restored_step(tmp_path) == 30

@@ -1,0 +1,215 @@
+"""What a run evaluates, reports and selects, and what it refuses."""
+
+import csv
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import data, methods, nets, training
+from ae_jax.core import InputError, Method, Network
+
+
+def read(directory):
+    records = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    with (directory / "results.csv").open() as file:
+        return records, list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("size", [1, 80, 100])
+def test_evaluation_is_the_plain_mean_whatever_the_size_of_the_last_batch(toy, images, size):
+    test = images(size, 1)
+    result = training.run(
+        toy, images(100), training.grid(seed=range(3)), 3, batch_size=40, test=test
+    )
+    x = np.asarray(test.arrays["image"], np.float64).reshape(size, -1) / 255
+    for i, row in enumerate(result.rows):
+        weights = training.lane(result, i)[1].weights.astype(np.float64)
+        np.testing.assert_allclose(row["loss"], ((x - weights) ** 2).sum(1).mean(), rtol=1e-6)
+
+
+def test_what_stands_in_masked_rows_cannot_leak(toy, images):
+    """The last batch is filled up with the last example again: here that would count as NaN."""
+
+    def evaluate(key, state, batch, hparams):
+        first = batch["image"][:, 0, 0, 0]
+        again = jnp.arange(4) > 1
+        return {"loss": jnp.where(again & (first == first[1]), jnp.nan, 1.0)}
+
+    test = data.stored(np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1))
+    train = data.stored(np.arange(8, dtype=np.uint8).reshape(8, 1, 1, 1))
+    method = toy._replace(evaluate=evaluate)
+    result = training.run(method, train, training.grid(), 1, batch_size=4, test=test)
+    assert result.rows[0]["loss"] == 1.0
+
+
+def swinging():
+    """A method whose weights follow a known course: its evaluation is the distance from 3."""
+
+    def step(key, state, batch, hparams):
+        count = state["count"] + 1
+        position = hparams["speed"] * count.astype(jnp.result_type(float))
+        return {"position": position, "count": count}, {"loss": position}
+
+    def evaluate(key, state, batch, hparams):
+        size = batch["image"].shape[0]
+        return {"loss": jnp.broadcast_to(jnp.abs(state["position"] - 3.0), (size,))}
+
+    def init(key, batch, hparams):
+        return {"position": jnp.asarray(0.0), "count": jnp.asarray(0)}
+
+    return Method({"speed": 1.0}, init, step, evaluate)
+
+
+def test_the_best_state_is_that_of_the_lowest_validation(images, tmp_path):
+    result = training.run(
+        swinging(),
+        images(100),
+        training.grid(speed=[0.25, 0.5, 1.0]),
+        20,
+        tmp_path,
+        batch_size=40,
+        validation=images(5),
+        evaluate_every=2,
+        select="best",
+    )
+    records, rows = read(tmp_path)
+    for lane, expected in enumerate([12, 6, 2]):  # 3 / speed; at speed 1, step 2 comes before 4
+        course = {
+            record["step"]: record["loss"]
+            for record in records
+            if record["lane"] == lane and record["split"] == "validation"
+        }
+        assert sorted(course) == list(range(2, 21, 2))
+        assert min(course, key=course.get) == expected
+        assert int(rows[lane]["best_step"]) == expected
+        assert float(rows[lane]["loss"]) == course[expected]
+        # The whole state is that step's: what a method carries belongs to its weights.
+        best = training.lane(result, lane, best=True)[1]
+        assert best["count"] == expected
+        assert training.lane(result, lane)[1]["count"] == 20
+
+
+def test_the_best_weights_come_with_their_own_optimizer(images, tmp_path):
+    method = methods.autoencoder(nets.mlp(1, ()), nets.mlp((2, 3, 1), ()))
+    options = {"batch_size": 40, "validation": images(50, 1), "evaluate_every": 1, "chunk": 1}
+    lanes = training.grid(learning_rate=0.2)
+    schedule = training.step_decay(3, -1.0)  # uphill after three steps
+    result = training.run(method, images(100), lanes, 6, schedules=[schedule], **options)
+    step = int(result.groups[0].best_step[0])
+    assert 0 < step < 6
+    there = training.run(method, images(100), lanes, step, **options)
+    best, current = training.lane(result, 0, best=True)[1], training.lane(there, 0)[1]
+    chex.assert_trees_all_close(best, current, rtol=1e-5, atol=1e-6)
+    wrong = training.lane(result, 0)[1].optimizer  # the optimizer of the last step
+    different = jax.tree.map(lambda a, b: not np.allclose(a, b), wrong, current.optimizer)
+    assert any(jax.tree.leaves(different))
+
+
+def test_reports_are_means_since_the_last_one(images, tmp_path):
+    training.run(
+        swinging(), images(100), training.grid(), 5, tmp_path, batch_size=40, evaluate_every=2
+    )
+    records, _ = read(tmp_path)
+    assert records == [
+        {"step": 2, "split": "train", "lane": 0, "loss": 1.5},
+        {"step": 4, "split": "train", "lane": 0, "loss": 3.5},
+        {"step": 5, "split": "train", "lane": 0, "loss": 5.0},
+    ]
+
+
+def test_results_have_a_row_per_lane(toy, images, tmp_path):
+    lanes = training.grid(loss_breaks_at=[-1, 2], noise=[0.0, 0.125])
+
+    def summarize(method, key, state, dataset, hparams):
+        return {"size": jnp.asarray(dataset.size)}
+
+    training.run(toy, images(100), lanes, 4, tmp_path, batch_size=40, summarize=summarize)
+    rows = read(tmp_path)[1]
+    assert list(rows[0]) == [
+        "lane",
+        "loss_breaks_at",
+        "noise",
+        "seed",
+        "status",
+        "frozen_step",
+        "frozen_by",
+        "loss",
+        "uniform",
+        "size",
+    ]
+    assert [row["noise"] for row in rows] == ["0.0", "0.125", "0.0", "0.125"]
+    assert [row["status"] for row in rows] == ["ok", "ok", "frozen", "frozen"]
+    assert [row["frozen_step"] for row in rows] == ["", "", "2", "2"]
+    assert {row["size"] for row in rows} == {"100.0"}
+
+
+def test_a_users_own_method_and_networks_need_no_library(images):
+    """A linear autoencoder whose networks are functions and whose optimizer is one line."""
+    network = Network(
+        init=lambda key, x: 0.1 * jax.random.normal(key, (6, 6)),
+        apply=lambda weights, x: x.reshape(x.shape[0], 6) @ weights,
+    )
+
+    def errors(weights, batch):
+        x = batch["image"].reshape(-1, 6)
+        return jnp.sum((network.apply(weights, x) - x) ** 2, axis=1)
+
+    def step(key, weights, batch, hparams):
+        loss, gradient = jax.value_and_grad(lambda w: jnp.mean(errors(w, batch)))(weights)
+        return weights - hparams["rate"] * gradient, {"loss": loss}
+
+    method = Method(
+        hparams={"rate": 0.1},
+        init=lambda key, batch, hparams: network.init(key, batch["image"]),
+        step=step,
+        evaluate=lambda key, weights, batch, hparams: {"loss": errors(weights, batch)},
+    )
+    result = training.run(method, images(100), training.grid(rate=[0.0, 0.1]), 60, batch_size=50)
+    assert result.rows[1]["loss"] < 0.2 * result.rows[0]["loss"]
+
+
+def bad(toy, **change):
+    return toy._replace(**change)
+
+
+def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path):
+    wide = methods.vae(nets.mlp(4, ()), nets.mlp((8, 8, 1), ()), 2)
+    odd = methods.vae(nets.mlp(3, ()), nets.mlp((2, 3, 1), ()), 2)
+    grows = bad(toy, step=lambda key, state, batch, h: ((state, state), {"loss": 0.0}))
+    silent = bad(toy, step=lambda key, state, batch, h: (state, {}))
+    vector = bad(toy, step=lambda key, state, batch, h: (state, {"loss": state.weights}))
+    scalar = bad(toy, evaluate=lambda key, state, batch, h: {"loss": jnp.zeros(())})
+    named = bad(toy, evaluate=lambda key, state, batch, h: {"seed": jnp.zeros((40,))})
+    scored = bad(toy, evaluate=lambda key, state, batch, h: {"score": jnp.zeros((40,))})
+    best = {"select": "best", "validation": images(4)}
+    for method, options, message in [
+        (toy, {"steps": 0}, "steps must be at least 1, got 0"),
+        (toy, {"batch_size": 0}, "batch_size must be at least 1"),
+        (toy, {"batch_size": 101}, "batch_size 101 is larger than the data set: lower it to 100"),
+        (toy, {"chunk": 0}, "chunk must be at least 1"),
+        (toy, {"chunk": 2**30}, "lower chunk"),
+        (toy, {"evaluate_every": 0}, "evaluate_every must be at least 1"),
+        (toy, {"backend": "mpi"}, "unknown backend 'mpi': known are pmap, shard, vmap"),
+        (toy, {"loggers": ["csv"]}, "unknown logger csv: known are tensorboard, wandb"),
+        (toy, {"select": "first"}, "select must be last or best"),
+        (toy, {"select": "best"}, "needs a validation set"),
+        (scored, best, "needs an evaluation 'loss'"),
+        (toy, {"lanes": training.grid(nosie=1.0)}, "unknown hyperparameter nosie"),
+        (toy, {"test": data.stored(np.zeros((4, 5, 5), np.uint8))}, "examples differ"),
+        (wide, {}, "shapes must be equal"),
+        (odd, {}, "."),
+        (grows, {}, "changes the shapes or dtypes of its state"),
+        (silent, {}, "Info is empty"),
+        (vector, {}, "Info loss must be a scalar"),
+        (scalar, {}, "evaluation loss must have one value per example"),
+        (named, {}, "evaluation seed has the name of another column"),
+    ]:
+        options = {"lanes": training.grid(), "steps": 3, "batch_size": 40, **options}
+        with pytest.raises(InputError, match=message) as caught:
+            training.run(method, images(100), directory=tmp_path / "run", **options)
+        assert "\n" not in str(caught.value)
+        assert not list(tmp_path.iterdir()), message

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from ae_jax import training
+from ae_jax.core import InputError
+from ae_jax.training import lanes as sweep
+
+
+def test_grid_is_the_product_with_the_last_name_fastest():
+    assert training.grid(beta=[1.0, 4.0], size=3, seed=range(2)) == [
+        {"beta": 1.0, "size": 3, "seed": 0},
+        {"beta": 1.0, "size": 3, "seed": 1},
+        {"beta": 4.0, "size": 3, "seed": 0},
+        {"beta": 4.0, "size": 3, "seed": 1},
+    ]
+
+
+def test_grid_adds_seed_0_and_takes_arrays_and_text():
+    assert training.grid() == [{"seed": 0}]
+    lanes = training.grid(rate=np.array([0.5, 1.0]), name="relu")
+    assert lanes == [{"rate": r, "name": "relu", "seed": 0} for r in (0.5, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [({"beta": []}, "beta has no value"), ({"beta": [1.0, 1]}, "beta has a value twice")],
+)
+def test_grid_refuses(values, message):
+    with pytest.raises(InputError, match=message):
+        training.grid(**values)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "message"),
+    [
+        ([], "no lane"),
+        ([{"noise": 0.1}], "needs a seed"),
+        ([{"seed": 0}, {"seed": 1, "noise": 0.1}], "same names"),
+        (
+            [{"seed": 0, "nosie": 1.0}],
+            "unknown hyperparameter nosie: known are learning_rate, loss_breaks_at, noise, seed",
+        ),
+        ([{"seed": 0, "noise": float("nan")}], "noise must be a finite number, got nan"),
+        ([{"seed": 0, "noise": "much"}], "noise must be a finite number"),
+        ([{"seed": 0, "noise": True}], "noise must be a finite number"),
+        ([{"seed": -1}], "seed must be a whole number from 0, got -1"),
+        ([{"seed": 0.5}], "seed must be a whole number"),
+        ([{"seed": 2**31}], "seed must be below"),
+    ],
+)
+def test_group_refuses(toy, lanes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        sweep.group(toy, lanes, {})
+    assert "\n" not in str(caught.value)
+
+
+def test_static_values_split_the_grid_into_groups(toy_factory):
+    lanes = training.grid(noise=[0.0, 0.5], bias=[1.0, 2.0], seed=range(2))
+    first, second = sweep.group(toy_factory, lanes, {"extra": 7.0})
+    assert first.index.tolist() == [0, 1, 4, 5]
+    assert second.index.tolist() == [2, 3, 6, 7]
+    assert first.seed.tolist() == [0, 1, 0, 1]
+    assert first.hparams["noise"].tolist() == [0.0, 0.0, 0.5, 0.5]
+    assert first.hparams["learning_rate"].tolist() == [0.1] * 4
+    assert first.hparams["extra"].tolist() == [7.0] * 4
+
+
+def test_each_group_is_compiled_once_and_its_rows_keep_the_order_of_the_sweep(toy_factory, images):
+    lanes = training.grid(noise=[0.0, 0.5], bias=[1.0, 2.0])
+    result = training.run(toy_factory, images(100), lanes, 7, batch_size=40, chunk=2)
+    assert result.compilations == 2
+    assert [row["lane"] for row in result.rows] == [0, 1, 2, 3]
+    assert [(row["noise"], row["bias"]) for row in result.rows] == [
+        (0.0, 1.0),
+        (0.0, 2.0),
+        (0.5, 1.0),
+        (0.5, 2.0),
+    ]
+    # The start, and so the state after 7 steps, differs by the bias: 0.9 ** 7 of it is left.
+    for start in (0, 2):
+        _, low, _ = training.lane(result, start)
+        _, high, _ = training.lane(result, start + 1)
+        np.testing.assert_allclose(high.weights - low.weights, 0.9**7, rtol=1e-4)

@@ -1,0 +1,73 @@
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import training
+
+
+def values(schedule, steps, name="learning_rate", base=2.0, **changed):
+    hparams = {**schedule.hparams, **changed, name: base}
+    return [float(schedule.apply(np.int32(step), hparams)[name]) for step in steps]
+
+
+def test_warmup_cosine():
+    schedule = training.warmup_cosine(10, warmup_steps=4, final_fraction=0.1)
+    # Rising by quarters to step 4; half a cosine from 4 to 10, half-way at 7; then constant.
+    expected = [0.0, 0.5, 1.0, 1.5, 2.0, 2 * 0.55, 2 * 0.1, 2 * 0.1]
+    np.testing.assert_allclose(values(schedule, [0, 1, 2, 3, 4, 7, 10, 25]), expected, rtol=1e-6)
+    third = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 3))
+    np.testing.assert_allclose(values(schedule, [6]), [2 * third], rtol=1e-6)
+
+
+def test_warmup_cosine_without_warmup_starts_at_the_full_value():
+    assert values(training.warmup_cosine(10), [0]) == [2.0]
+    np.testing.assert_allclose(values(training.warmup_cosine(10), [10]), [0.0], atol=1e-7)
+
+
+def test_step_decay():
+    schedule = training.step_decay(3, 0.5)
+    expected = [2.0, 2.0, 1.0, 1.0, 0.5]
+    np.testing.assert_allclose(values(schedule, [0, 2, 3, 5, 6]), expected, rtol=1e-6)
+
+
+def test_another_hyperparameter_can_be_scheduled():
+    schedule = training.step_decay(1, 0.5, name="beta")
+    assert values(schedule, [2], name="beta", base=8.0) == [2.0]
+
+
+def rates_of(result, lane):
+    """The learning rate that the last step of a lane was given."""
+    return training.lane(result, lane)[1].last_rate
+
+
+def test_a_schedules_own_numbers_can_be_swept(toy, images):
+    schedule = training.warmup_cosine(20, warmup_steps=2)
+    lanes = training.grid(warmup_steps=[2, 8], learning_rate=[0.1, 0.2])
+    result = training.run(toy, images(100), lanes, 5, batch_size=40, schedules=[schedule])
+    assert result.compilations == 1
+    cosine = 0.5 * (1 + math.cos(math.pi * 2 / 18))  # step 4 is the last
+    expected = [0.1 * cosine, 0.2 * cosine, 0.1 * 4 / 8, 0.2 * 4 / 8]
+    np.testing.assert_allclose([rates_of(result, i) for i in range(4)], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_a_scheduled_run_equals_learning_rates_applied_by_hand(toy, images, chunk):
+    dataset = images(100)
+    result = training.run(
+        toy,
+        dataset,
+        training.grid(noise=0.0),
+        6,
+        batch_size=100,
+        chunk=chunk,
+        schedules=[training.step_decay(2, 0.5)],
+    )
+    mean = dataset.fetch(dataset.arrays, np.arange(100))["image"].reshape(100, -1).mean(axis=0)
+    start = training.run(toy, dataset, training.grid(learning_rate=0.0), 1, batch_size=100)
+    weights = training.lane(start, 0)[1].weights
+    for rate in (0.1, 0.1, 0.05, 0.05, 0.025, 0.025):
+        weights = weights - rate * (weights - mean)
+    np.testing.assert_allclose(training.lane(result, 0)[1].weights, weights, rtol=1e-5, atol=1e-6)
+    assert jax.tree.leaves(weights)

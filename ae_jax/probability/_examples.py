@@ -1,5 +1,6 @@
 """What densities and losses share: matching arrays, and sums over one example's dimensions."""
 
+import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -31,5 +32,10 @@ def matched(names: str, *arrays: Array) -> Sequence[Array]:
 
 
 def sum_dimensions(values: Array) -> Array:
-    """Sums [B, ...] over every axis but the first: [B]."""
-    return jnp.sum(values, axis=tuple(range(1, values.ndim)))
+    """Sums [B, ...] over every axis but the first: [B].
+
+    As a product with ones: XLA fuses a sum with the elementwise functions before it into one
+    loop over the last axis, which is one long for grey images (30 times slower on a CPU).
+    """
+    flat = values.reshape(values.shape[0], math.prod(values.shape[1:]))
+    return jnp.matmul(flat, jnp.ones(flat.shape[1], flat.dtype), precision="highest")

@@ -19,7 +19,7 @@ Backend = Literal["pmap", "shard", "vmap"]
 
 
 def use_devices(count: int | None = None, distributed: str | None = None) -> list[jax.Device]:
-    """Returns this process's devices; on a CPU, as many as there are cores.
+    """Returns this process's devices; on a CPU, at most as many as there are cores.
 
     Call it before anything else touches JAX: the number of CPU devices is fixed then.
 
@@ -35,7 +35,8 @@ def use_devices(count: int | None = None, distributed: str | None = None) -> lis
     if count is not None and count < 1:
         raise InputError(f"devices must be at least 1, got {count}")
     with contextlib.suppress(RuntimeError):  # JAX has been used already: take what there is
-        jax.config.update("jax_num_cpu_devices", count or _cores())
+        if jax.config.jax_num_cpu_devices < 1:  # else it is set by JAX_NUM_CPU_DEVICES
+            jax.config.update("jax_num_cpu_devices", min(count or _cores(), _cores()))
     if distributed is not None and not jax.distributed.is_initialized():
         jax.distributed.initialize(**_process(distributed))
     devices = jax.local_devices()
@@ -51,15 +52,14 @@ def _process(distributed: str) -> dict[str, Any]:
         return {}
     try:
         address, count, index = distributed.split("/")
-        return {
-            "coordinator_address": address,
-            "num_processes": int(count),
-            "process_id": int(index),
-        }
+        count, index, port = int(count), int(index), int(address.rpartition(":")[2])
+        if not 0 <= index < count or not 0 < port < 2**16:
+            raise ValueError
     except ValueError:
         raise InputError(
             f"distributed must be auto or HOST:PORT/COUNT/INDEX, got {distributed!r}"
         ) from None
+    return {"coordinator_address": address, "num_processes": count, "process_id": index}
 
 
 def _cores() -> int:

@@ -94,15 +94,13 @@ def progress_bar(lanes: int, total: int, enabled: bool) -> Iterator[Callable[[in
         return
     from tqdm import tqdm
 
-    form = (
-        "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
-    )
+    figures = "{n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
     with tqdm(
         total=lanes * total,
         desc=f"{lanes} lane{'s' * (lanes > 1)}",
         unit=" lane-steps",
         unit_scale=True,
-        bar_format=form + " {postfix}",
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| " + figures,
     ) as bar:
 
         def move(done: int, note: str) -> None:

@@ -1,0 +1,117 @@
+"""Data that are streamed give the results of data that lie on the device, bit for bit."""
+
+import functools
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import data, methods, nets, training
+from ae_jax.training import evaluation, streaming
+
+LANES = training.grid(learning_rate=[1e-3, 1e-2], seed=range(2))
+
+
+@functools.cache
+def method():
+    return methods.vae(nets.mlp(4, (8,)), nets.mlp((3, 3, 1), (8,)), 2)
+
+
+def random_images(size, seed):
+    random = np.random.RandomState(seed)
+    return random.randint(0, 256, (size, 3, 3, 1)).astype(np.uint8)
+
+
+def run(train, stream, **options):
+    validation = data.stored(random_images(57, 1))
+    options = {"batch_size": 16, "evaluate_every": 5, "validation": validation, **options}
+    return training.run(method(), train, LANES, 12, stream=stream, **options)
+
+
+@functools.cache
+def resident():
+    return run(data.stored(random_images(100, 0)), False)
+
+
+def assert_equal(result, other):
+    for a, b in zip(result.groups, other.groups, strict=True):
+        chex.assert_trees_all_equal((a.state, a.best), (b.state, b.best))
+    assert result.rows == other.rows
+
+
+@pytest.fixture
+def mapped(tmp_path):
+    """A data set whose images stay in a read-only file."""
+    np.save(tmp_path / "images.npy", random_images(100, 0))
+    return data.stored(np.load(tmp_path / "images.npy", mmap_mode="r"))
+
+
+def test_one_piece(mapped):
+    assert isinstance(mapped.arrays["image"], np.memmap)
+    assert_equal(run(mapped, True), resident())
+
+
+def test_many_pieces(mapped, monkeypatch):
+    small = 4 * 2 * 16 * 9  # 4 lanes x 2 steps x 16 examples x 9 bytes
+    monkeypatch.setattr(streaming, "CHUNK_BYTES", small)
+    pieces = []
+    place = streaming.chunk_rows
+    monkeypatch.setattr(
+        streaming,
+        "chunk_rows",
+        lambda dataset, seeds, windows, *rest: (
+            pieces.append(len(windows)) or place(dataset, seeds, windows, *rest)
+        ),
+    )
+    monkeypatch.setattr(evaluation, "CHUNK_BYTES", 9 * 16)  # a batch at a time
+    assert_equal(run(mapped, True), resident())
+    assert pieces == [7]  # windows of 2, 2, 1 steps in each 5, and 2 at the end
+
+
+def test_a_streamed_run_resumes_bit_for_bit(mapped, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    save = training.engine.checkpoint.save
+
+    def save_then_die(directory, step, tree, record):
+        save(directory, step, tree, record)
+        if step == 8:
+            raise Killed
+
+    options = {"directory": tmp_path / "run", "checkpoint_seconds": 0.0, "chunk": 4}
+    with monkeypatch.context() as patch:
+        patch.setattr(training.engine.checkpoint, "save", save_then_die)
+        with pytest.raises(Killed):
+            run(mapped, True, **options)
+    assert_equal(run(mapped, True, **options), resident())
+
+
+def test_rendered_data_are_never_streamed(toy):
+    """They have no rows to gather: their examples are drawn from the indices themselves."""
+    spec = {"image": jax.ShapeDtypeStruct((1, 1, 1), np.float32)}
+
+    def fetch(arrays, indices):
+        return {"image": indices.astype(np.float32)[:, None, None, None] / 100}
+
+    rendered = data.stored(np.zeros((1, 1, 1), np.uint8))._replace(
+        spec=spec, size=100, arrays={}, fetch=fetch
+    )
+    rows = [
+        training.run(toy, rendered, training.grid(), 4, batch_size=40, stream=stream).rows
+        for stream in (False, True)
+    ]
+    assert rows[0] == rows[1]
+    assert not streaming.needs_streaming(rendered, jax.devices())
+
+
+def test_streaming_is_needed_above_half_a_devices_memory():
+    class Device:
+        def memory_stats(self):
+            return {"bytes_limit": 1800}
+
+    dataset = data.stored(random_images(100, 0))  # 900 bytes
+    assert not streaming.needs_streaming(dataset, [Device()])
+    larger = data.stored(random_images(101, 0))
+    assert streaming.needs_streaming(larger, [Device()])

@@ -1,0 +1,33 @@
+"""Trains the example of each registered method for a few steps; the tests interrupt it."""
+
+import argparse
+from pathlib import Path
+
+from ae_jax import data, training
+from ae_jax.methods import REGISTRY
+
+parser = argparse.ArgumentParser()
+parser.add_argument("out", type=Path)
+parser.add_argument("--methods", nargs="+", default=list(REGISTRY))
+parser.add_argument("--steps", type=int, default=160)
+parser.add_argument("--distributed")
+parser.add_argument("--checkpoint-seconds", type=float, default=0.0)
+options = parser.parse_args()
+
+devices = training.use_devices(1, options.distributed)
+train, test = data.load("digits", "train"), data.load("digits", "test")
+for name in options.methods:
+    training.run(
+        REGISTRY[name].example(),
+        train,
+        training.grid(learning_rate=[1e-3, 2e-3], seed=range(2)),
+        options.steps,
+        options.out / name,
+        batch_size=32,
+        validation=test,
+        evaluate_every=40,
+        checkpoint_seconds=options.checkpoint_seconds,
+        chunk=2,
+        devices=devices,
+    )
+    print(name, flush=True)

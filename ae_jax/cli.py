@@ -1,7 +1,10 @@
 """The command line of an experiment: a frozen dataclass, its presets and clean errors."""
 
+import contextlib
 import dataclasses
 import hashlib
+import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +59,7 @@ def parse(
     """Returns the configuration that the arguments describe.
 
     Raises:
-      InputError: for an unknown preset.
+      InputError: for an unknown preset, option or value.
     """
     import tyro
 
@@ -72,7 +75,20 @@ def parse(
         raise InputError(f"unknown preset {name}: one of {', '.join(presets)}")
     start = presets[name]
     text = f"{description or ''}\n\n--preset NAME starts from other values: {', '.join(presets)}."
-    return tyro.cli(type(start), default=start, args=argv, description=text)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(type(start), default=start, args=argv, description=text)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise InputError(f"{_first_paragraph(said.getvalue())} (see --help)") from None
+
+
+def _first_paragraph(box: str) -> str:
+    """What tyro says first, of a message that it draws a box around."""
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    return " ".join(itertools.takewhile(lambda line: line.strip("─"), lines)).rstrip(".")
 
 
 def _split_preset(text: str) -> list[str]:

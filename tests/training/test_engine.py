@@ -213,3 +213,25 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
             training.run(method, images(100), directory=tmp_path / "run", **options)
         assert "\n" not in str(caught.value)
         assert not list(tmp_path.iterdir()), message
+
+
+@pytest.mark.parametrize("damaged", [1, 2])
+def test_after_damage_to_checkpoints_a_run_ends_with_the_same_bits(toy, images, tmp_path, damaged):
+    def train():
+        options = {"chunk": 3, "checkpoint_seconds": 0.0, "validation": images(50, 1)}
+        lanes = training.grid(noise=[0.0, 0.5])
+        result = training.run(
+            toy, images(100), lanes, 9, tmp_path, batch_size=40, evaluate_every=3, **options
+        )
+        files = {name: (tmp_path / name).read_bytes() for name in ("results.csv", "metrics.jsonl")}
+        return (result.groups[0].state, result.groups[0].best), files
+
+    states, files = train()
+    saved = sorted(tmp_path.glob("checkpoints/*/*/*"))
+    assert [int(path.name) for path in saved] == [6, 9]
+    for path in saved[-damaged:]:
+        (path / "arrays.npz").write_bytes(b"")
+    with pytest.warns(UserWarning, match="is damaged"):
+        again, files_again = train()
+    chex.assert_trees_all_equal(again, states)
+    assert files_again == files

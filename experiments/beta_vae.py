@@ -30,7 +30,7 @@ class Config(cli.Execution):
     seeds: int = 2
     """Trains each configuration with seeds 0, 1, ..."""
     architecture: Literal["mlp", "conv", "disentanglement", "keras"] = "mlp"
-    widths: tuple[int, ...] = (400, 400)
+    widths: tuple[int, ...] = (256, 256)
     """Hidden layers of the mlp architecture; not swept."""
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     steps: int = 3000

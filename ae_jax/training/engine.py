@@ -187,7 +187,8 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
             raise SystemExit(143)
 
     which = "best" if plan.select == "best" else "method"
-    final = evaluate(plan.test, which)(state, lanes)
+    seen = plan.test is plan.validation and which == "method"
+    final = (validate if seen else evaluate(plan.test, which))(state, lanes)
     if plan.summarize:
         final |= summarizer(method, mapping, plan.test, plan.summarize, which)(state, lanes)
     host = mapping.collect(state)

@@ -1,0 +1,371 @@
+"""What `benchmark.py` times: workloads, and who trains them.
+
+Nothing heavy is imported at the top: each trainer has a process of its own, whose memory is
+measured too.
+"""
+
+import itertools
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+EXAMPLES = 10_000
+
+
+class Workload(NamedTuple):
+    """Something to train.
+
+    Attributes:
+      image_shape: (H, W, C).
+      batch_size: examples per step.
+      chunk: steps per call of our compiled program on a CPU; elsewhere the engine's 100.
+      peers: names in PEERS of those that train the same.
+      method: our method, made from the package `ae_jax`.
+    """
+
+    image_shape: tuple[int, int, int]
+    batch_size: int
+    chunk: int
+    peers: tuple[str, ...]
+    method: Callable[[ModuleType], Any]
+
+
+class Training(NamedTuple):
+    """A training under way.
+
+    Attributes:
+      steps: trains a little at each `next`, waits for it, and gives the number of steps.
+      compile_seconds: what it took to get ready, where anything is compiled.
+      device_memory: peak use of an accelerator's memory, bytes; None on a CPU.
+    """
+
+    steps: Iterator[int]
+    compile_seconds: float | None = None
+    device_memory: Callable[[], int] | None = None
+
+
+WORKLOADS = {
+    "mlp_vae": Workload(
+        image_shape=(28, 28, 1),
+        batch_size=100,
+        chunk=100,
+        peers=("torch", "pythae"),
+        method=lambda ae: ae.methods.vae(ae.nets.mlp(40), ae.nets.mlp((28, 28, 1)), 20),
+    ),
+    "keras_autoencoder": Workload(
+        image_shape=(28, 28, 1),
+        batch_size=128,
+        chunk=20,
+        peers=("torch",),
+        method=lambda ae: ae.methods.autoencoder(
+            ae.nets.conv_encoder((28, 28, 1), 128, "keras"),
+            ae.nets.conv_decoder((28, 28, 1), 128, "keras"),
+            reconstruction=ae.methods.observation.bernoulli(),
+        ),
+    ),
+    "conv_vae": Workload(
+        image_shape=(64, 64, 1),
+        batch_size=64,
+        chunk=20,
+        peers=("torch",),
+        method=lambda ae: ae.methods.vae(
+            ae.nets.conv_encoder((64, 64, 1), 20), ae.nets.conv_decoder((64, 64, 1), 10), 10
+        ),
+    ),
+    "rbm": Workload(
+        image_shape=(28, 28, 1),
+        batch_size=100,
+        chunk=100,
+        peers=("torch", "sklearn"),
+        method=lambda ae: ae.methods.rbm(500),
+    ),
+}
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """The most host memory that this process has held, bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _images(workload: Workload) -> Any:
+    """The same random bytes for everyone: how long a step takes does not depend on them."""
+    import numpy as np
+
+    shape = (EXAMPLES, *workload.image_shape)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def ours(workload: Workload, lanes: int) -> Training:
+    """Trains `lanes` models by the engine's own program, as `ae_jax.training.run` does."""
+    import jax
+    import numpy as np
+
+    import ae_jax
+    from ae_jax.data.stored import stored
+    from ae_jax.training.devices import device_map, use_devices
+    from ae_jax.training.population import Lane, Window, init_lane, train_chunk
+    from ae_jax.training.streaming import resident_fetch
+
+    jax.config.update("jax_enable_compilation_cache", False)  # its time is measured
+    devices = use_devices()
+    accelerated = devices[0].platform != "cpu"
+    length = 100 if accelerated else workload.chunk
+    method, dataset = workload.method(ae_jax), stored(_images(workload))
+    fetch = resident_fetch(dataset, workload.batch_size)
+    mapping = device_map(lanes, devices)
+    arrays = mapping.place_shared(dataset.arrays)
+    values = {name: np.full(lanes, value) for name, value in method.hparams.items()}
+    given = mapping.place(Lane(np.arange(lanes), values))
+
+    def shared(step: int) -> tuple[Window, Any]:
+        place = divmod(step * workload.batch_size, dataset.size)
+        window = Window(*(np.asarray(number) for number in (step, step + length, *place)))
+        return mapping.place_shared(window), arrays
+
+    start = time.perf_counter()
+    state = mapping.map(init_lane(method, fetch, (), False))(None, given, shared(0))
+    program = mapping.map(train_chunk(method, fetch, ()), donate=True)
+    program = program.lower(state, given, shared(0)).compile()
+    seconds = time.perf_counter() - start
+
+    def steps(state: Any) -> Iterator[int]:
+        for step in itertools.count(0, length):
+            state, broke = program(state, given, shared(step))
+            if mapping.collect(broke).any():  # waits, as the engine does
+                raise FloatingPointError("a lane broke: it would be timed without training")
+            yield lanes * length
+
+    def device_memory() -> int:
+        return max(device.memory_stats()["peak_bytes_in_use"] for device in devices)
+
+    return Training(steps(state), seconds, device_memory if accelerated else None)
+
+
+def with_torch(workload: Workload, name: str) -> Training:
+    """Trains one model by a plain eager loop, on the GPU where there is one."""
+    import torch
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(cores())
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX multiplies there
+    images = torch.from_numpy(_images(workload)).permute(0, 3, 1, 2).contiguous().to(device)
+
+    def batch() -> torch.Tensor:
+        indices = torch.randint(EXAMPLES, (workload.batch_size,), device=device)
+        return images[indices].float() / 255
+
+    step = (_torch_rbm if name == "rbm" else _torch_autoencoder)(name, batch, device)
+
+    def steps() -> Iterator[int]:
+        while True:
+            for _ in range(10):
+                step()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            yield 10
+
+    return Training(steps(), device_memory=_torch_memory(device))
+
+
+def _torch_memory(device: Any) -> Callable[[], int] | None:
+    import torch
+
+    return torch.cuda.max_memory_allocated if device.type == "cuda" else None
+
+
+def _torch_autoencoder(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], None]:
+    """An autoencoder, or a VAE, with cross-entropy from logits and Adam."""
+    import torch
+
+    networks = _torch_networks(name).to(device)
+    encoder, decoder = networks
+    variational = name != "keras_autoencoder"
+    optimizer = torch.optim.Adam(networks.parameters(), lr=1e-3)
+
+    def step() -> None:
+        x = batch()
+        latent, kl = encoder(x), 0.0
+        if variational:
+            mean, log_var = latent.chunk(2, dim=1)
+            kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
+            latent = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
+        error = torch.nn.functional.binary_cross_entropy_with_logits(
+            decoder(latent), x, reduction="sum"
+        )
+        optimizer.zero_grad()
+        ((error + kl) / len(x)).backward()
+        optimizer.step()
+
+    return step
+
+
+def _torch_networks(name: str) -> Any:
+    """Encoder and decoder, layer for layer those of the workload."""
+    from torch import nn
+    from torch.nn import Conv2d, ConvTranspose2d, Flatten, Linear, ReLU, Sequential, Unflatten
+
+    if name == "mlp_vae":
+        return nn.ModuleList(
+            [
+                Sequential(Flatten(), Linear(784, 400), ReLU(), Linear(400, 40)),
+                Sequential(Linear(20, 400), ReLU(), Linear(400, 784), Unflatten(1, (1, 28, 28))),
+            ]
+        )
+    if name == "keras_autoencoder":
+
+        def pooled(i, o):
+            return [Conv2d(i, o, 3, padding=1), ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
+
+        def upsampled(i, o, padding=1):
+            return [Conv2d(i, o, 3, padding=padding), ReLU(), nn.Upsample(scale_factor=2)]
+
+        return nn.ModuleList(
+            [
+                Sequential(*pooled(1, 16), *pooled(16, 8), *pooled(8, 8), Flatten()),
+                Sequential(
+                    Unflatten(1, (8, 4, 4)),
+                    *upsampled(8, 8),
+                    *upsampled(8, 8),
+                    *upsampled(8, 16, padding=0),
+                    Conv2d(16, 1, 3, padding=1),
+                ),
+            ]
+        )
+
+    def down(i, o):
+        return [Conv2d(i, o, 4, 2, 1), ReLU()]
+
+    def up(i, o):
+        return [ConvTranspose2d(i, o, 4, 2, 1), ReLU()]
+
+    return nn.ModuleList(
+        [
+            Sequential(
+                *(down(1, 32) + down(32, 32) + down(32, 64) + down(64, 64)),
+                *(Flatten(), Linear(1024, 256), ReLU(), Linear(256, 20)),
+            ),
+            Sequential(
+                *(Linear(10, 256), ReLU(), Linear(256, 1024), ReLU(), Unflatten(1, (64, 4, 4))),
+                *(up(64, 64) + up(64, 32) + up(32, 32) + up(32, 1)[:1]),
+            ),
+        ]
+    )
+
+
+def _torch_rbm(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], None]:
+    """CD-1 with momentum and weight decay; unlike ours, it reports no loss."""
+    import torch
+
+    weights = 0.01 * torch.randn(784, 500, device=device)
+    visible_bias, hidden_bias = torch.zeros(784, device=device), torch.zeros(500, device=device)
+    params = (weights, visible_bias, hidden_bias)
+    velocity = [torch.zeros_like(p) for p in params]
+
+    @torch.no_grad()
+    def step() -> None:
+        v = batch().flatten(1)
+        h = torch.sigmoid(v @ weights + hidden_bias)
+        chain_v = torch.bernoulli(torch.sigmoid(torch.bernoulli(h) @ weights.T + visible_bias))
+        chain_h = torch.sigmoid(chain_v @ weights + hidden_bias)
+        gradients = (
+            (v.T @ h - chain_v.T @ chain_h) / len(v) - 1e-4 * weights,
+            (v - chain_v).mean(0),
+            (h - chain_h).mean(0),
+        )
+        for p, u, g in zip(params, velocity, gradients, strict=True):
+            u.mul_(0.5).add_(g, alpha=0.1)
+            p.add_(u)
+
+    return step
+
+
+def with_pythae(workload: Workload, name: str) -> Training:
+    """Trains the MLP VAE by pythae's own trainer and data loader; a `next` is an epoch."""
+    import logging
+
+    os.environ["TQDM_DISABLE"] = "1"
+    import torch
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.network = networks[0]
+
+        def forward(self, x):
+            mean, log_var = self.network(x).chunk(2, dim=1)
+            return ModelOutput(embedding=mean, log_covariance=log_var)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.network = networks[1]
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=torch.sigmoid(self.network(z)))
+
+    logging.disable(logging.INFO)
+    torch.set_num_threads(cores())
+    networks = _torch_networks(name)
+    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    epoch_steps = 20
+    count = epoch_steps * workload.batch_size
+    images = torch.from_numpy(_images(workload)[:count]).permute(0, 3, 1, 2) / 255
+    directory = tempfile.TemporaryDirectory()
+    trainer = BaseTrainer(
+        VAE(config, encoder=Encoder(), decoder=Decoder()),
+        BaseDataset(images, torch.zeros(count)),
+        training_config=BaseTrainerConfig(
+            output_dir=directory.name,
+            learning_rate=1e-3,
+            per_device_train_batch_size=workload.batch_size,
+        ),
+    )
+    trainer.prepare_training()
+
+    def steps() -> Iterator[int]:
+        with directory:
+            for epoch in itertools.count(1):
+                trainer.train_step(epoch)
+                yield epoch_steps
+
+    return Training(steps(), device_memory=_torch_memory(torch.device(trainer.device)))
+
+
+def with_sklearn(workload: Workload, name: str) -> Training:
+    """Trains scikit-learn's BernoulliRBM, by persistent contrastive divergence, on a CPU."""
+    import numpy as np
+    from sklearn.neural_network import BernoulliRBM
+
+    model = BernoulliRBM(n_components=500, batch_size=workload.batch_size, random_state=0)
+    images, rng = _images(workload).reshape(EXAMPLES, -1), np.random.default_rng(0)
+
+    def steps() -> Iterator[int]:
+        while True:
+            for _ in range(10):
+                indices = rng.integers(0, EXAMPLES, workload.batch_size)
+                model.partial_fit(images[indices].astype(np.float32) / 255)
+            yield 10
+
+    return Training(steps())
+
+
+PEERS = {"torch": with_torch, "pythae": with_pythae, "sklearn": with_sklearn}

@@ -1,7 +1,16 @@
 """Strict tests: two devices, no silent promotion of dtype or rank, the same examples every time."""
 
 import functools
+import os
+import tempfile
 from collections.abc import Callable
+
+# Most of the tests' time is compilation. What one compiles is there for the others, in all
+# workers and in the processes that tests start; every session begins with none.
+if "AE_JAX_TEST_SESSION" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="ae_jax_tests_", ignore_cleanup_errors=True)
+    os.environ["AE_JAX_TEST_SESSION"] = os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
 
 import hypothesis
 import jax

@@ -5,7 +5,6 @@ import csv
 import importlib.util
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,19 +19,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "beta_vae.py"
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    return tmp_path_factory.mktemp("compiled")
-
-
-def start(compiled, *arguments):
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
+def start(environment, *arguments):
     return subprocess.run(
         [sys.executable, SCRIPT, "--preset", "smoke", *map(str, arguments)],
         env=environment,
@@ -44,9 +31,9 @@ def start(compiled, *arguments):
 
 
 @pytest.fixture(scope="module")
-def smoke(compiled, tmp_path_factory):
+def smoke(environment, tmp_path_factory):
     out = tmp_path_factory.mktemp("smoke") / "run"
-    return out, start(compiled, "--out", out)
+    return out, start(environment, "--out", out)
 
 
 def rows_of(out):
@@ -92,17 +79,17 @@ def test_shows_progress_and_the_means_over_seeds(smoke):
     assert "±" in process.stdout or "+-" in process.stdout
 
 
-def test_the_same_command_again_changes_nothing(smoke, compiled):
+def test_the_same_command_again_changes_nothing(smoke, environment):
     out, _ = smoke
     before = (out / "results.csv").read_bytes(), (out / "metrics.jsonl").read_bytes()
-    process = start(compiled, "--out", out)
+    process = start(environment, "--out", out)
     assert process.returncode == 0, process.stderr
     assert ((out / "results.csv").read_bytes(), (out / "metrics.jsonl").read_bytes()) == before
 
 
-def test_a_lane_that_breaks_is_reported_and_leaves_the_others_alone(smoke, compiled, tmp_path):
+def test_a_lane_that_breaks_is_reported_and_leaves_the_others_alone(smoke, environment, tmp_path):
     alone, _ = smoke
-    process = start(compiled, "--learning-rate", 1e-3, 1e12, "--out", tmp_path / "run")
+    process = start(environment, "--learning-rate", 1e-3, 1e12, "--out", tmp_path / "run")
     assert process.returncode == 0, process.stderr
     rows = rows_of(tmp_path / "run")
     for row, other in zip(rows, rows_of(alone), strict=False):

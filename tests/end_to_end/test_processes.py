@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import random
 import signal
 import socket
@@ -16,20 +15,7 @@ import pytest
 
 from ae_jax.methods import REGISTRY
 
-ROOT = Path(__file__).parents[2]
 SWEEP = Path(__file__).with_name("sweep.py")
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """The processes share what they compile, as a user's may."""
-    return {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
 
 
 @pytest.fixture(scope="module")

@@ -131,18 +131,16 @@ def process(trainer: str, name: str, lanes: int) -> Iterator[Callable[[Any], Any
     child.start()
     there.close()
 
-    def receive() -> Any:
+    def ask(*request: float | None) -> Any:
         try:
+            for seconds in request:
+                here.send(seconds)
             return here.recv()
         except (EOFError, OSError):
             raise ChildProcessError(f"{trainer} ended, see above") from None
 
-    def ask(request: float | None) -> Any:
-        here.send(request)
-        return receive()
-
     try:
-        if error := receive():
+        if error := ask():
             raise error
         yield ask
     finally:

@@ -72,11 +72,17 @@ class Network(NamedTuple):
 
     Attributes:
       init: (key, x [B, ...]) -> parameters, a pytree of arrays.
-      apply: (parameters, x [B, ...]) -> output [B, ...].
+      apply: (parameters, x [B, ...]) -> output [B, ...], deterministic: the pass of an
+        evaluation.
+      train: (key, parameters, x [B, ...]) -> (output [B, ...], changes): the pass of a
+        training step, with its noise (dropout) and the batch's own statistics. `changes`
+        are the entries of `parameters` that it moves, to be put in their place after the
+        step: `{"batch_stats": ...}`, or nothing. None where it is that of `apply`.
     """
 
     init: Callable[[Array, Array], Any]
     apply: Callable[[Any, Array], Array]
+    train: Callable[[Array, Any, Array], tuple[Array, Mapping[str, Any]]] | None = None
 
 
 class Dataset(NamedTuple):

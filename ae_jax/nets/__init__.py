@@ -18,3 +18,6 @@ from ae_jax.nets.pooling import MaxPool as MaxPool
 from ae_jax.nets.pooling import avg_pool as avg_pool
 from ae_jax.nets.pooling import max_pool as max_pool
 from ae_jax.nets.pooling import upsample as upsample
+from ae_jax.nets.residual import BatchNorm as BatchNorm
+from ae_jax.nets.residual import residual_decoder as residual_decoder
+from ae_jax.nets.residual import residual_encoder as residual_encoder

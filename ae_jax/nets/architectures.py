@@ -2,11 +2,10 @@
 
 Every decoder ends in a linear layer: logits for a Bernoulli likelihood, means for a
 Gaussian one. Kernels are initialised with LeCun normal (variance 1 / fan-in), biases with
-zeros.
+zeros; `ae_jax.nets.residual` has its own initialisation.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from flax import linen as nn
 
@@ -14,22 +13,10 @@ from ae_jax.core import Array, InputError, Network
 from ae_jax.nets.layers import Conv, ConvTranspose, dense
 from ae_jax.nets.mlp import flax_network, mlp
 from ae_jax.nets.pooling import max_pool, upsample
+from ae_jax.nets.residual import residual_decoder, residual_encoder
+from ae_jax.nets.stages import check_positive, stages_of
 
-
-class _Stages(NamedTuple):
-    channels: tuple[int, ...]  # of the encoder's stages
-    side: int  # of the last stage's output
-
-
-# Stages are dropped from the end where the image is smaller than the published 64x64.
-DISENTANGLEMENT = {
-    8: _Stages((32,), 4),
-    16: _Stages((32, 32), 4),
-    28: _Stages((32, 32), 7),
-    32: _Stages((32, 32, 64), 4),
-    64: _Stages((32, 32, 64, 64), 4),
-}
-KERAS = {8: _Stages((16, 8), 2), 28: _Stages((16, 8, 8), 4), 32: _Stages((16, 8, 8), 4)}
+_RESIDUAL = {"residual": "fixup", "residual_batchnorm": "batch"}
 
 
 class DisentanglementEncoder(nn.Module):
@@ -129,8 +116,8 @@ def conv_encoder(
     Reference: Locatello et al. 2019, table 1 (arXiv:1811.12359), with 4x4 kernels
     throughout; Chollet 2016, "Building autoencoders in Keras".
     """
-    stages = _stages(image_shape, architecture)
-    _check_positive(outputs, "outputs")
+    stages = stages_of(image_shape, _published(architecture))
+    check_positive(outputs, "outputs")
     if architecture == "keras":
         return flax_network(KerasEncoder(stages.channels, outputs))
     return flax_network(DisentanglementEncoder(stages.channels, outputs))
@@ -161,8 +148,8 @@ def conv_decoder(
 
     Reference: as for `conv_encoder`.
     """
-    stages = _stages(image_shape, architecture)
-    _check_positive(latent_size, "latent_size")
+    stages = stages_of(image_shape, _published(architecture))
+    check_positive(latent_size, "latent_size")
     if architecture == "keras":
         return flax_network(KerasDecoder(stages.channels, stages.side, tuple(image_shape)))
     return flax_network(DisentanglementDecoder(stages.channels, stages.side, image_shape[2]))
@@ -170,7 +157,7 @@ def conv_decoder(
 
 def architectures() -> tuple[str, ...]:
     """The names that `encoder` and `decoder` know; "conv" means "disentanglement"."""
-    return "mlp", "conv", "disentanglement", "keras"
+    return "mlp", "conv", "disentanglement", "keras", *_RESIDUAL
 
 
 def encoder(
@@ -197,6 +184,8 @@ def encoder(
     """
     if name == "mlp":
         return mlp(outputs, widths, activation)
+    if name in _RESIDUAL:
+        return residual_encoder(image_shape, outputs, _RESIDUAL[name])
     return conv_encoder(image_shape, outputs, _convolutional(name))
 
 
@@ -224,6 +213,8 @@ def decoder(
     """
     if name == "mlp":
         return mlp(tuple(image_shape), widths, activation)
+    if name in _RESIDUAL:
+        return residual_decoder(image_shape, latent_size, _RESIDUAL[name])
     return conv_decoder(image_shape, latent_size, _convolutional(name))
 
 
@@ -233,22 +224,9 @@ def _convolutional(name: str) -> str:
     return "disentanglement" if name == "conv" else name
 
 
-def _stages(image_shape: Sequence[int], architecture: str) -> _Stages:
-    sizes = {"disentanglement": DISENTANGLEMENT, "keras": KERAS}.get(architecture)
-    if sizes is None:
+def _published(architecture: str) -> str:
+    if architecture not in ("disentanglement", "keras"):
         raise InputError(
             f"unknown convolutional architecture {architecture!r}; use disentanglement or keras"
         )
-    shape = tuple(image_shape)
-    if len(shape) != 3 or shape[0] != shape[1] or shape[0] not in sizes or shape[2] < 1:
-        accepted = ", ".join(f"{n}x{n}" for n in sizes)
-        raise InputError(
-            f"the {architecture} architecture takes images (H, W, C) of {accepted}, not {shape}; "
-            "use images of such a size or the mlp architecture"
-        )
-    return sizes[shape[0]]
-
-
-def _check_positive(number: int, name: str) -> None:
-    if number < 1:
-        raise InputError(f"{name} must be positive, not {number}")
+    return architecture

@@ -1,5 +1,6 @@
 """Multi-layer perceptrons, and Linen modules as pairs of pure functions."""
 
+import inspect
 import math
 from collections.abc import Sequence
 
@@ -9,31 +10,53 @@ from ae_jax.core import Array, InputError, Network
 from ae_jax.nets.activations import activation as activation_named
 from ae_jax.nets.layers import dense
 
+_STATEFUL = {"params", "batch_stats"}
+
 
 def flax_network(module: nn.Module) -> Network:
-    """A Linen module with parameters and no other state, as a pair of pure functions.
+    """A Linen module as a pair of pure functions; with a training pass where it has one.
+
+    A module whose `__call__` takes `train` may have dropout layers and running statistics:
+    `apply` calls it with `train=False`, `train` with `train=True`, a key for its dropout and
+    its `batch_stats` mutable.
 
     Args:
-      module: called with one argument, x [B, ...].
+      module: called with one argument, x [B, ...], and, where it takes it, `train`.
 
     Returns:
-      A Network whose parameters are a plain dict.
+      A Network whose parameters are a plain dict: the module's params or, where it has
+      running statistics, `{"params": ..., "batch_stats": ...}`.
     """
+    trains = "train" in inspect.signature(module.__call__).parameters
+    evaluation = {"train": False} if trains else {}
 
     def init(key, x):
-        variables = module.init(key, x)
-        others = sorted(set(variables) - {"params"})
-        if others:
+        variables = module.init(key, x, **evaluation)
+        if others := sorted(set(variables) - (_STATEFUL if trains else {"params"})):
             raise InputError(
-                f"{type(module).__name__} has state besides parameters ({', '.join(others)}); "
-                "use layers without it"
+                f"{type(module).__name__} has state besides parameters ({', '.join(others)}); use "
+                "layers without it, or for batch_stats give its __call__ the argument train"
             )
-        return variables.get("params", {})
+        params = variables.get("params", {})
+        return {**variables, "params": params} if "batch_stats" in variables else params
 
-    def apply(params, x):
-        return module.apply({"params": params}, x)
+    def as_variables(parameters):
+        stateful = trains and set(parameters) == _STATEFUL
+        return parameters if stateful else {"params": parameters}
 
-    return Network(init, apply)
+    def apply(parameters, x):
+        return module.apply(as_variables(parameters), x, **evaluation)
+
+    def train(key, parameters, x):
+        return module.apply(
+            as_variables(parameters),
+            x,
+            train=True,
+            rngs={"dropout": key},
+            mutable=["batch_stats"],
+        )
+
+    return Network(init, apply, train if trains else None)
 
 
 class MLP(nn.Module):

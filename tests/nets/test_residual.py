@@ -1,0 +1,164 @@
+"""Residual networks: shapes, initialisation, and batch statistics by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from ae_jax import nets
+from ae_jax.core import InputError
+from ae_jax.nets.residual import BatchNorm, BatchNormBlock, FixupBlock
+
+SIDES = (8, 28, 32, 64)
+KEY = jax.eval_shape(lambda: jax.random.key(0))
+
+
+def normal(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape, jnp.result_type(float))
+
+
+@pytest.mark.parametrize("name", ["residual", "residual_batchnorm"])
+def test_encoder_and_decoder_match(name):
+    for side in SIDES:
+        x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.result_type(float))
+        encoder, decoder = nets.encoder(name, x.shape[1:], 6), nets.decoder(name, x.shape[1:], 6)
+        latent = jax.eval_shape(lambda key, x, e=encoder: e.apply(e.init(key, x), x), KEY, x)
+        y = jax.eval_shape(lambda key, z, d=decoder: d.apply(d.init(key, z), z), KEY, latent)
+        assert (latent.shape, y.shape) == ((2, 6), x.shape)
+    assert name in nets.architectures()
+
+
+def test_fixup_block_begins_as_the_identity():
+    x = jnp.abs(normal(0, 2, 4, 4, 3))
+    block = FixupBlock(3, branches=7)
+
+    @jax.jit
+    def outputs(key, x):
+        y, variables = block.init_with_output(key, x)
+        gradient = jax.grad(lambda v: jnp.sum(block.apply(v, x) ** 2))(variables)["params"]
+        variables["params"]["Conv_1"]["kernel"] += 1
+        return y, gradient["Conv_1"]["kernel"], block.apply(variables, x)
+
+    y, gradient, trained = outputs(jax.random.key(1), x)
+    np.testing.assert_array_equal(y, x)
+    # but for its second kernel, which receives a gradient, it is not
+    assert np.linalg.norm(gradient) > 0
+    assert np.max(np.abs(trained - x)) > 0.1
+
+
+def test_fixup_scales_by_the_number_of_branches():
+    x = normal(0, 1, 4, 4, 64)
+    for branches in (1, 9):
+        params = FixupBlock(128, 2, branches).init(jax.random.key(1), x)["params"]
+        # std sqrt(2 / fan-in) L^(-1/2), and He et al.'s for the shortcut
+        expected = np.sqrt(2 / (9 * 64) / branches)
+        np.testing.assert_allclose(np.std(params["Conv_0"]["kernel"]), expected, rtol=0.02)
+        np.testing.assert_allclose(np.std(params["Conv_2"]["kernel"]), np.sqrt(2 / 64), rtol=0.02)
+        np.testing.assert_array_equal(params["Conv_1"]["kernel"], 0)
+
+
+def test_running_statistics_by_hand():
+    network = nets.flax_network(BatchNorm(momentum=0.9))
+    batches = [3 + 2 * np.asarray(normal(seed, 5, 4, 4, 2)) for seed in range(3)]
+    parameters = network.init(jax.random.key(0), batches[0])
+    mean, var = np.zeros(2), np.ones(2)
+    for x in batches:
+        y, changes = network.train(jax.random.key(0), parameters, jnp.asarray(x))
+        parameters |= changes
+        own_mean, own_var = np.mean(x, (0, 1, 2)), np.var(x, (0, 1, 2))
+        np.testing.assert_allclose(y, (x - own_mean) / np.sqrt(own_var + 1e-5), atol=1e-5)
+        mean, var = 0.9 * mean + 0.1 * own_mean, 0.9 * var + 0.1 * own_var
+    np.testing.assert_allclose(parameters["batch_stats"]["mean"], mean, rtol=1e-5)
+    np.testing.assert_allclose(parameters["batch_stats"]["var"], var, rtol=1e-5)
+    expected = (batches[0] - mean) / np.sqrt(var + 1e-5)
+    np.testing.assert_allclose(
+        network.apply(parameters, jnp.asarray(batches[0])), expected, atol=1e-5
+    )
+
+
+def test_batch_normalisation_equals_linen():
+    x = 3 + 2 * normal(0, 5, 4, 4, 2)
+    ours, theirs = BatchNorm(), nn.BatchNorm(momentum=0.9)
+    variables = ours.init(jax.random.key(0), x)
+    variables["params"] = {"scale": jnp.array([1.0, 2.0]), "bias": jnp.array([0.0, -1.0])}
+    y, changes = ours.apply(variables, x, train=True, mutable=["batch_stats"])
+    expected, expected_changes = theirs.apply(
+        variables, x, use_running_average=False, mutable=["batch_stats"]
+    )
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5), changes, expected_changes
+    )
+
+
+def test_training_depends_on_the_batch_and_evaluation_does_not():
+    network = nets.flax_network(BatchNormBlock(3))
+    train, apply = jax.jit(network.train), jax.jit(network.apply)
+    x, key = normal(0, 4, 4, 4, 3), jax.random.key(1)
+    parameters = jax.jit(network.init)(key, x)
+    y, changes = train(key, parameters, x)
+    assert np.max(np.abs(y - apply(parameters, x))) > 0.1
+    others = x.at[1:].multiply(2)
+    assert np.max(np.abs(y[0] - train(key, parameters, others)[0][0])) > 0.01
+
+    parameters |= changes
+    y = apply(parameters, x)
+    np.testing.assert_allclose(apply(parameters, others)[0], y[0], atol=1e-6)
+
+
+def test_lanes_equal_each_alone():
+    network = nets.flax_network(BatchNormBlock(2))
+
+    @jax.jit
+    def lane(key, x):
+        parameters = network.init(key, x)
+
+        def loss(parameters):
+            y, changes = network.train(key, parameters, x)
+            return jnp.mean(y**3), (y, changes)
+
+        return parameters, jax.value_and_grad(loss, has_aux=True)(parameters)
+
+    with jax.enable_x64(True):
+        keys, x = jax.random.split(jax.random.key(0), 2), normal(1, 3, 4, 4, 2)
+        lanes, alone = jax.vmap(lane, in_axes=(0, None))(keys, x), lane(keys[1], x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-9, atol=1e-12), lanes, alone
+    )
+
+
+@pytest.mark.parametrize("normalization", ["batch", "fixup"])
+def test_is_float64_when_enabled_and_has_the_state_it_needs(normalization):
+    arguments = ((8, 8, 1), 3, normalization, 1)
+    for network, x in (
+        (nets.residual_encoder(*arguments), (4, 8, 8, 1)),
+        (nets.residual_decoder(*arguments), (4, 3)),
+    ):
+        with jax.enable_x64(True):
+            x = jax.ShapeDtypeStruct(x, jnp.float64)
+            parameters = jax.eval_shape(network.init, KEY, x)
+            y, changes = jax.eval_shape(network.train, KEY, parameters, x)
+            same = jax.eval_shape(network.apply, parameters, x)
+        stateful = {"batch_stats"} if normalization == "batch" else set()
+        assert set(changes) == stateful
+        assert set(parameters) & {"params", "batch_stats"} == stateful | (
+            {"params"} if stateful else set()
+        )
+        assert {leaf.dtype for leaf in jax.tree.leaves((parameters, y, changes))} == {y.dtype}
+        assert (y.shape, y.dtype) == (same.shape, jnp.dtype("float64"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nets.residual_encoder((8, 8, 1), 2, "layer"), "'layer'; use batch or fixup"),
+        (lambda: nets.residual_decoder((20, 20, 1), 2), "residual architecture takes.*8x8, 16x16"),
+        (lambda: nets.residual_encoder((8, 8, 1), 2, blocks=0), "blocks must be positive, not 0"),
+    ],
+)
+def test_wrong_arguments(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

@@ -28,7 +28,10 @@ from typing import Any
 
 from benchmark_workloads import PEERS, WORKLOADS, Training, cores, ours, peak_memory
 
-ON_CPU = ("mlp_vae", "keras_autoencoder", "conv_vae", "rbm", "mlp_vae:16", "conv_vae:4")
+ON_CPU = (
+    *("mlp_vae", "keras_autoencoder", "conv_vae", "rbm"),
+    *("contractive", "contractive_closed_form", "lstm", "mlp_vae:16", "conv_vae:4"),
+)
 ON_GPU = (*(f"{name}:{n}" for name in ("mlp_vae", "conv_vae") for n in (1, 8, 32, 128)), "rbm")
 PACKAGES = ("ae-jax", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "pythae", "scikit-learn")
 TURN = 0.5  # seconds, at least
@@ -213,14 +216,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-HEADER = f"{'workload':20}{'trainer':15}{'ms/step':>9}{'steps/s':>10}{'ratio':>8}" + (
+HEADER = f"{'workload':24}{'trainer':15}{'ms/step':>9}{'steps/s':>10}{'ratio':>8}" + (
     f"{'compile':>9}{'memory':>10}"
 )
 
 
 def line(workload: str, row: Mapping[str, Any]) -> str:
     """One row of the table."""
-    start = f"{workload:20}{row['trainer']:15}"
+    start = f"{workload:24}{row['trainer']:15}"
     if "missing" in row:
         return f"{start}  {row['missing']}"
     compiled = row["compile_seconds"]

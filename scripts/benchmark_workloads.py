@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from benchmark_torch import twin_networks, twin_step
+
 EXAMPLES = 10_000
 
 
@@ -25,6 +27,7 @@ class Workload(NamedTuple):
       chunk: steps per call of our compiled program on a CPU; elsewhere the engine's 100.
       peers: names in PEERS of those that train the same.
       method: our method, made from the package `ae_jax`.
+      data: what it is trained on, made from the package and a data set of images.
     """
 
     image_shape: tuple[int, int, int]
@@ -32,6 +35,23 @@ class Workload(NamedTuple):
     chunk: int
     peers: tuple[str, ...]
     method: Callable[[ModuleType], Any]
+    data: Callable[[ModuleType, Any], Any] = lambda ae, images: images
+
+
+def _contractive(form: str) -> Workload:
+    """A sigmoid layer whose Jacobian is penalised: the exact one, or by its closed form."""
+    return Workload(
+        image_shape=(28, 28, 1),
+        batch_size=100,
+        chunk=20,
+        peers=("torch",),
+        method=lambda ae: ae.methods.autoencoder(
+            ae.nets.mlp(200, (), output_activation="sigmoid"),
+            ae.nets.mlp((28, 28, 1), ()),
+            reconstruction=ae.methods.observation.bernoulli(),
+            penalties=[ae.methods.penalties.contractive(0.1, form)],
+        ),
+    )
 
 
 class Training(NamedTuple):
@@ -83,6 +103,20 @@ WORKLOADS = {
         peers=("torch", "sklearn"),
         method=lambda ae: ae.methods.rbm(500),
     ),
+    "contractive": _contractive("jacobian"),
+    "contractive_closed_form": _contractive("sigmoid"),
+    "lstm": Workload(  # reads images row by row, by teacher forcing
+        image_shape=(28, 28, 1),
+        batch_size=100,
+        chunk=20,
+        peers=("torch",),
+        method=lambda ae: ae.methods.recurrent_autoencoder(
+            ae.nets.recurrent_encoder(32, 128),
+            ae.nets.recurrent_decoder((28, 28), 128),
+            observation=ae.methods.observation.bernoulli(),
+        ),
+        data=lambda ae, images: ae.data.rows(images),
+    ),
 }
 
 
@@ -123,7 +157,7 @@ def ours(workload: Workload, lanes: int) -> Training:
     devices = use_devices()
     accelerated = devices[0].platform != "cpu"
     length = 100 if accelerated else workload.chunk
-    method, dataset = workload.method(ae_jax), stored(_images(workload))
+    method, dataset = workload.method(ae_jax), workload.data(ae_jax, stored(_images(workload)))
     fetch = resident_fetch(dataset, workload.batch_size)
     mapping = device_map(lanes, devices)
     arrays = mapping.place_shared(dataset.arrays)
@@ -168,7 +202,7 @@ def with_torch(workload: Workload, name: str) -> Training:
         indices = torch.randint(EXAMPLES, (workload.batch_size,), device=device)
         return images[indices].float() / 255
 
-    step = (_torch_rbm if name == "rbm" else _torch_autoencoder)(name, batch, device)
+    step = twin_step(name, batch, device)
 
     def steps() -> Iterator[int]:
         while True:
@@ -185,112 +219,6 @@ def _torch_memory(device: Any) -> Callable[[], int] | None:
     import torch
 
     return torch.cuda.max_memory_allocated if device.type == "cuda" else None
-
-
-def _torch_autoencoder(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], None]:
-    """An autoencoder, or a VAE, with cross-entropy from logits and Adam."""
-    import torch
-
-    networks = _torch_networks(name).to(device)
-    encoder, decoder = networks
-    variational = name != "keras_autoencoder"
-    optimizer = torch.optim.Adam(networks.parameters(), lr=1e-3)
-
-    def step() -> None:
-        x = batch()
-        latent, kl = encoder(x), 0.0
-        if variational:
-            mean, log_var = latent.chunk(2, dim=1)
-            kl = 0.5 * (mean**2 + log_var.exp() - 1 - log_var).sum()
-            latent = mean + torch.exp(0.5 * log_var) * torch.randn_like(mean)
-        error = torch.nn.functional.binary_cross_entropy_with_logits(
-            decoder(latent), x, reduction="sum"
-        )
-        optimizer.zero_grad()
-        ((error + kl) / len(x)).backward()
-        optimizer.step()
-
-    return step
-
-
-def _torch_networks(name: str) -> Any:
-    """Encoder and decoder, layer for layer those of the workload."""
-    from torch import nn
-    from torch.nn import Conv2d, ConvTranspose2d, Flatten, Linear, ReLU, Sequential, Unflatten
-
-    if name == "mlp_vae":
-        return nn.ModuleList(
-            [
-                Sequential(Flatten(), Linear(784, 400), ReLU(), Linear(400, 40)),
-                Sequential(Linear(20, 400), ReLU(), Linear(400, 784), Unflatten(1, (1, 28, 28))),
-            ]
-        )
-    if name == "keras_autoencoder":
-
-        def pooled(i, o):
-            return [Conv2d(i, o, 3, padding=1), ReLU(), nn.MaxPool2d(2, ceil_mode=True)]
-
-        def upsampled(i, o, padding=1):
-            return [Conv2d(i, o, 3, padding=padding), ReLU(), nn.Upsample(scale_factor=2)]
-
-        return nn.ModuleList(
-            [
-                Sequential(*pooled(1, 16), *pooled(16, 8), *pooled(8, 8), Flatten()),
-                Sequential(
-                    Unflatten(1, (8, 4, 4)),
-                    *upsampled(8, 8),
-                    *upsampled(8, 8),
-                    *upsampled(8, 16, padding=0),
-                    Conv2d(16, 1, 3, padding=1),
-                ),
-            ]
-        )
-
-    def down(i, o):
-        return [Conv2d(i, o, 4, 2, 1), ReLU()]
-
-    def up(i, o):
-        return [ConvTranspose2d(i, o, 4, 2, 1), ReLU()]
-
-    return nn.ModuleList(
-        [
-            Sequential(
-                *(down(1, 32) + down(32, 32) + down(32, 64) + down(64, 64)),
-                *(Flatten(), Linear(1024, 256), ReLU(), Linear(256, 20)),
-            ),
-            Sequential(
-                *(Linear(10, 256), ReLU(), Linear(256, 1024), ReLU(), Unflatten(1, (64, 4, 4))),
-                *(up(64, 64) + up(64, 32) + up(32, 32) + up(32, 1)[:1]),
-            ),
-        ]
-    )
-
-
-def _torch_rbm(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], None]:
-    """CD-1 with momentum and weight decay; unlike ours, it reports no loss."""
-    import torch
-
-    weights = 0.01 * torch.randn(784, 500, device=device)
-    visible_bias, hidden_bias = torch.zeros(784, device=device), torch.zeros(500, device=device)
-    params = (weights, visible_bias, hidden_bias)
-    velocity = [torch.zeros_like(p) for p in params]
-
-    @torch.no_grad()
-    def step() -> None:
-        v = batch().flatten(1)
-        h = torch.sigmoid(v @ weights + hidden_bias)
-        chain_v = torch.bernoulli(torch.sigmoid(torch.bernoulli(h) @ weights.T + visible_bias))
-        chain_h = torch.sigmoid(chain_v @ weights + hidden_bias)
-        gradients = (
-            (v.T @ h - chain_v.T @ chain_h) / len(v) - 1e-4 * weights,
-            (v - chain_v).mean(0),
-            (h - chain_h).mean(0),
-        )
-        for p, u, g in zip(params, velocity, gradients, strict=True):
-            u.mul_(0.5).add_(g, alpha=0.1)
-            p.add_(u)
-
-    return step
 
 
 def with_pythae(workload: Workload, name: str) -> Training:
@@ -324,7 +252,7 @@ def with_pythae(workload: Workload, name: str) -> Training:
 
     logging.disable(logging.INFO)
     torch.set_num_threads(cores())
-    networks = _torch_networks(name)
+    networks = twin_networks(name)
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
     epoch_steps = 20
     count = epoch_steps * workload.batch_size

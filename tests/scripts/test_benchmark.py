@@ -5,7 +5,12 @@ import itertools
 import json
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+
+import ae_jax
+from ae_jax.data.stored import stored
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -94,6 +99,24 @@ def test_a_workload_is_measured(benchmark, workloads, toy, monkeypatch):
     assert rows[2]["memory"] == 2**30
     assert json.loads(json.dumps(rows)) == rows
     assert all(benchmark.line("toy:2", row).startswith("toy:2 ") for row in rows)
+
+
+def test_workloads_of_sequences_and_penalties_fit_their_data(workloads):
+    for name in ("contractive", "contractive_closed_form", "lstm"):
+        workload = workloads.WORKLOADS[name]
+        dataset = workload.data(ae_jax, stored(np.zeros((2, *workload.image_shape), np.uint8)))
+        method = workload.method(ae_jax)
+
+        def train(key, method=method, dataset=dataset):
+            batch = dataset.fetch(dataset.arrays, jax.numpy.arange(2))
+            state = method.init(key, batch, method.hparams)
+            return state, method.step(key, state, batch, method.hparams)
+
+        before, (after, info) = jax.eval_shape(train, jax.random.key(0))
+        assert jax.tree.map(lambda a: (a.shape, a.dtype), before) == jax.tree.map(
+            lambda a: (a.shape, a.dtype), after
+        )
+        assert info["loss"].shape == ()
 
 
 @pytest.mark.parametrize(

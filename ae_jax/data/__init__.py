@@ -5,10 +5,11 @@ import os
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data import digits, images, npz, prepared, shapes
+from ae_jax.data.corruptions import CORRUPTIONS, contaminate
 from ae_jax.data.splits import SPLITS
 from ae_jax.data.stored import stored, subset
 
-__all__ = ["load", "names", "stored", "subset"]
+__all__ = ["CORRUPTIONS", "contaminate", "load", "names", "stored", "subset"]
 
 _EMBEDDED = {
     "digits": digits.load,

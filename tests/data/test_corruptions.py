@@ -1,0 +1,246 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from ae_jax.core import Dataset, InputError
+from ae_jax.data import corruptions, stored, subset
+from ae_jax.data.corruptions import CORRUPTIONS, contaminate
+
+each = pytest.mark.parametrize("name", CORRUPTIONS)
+KEY = jax.random.key(0)
+#: Values that no corruption writes.
+GREY = jnp.linspace(0.2, 0.8, 3 * 6 * 5 * 2).reshape(3, 6, 5, 2)
+MANY = 40_000
+
+
+def numbers():
+    return jnp.linspace(0.2, 0.8, MANY).reshape(4, -1)
+
+
+def check_rate(found, rate, count=MANY):
+    # five standard deviations of a binomial proportion
+    assert abs(np.mean(found) - rate) < 5 * np.sqrt(rate * (1 - rate) / count)
+
+
+@each
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_level_0_is_the_identity_and_else_the_key_decides(name, dtype, x64):
+    corrupt = jax.jit(CORRUPTIONS[name])
+    x = np.full((3, 16, 16, 1), 0.5, dtype)
+    x[0, 0], x[1, 1], x[2, 2] = 0, 1, -3
+    same, changed = corrupt(KEY, x, 0.0), corrupt(KEY, x, 0.3)
+    np.testing.assert_array_equal(same, x)
+    np.testing.assert_array_equal(changed, corrupt(KEY, x, 0.3))
+    assert same.dtype == changed.dtype == dtype
+    assert same.shape == changed.shape == x.shape
+    assert np.any(changed != corrupt(jax.random.key(1), x, 0.3))
+    difference = changed - x
+    assert np.any(difference[0, 3:] != difference[1, 3:])
+
+
+@each
+def test_the_level_is_traced_and_can_be_mapped_over(name):
+    traces = []
+
+    def corrupt(level):
+        traces.append(level)
+        return CORRUPTIONS[name](KEY, GREY, level)
+
+    levels = jnp.array([0.0, 0.25, 0.5, 1.0])
+    one_by_one, together = jax.jit(corrupt), jax.jit(jax.vmap(corrupt))
+    apart = jnp.stack([one_by_one(level) for level in levels])
+    np.testing.assert_allclose(together(levels), apart, rtol=1e-6)
+    assert len(traces) == 2
+
+
+@each
+def test_a_key_is_used_once(name):
+    with jax.debug_key_reuse(True):
+        jax.jit(CORRUPTIONS[name])(jax.random.key(2), GREY, 0.5)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_masking_rate(level):
+    x = numbers()
+    masked = jax.jit(corruptions.masking)(KEY, x, level)
+    assert np.all((masked == 0) | (masked == x))
+    check_rate(masked == 0, level)
+
+
+@pytest.mark.parametrize("name", ["masking", "dropout"])
+def test_everything_is_masked_at_level_1(name):
+    value, gradient = jax.value_and_grad(lambda x: CORRUPTIONS[name](KEY, x, 1.0).sum())(GREY)
+    assert value == 0
+    np.testing.assert_array_equal(gradient, 0)
+
+
+def test_dropout_is_masking_scaled_to_the_same_mean():
+    x = numbers()
+    dropped = corruptions.dropout(KEY, x, 0.3)
+    left = np.asarray(dropped != 0)
+    np.testing.assert_array_equal(left, corruptions.masking(KEY, x, 0.3) != 0)
+    np.testing.assert_allclose(dropped[left], x[left] / 0.7, rtol=1e-6)
+    # per number a variance of x^2 0.3 / 0.7
+    tolerance = 5 * np.sqrt(np.mean(x**2) * 0.3 / 0.7 / MANY)
+    assert abs(np.mean(dropped) - np.mean(x)) < tolerance
+
+
+def test_salt_and_pepper_rates():
+    x = numbers()
+    spoiled = corruptions.salt_and_pepper(KEY, x, 0.4)
+    assert np.all((spoiled == 0) | (spoiled == 1) | (spoiled == x))
+    check_rate(spoiled == 0, 0.2)
+    check_rate(spoiled == 1, 0.2)
+    everything = corruptions.salt_and_pepper(KEY, x, 1.0)
+    assert np.all((everything == 0) | (everything == 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("gaussian_noise", scipy.stats.norm(scale=0.3)),
+        ("heavy_tailed", scipy.stats.t(1.5, scale=0.3)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_noise_has_its_distribution(name, distribution, dtype, x64):
+    corrupt = jax.jit(CORRUPTIONS[name])
+    noise = np.asarray(corrupt(KEY, jnp.zeros((2, MANY // 2), dtype), 0.3)).ravel()
+    assert np.all(np.isfinite(noise))
+    assert scipy.stats.kstest(noise, distribution.cdf).pvalue > 0.01
+    half = np.mean(np.abs(noise) < distribution.ppf(0.75))
+    check_rate(half, 0.5)
+
+
+def test_heavy_tails_are_heavy():
+    noise = np.abs(jax.jit(corruptions.heavy_tailed)(KEY, jnp.zeros((1, MANY)), 1.0))
+    check_rate(noise > 50, 2 * scipy.stats.t(1.5).sf(50))
+    check_rate(noise < 0.8726, 0.5)  # as the docstring says
+
+
+def test_noise_is_proportional_to_the_level():
+    for name in ("gaussian_noise", "heavy_tailed"):
+        corrupt = jax.jit(CORRUPTIONS[name])
+        once, twice = (corrupt(KEY, jnp.zeros((2, 3)), level) for level in (1.0, 2.0))
+        np.testing.assert_array_equal(2 * once, twice)
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 7, 1), (6, 8, 5, 3), (6, 4, 9)])
+def test_occlusion_covers_one_square_of_exact_area(shape):
+    x = jnp.full(shape, 0.5)
+    shorter = min(shape[1:3])
+    corrupt = jax.jit(corruptions.occlusion)
+    for side in range(shorter + 1):
+        covered = np.asarray(corrupt(KEY, x, side / shorter) == 0).reshape(*shape[:3], -1)
+        assert np.all(covered == covered[..., :1])  # all channels alike
+        for image in covered[..., 0]:
+            rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
+            assert len(rows) == len(columns) == side
+            assert image.sum() == side**2
+            assert side == 0 or np.ptp(rows) == np.ptp(columns) == side - 1
+
+
+def test_occlusion_is_placed_uniformly():
+    count = 4000
+    spoiled = jax.jit(corruptions.occlusion)(KEY, jnp.ones((count, 4, 5, 1)), 0.5)
+    covered = np.asarray(spoiled == 0)[..., 0]
+    tops, lefts = covered.any(2).argmax(1), covered.any(1).argmax(1)
+    places, times = np.unique(np.stack([tops, lefts]), axis=1, return_counts=True)
+    assert places.shape[1] == 3 * 4
+    assert scipy.stats.chisquare(times).pvalue > 0.01
+
+
+def test_occlusion_rounds_the_side():
+    x, corrupt = jnp.ones((1, 10, 10, 1)), jax.jit(corruptions.occlusion)
+    for level, side in ((0.04, 0), (0.06, 1), (0.34, 3), (0.36, 4), (7.0, 10)):
+        assert np.sum(corrupt(KEY, x, level) == 0) == side**2
+
+
+def test_corruptions_refuse_bytes_and_occlusion_vectors():
+    with pytest.raises(InputError, match="got uint8; scale"):
+        corruptions.masking(KEY, jnp.zeros((2, 3), jnp.uint8), 0.5)
+    with pytest.raises(InputError, match=r"got \[2, 9\]"):
+        corruptions.occlusion(KEY, jnp.zeros((2, 9)), 0.5)
+
+
+BYTES = np.random.default_rng(0).integers(50, 200, (11, 3, 4), np.uint8)
+
+
+def bytes_data():
+    return stored(BYTES, np.arange(11) % 3, np.arange(22).reshape(11, 2) % 5)
+
+
+def changed_rows(before, after):
+    indices = jnp.arange(before.size)
+    clean, spoiled = (data.fetch(data.arrays, indices) for data in (before, after))
+    for name in clean.keys() - {"image"}:
+        np.testing.assert_array_equal(clean[name], spoiled[name])
+    assert clean["image"].dtype == spoiled["image"].dtype
+    return np.any(clean["image"] != spoiled["image"], axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("chunk", [3, 1000])
+@pytest.mark.parametrize(("fraction", "count"), [(0.0, 0), (0.3, 3), (1.0, 11)])
+def test_contaminates_a_fraction_and_leaves_the_rest_untouched(monkeypatch, fraction, count, chunk):
+    monkeypatch.setattr(corruptions, "CHUNK", chunk)
+    data = bytes_data()
+    spoiled = contaminate(KEY, data, corruptions.gaussian_noise, 0.5, fraction)
+    assert changed_rows(data, spoiled).sum() == count
+    assert spoiled.spec == data.spec
+    assert spoiled.factor_sizes == data.factor_sizes
+    assert data.arrays["image"].dtype == np.uint8
+
+
+def test_contamination_differs_between_examples_and_chunks(monkeypatch):
+    monkeypatch.setattr(corruptions, "CHUNK", 2)
+    data = stored(np.full((4, 2, 2), 0.5))
+    image = contaminate(KEY, data, corruptions.gaussian_noise, 1.0).arrays["image"]
+    assert len(np.unique(image)) == image.size
+
+
+def test_contamination_is_fixed_by_its_key():
+    arrays = [
+        contaminate(jax.random.key(seed), bytes_data(), corruptions.masking, 0.5, 0.5).arrays
+        for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(arrays[0]["image"], arrays[1]["image"])
+    assert np.any(arrays[0]["image"] != arrays[2]["image"])
+
+
+def test_contaminated_data_are_stored_data():
+    data = contaminate(KEY, bytes_data(), corruptions.heavy_tailed, 1.0)
+    image = data.arrays["image"]
+    assert isinstance(image, np.ndarray)
+    assert image.min() < 0
+    assert image.max() > 1
+    rows = np.array([7, 0, 7])
+    batch = jax.jit(data.fetch)(data.arrays, rows)
+    np.testing.assert_array_equal(batch["image"], image[rows])
+    gathered = jax.tree.map(lambda array: array[rows], data.arrays)
+    np.testing.assert_array_equal(data.fetch(gathered, jnp.arange(3))["image"], image[rows])
+    part = subset(data, rows)
+    np.testing.assert_array_equal(part.fetch(part.arrays, jnp.arange(3))["image"], image[rows])
+    again = contaminate(KEY, data, corruptions.masking, 1.0)  # of what is outside [0, 1], too
+    assert not again.arrays["image"].any()
+
+
+def test_contaminates_rendered_data_and_fetches_double_precision(x64):
+    def fetch(arrays, indices):
+        grey = (1 + jnp.asarray(indices)).astype(float) / 8
+        return {"image": jnp.broadcast_to(grey[:, None, None, None], (len(indices), 3, 3, 1))}
+
+    data = Dataset({"image": jax.ShapeDtypeStruct((3, 3, 1), float)}, 3, {}, fetch)
+    spoiled = contaminate(KEY, data, corruptions.salt_and_pepper, 0.9)
+    assert changed_rows(data, spoiled).all()
+    assert spoiled.arrays["image"].dtype == np.float64
+
+
+def test_contaminate_refuses():
+    with pytest.raises(InputError, match=r"is 1\.5; use 0 to 1"):
+        contaminate(KEY, bytes_data(), corruptions.masking, 0.5, 1.5)
+    spec = {"tokens": jax.ShapeDtypeStruct((3,), jnp.int32)}
+    words = Dataset(spec, 2, {"tokens": np.zeros((2, 3), int)}, lambda arrays, indices: arrays)
+    with pytest.raises(InputError, match="has tokens"):
+        contaminate(KEY, words, corruptions.masking, 0.5)

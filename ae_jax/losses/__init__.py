@@ -11,7 +11,15 @@ from ae_jax.losses.moments import (
     linear_kernel,
     mmd2,
 )
-from ae_jax.losses.penalties import contractive_penalty, kl_sparsity
+from ae_jax.losses.penalties import (
+    activation_rate,
+    contractive_hutchinson,
+    contractive_penalty,
+    contractive_sigmoid,
+    jacobian_singular_values,
+    kl_sparsity,
+    l1,
+)
 from ae_jax.losses.reconstruction import (
     absolute_error,
     bernoulli_nll,
@@ -22,16 +30,21 @@ from ae_jax.losses.reconstruction import (
 
 __all__ = [
     "absolute_error",
+    "activation_rate",
     "bernoulli_nll",
     "beta_elbo",
+    "contractive_hutchinson",
     "contractive_penalty",
+    "contractive_sigmoid",
     "correntropy",
     "elbo",
     "gaussian_kernel",
     "gaussian_nll",
     "inverse_multiquadric_kernel",
     "iwae_bound",
+    "jacobian_singular_values",
     "kl_sparsity",
+    "l1",
     "linear_kernel",
     "mmd2",
     "squared_error",

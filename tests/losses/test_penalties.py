@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,49 @@ def test_kl_sparsity_of_dead_and_saturated_units_pulls_them_back(dtype):
     assert jnp.all(gradient[:, 1] > 0)
 
 
+def test_l1_by_hand():
+    latent = jnp.array([[[1.0, -2.0]], [[0.0, 0.5]]])
+    np.testing.assert_allclose(losses.l1(latent), [3.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("activation", "values", "rates"),
+    [
+        ("sigmoid", [0.0, 0.3, 1.0], [0.0, 0.3, 1.0]),
+        ("binary", [0.0, 1.0], [0.0, 1.0]),
+        ("tanh", [-1.0, 0.0, 0.5, 1.0], [0.0, 0.5, 0.75, 1.0]),
+        # 1 - 1/2, 1 - 1/4; small ones are their own rates
+        ("relu", [0.0, np.log(2), np.log(4), 1e-9], [0.0, 0.5, 0.75, 1e-9 - 5e-19]),
+        ("softplus", [np.log(2)], [0.5]),
+    ],
+)
+def test_activation_rates_by_hand(activation, values, rates):
+    np.testing.assert_allclose(losses.activation_rate(values, activation), rates, rtol=1e-15)
+
+
+def test_activations_without_a_range_have_no_rate():
+    with pytest.raises(InputError, match="'linear' units have no rate"):
+        losses.activation_rate(jnp.zeros(3), "linear")
+
+
+@pytest.mark.parametrize(
+    ("activation", "at_target"), [("tanh", 2 * 0.2 - 1), ("relu", -np.log(1 - 0.2))]
+)
+def test_kl_sparsity_of_other_ranges_is_least_at_the_target(activation, at_target):
+    @jax.jit
+    @jax.value_and_grad
+    def penalty(activations):
+        return losses.kl_sparsity(losses.activation_rate(activations, activation), 0.2)
+
+    value, gradient = penalty(jnp.full((4, 3), at_target))
+    np.testing.assert_allclose(value, 0, atol=1e-15)
+    np.testing.assert_allclose(gradient, 0, atol=1e-15)
+    for shift, sign in ((-0.1, -1), (0.1, 1)):
+        value, gradient = penalty(jnp.full((4, 3), at_target + shift))
+        assert value > 0
+        np.testing.assert_array_equal(jnp.sign(gradient), sign)
+
+
 def test_kl_sparsity_needs_a_batch_of_units():
     with pytest.raises(InputError, match=r"\[B, H\]"):
         losses.kl_sparsity(jnp.zeros((2, 3, 4)), 0.1)
@@ -71,6 +116,111 @@ def test_contractive_penalty_of_a_sigmoid_layer():
     hidden = jax.nn.sigmoid(x @ weights + bias[None])
     expected = ((hidden * (1 - hidden)) ** 2) @ jnp.sum(weights**2, axis=0)
     np.testing.assert_allclose(value, expected, rtol=1e-12)
+
+
+def sigmoid_layer(inputs=6, units=4, batch=5):
+    keys = jax.random.split(jax.random.key(1), 3)
+    kernel, bias = jax.random.normal(keys[0], (inputs, units)), jax.random.normal(keys[1], (units,))
+    x = jax.random.normal(keys[2], (batch, inputs))
+    return (lambda x: jax.nn.sigmoid(x @ kernel + bias)), kernel, x
+
+
+def test_contractive_sigmoid_is_the_penalty_of_a_sigmoid_layer():
+    encode, kernel, x = sigmoid_layer()
+    hidden = jax.vmap(encode)(x)
+    explicit = losses.contractive_penalty(encode, x)
+    np.testing.assert_allclose(losses.contractive_sigmoid(hidden, kernel), explicit, rtol=1e-12)
+    # a formula that is copied widely forgets to square the slope
+    wrong = (hidden * (1 - hidden)) @ jnp.sum(kernel**2, axis=0)
+    assert np.all(np.abs(wrong / explicit - 1) > 1)
+
+
+def test_contractive_sigmoid_can_be_trained():
+    _, kernel, x = sigmoid_layer()
+    penalty = jax.jit(lambda k: losses.contractive_sigmoid(jax.nn.sigmoid(x @ k), k))
+    check_grads(penalty, (kernel,), order=1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "kernel"), [((2, 3), (4, 5)), ((2, 3, 1), (4, 3)), ((2, 3), (3,))]
+)
+def test_contractive_sigmoid_refuses_shapes_that_do_not_fit(hidden, kernel):
+    with pytest.raises(InputError, match=r"\[B, H\] and \[D, H\]"):
+        losses.contractive_sigmoid(jnp.zeros(hidden), jnp.zeros(kernel))
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3, 1)])
+def test_contractive_hutchinson_is_unbiased(monkeypatch, shape):
+    encode_flat, _, x = sigmoid_layer()
+    x = x.reshape(-1, *shape)
+
+    def encode(example):
+        return encode_flat(example.reshape(-1)).reshape(2, 2)
+
+    # the mean over all 2^4 sign vectors is the expectation
+    every = jnp.array(list(itertools.product([-1.0, 1.0], repeat=4))).reshape(16, 1, 2, 2)
+
+    def rademacher(key, shape, dtype):
+        return jnp.broadcast_to(every, shape).astype(dtype)
+
+    monkeypatch.setattr(jax.random, "rademacher", rademacher)
+    estimate = losses.contractive_hutchinson(jax.random.key(0), encode, x, samples=16)
+    np.testing.assert_allclose(estimate, losses.contractive_penalty(encode, x), rtol=1e-12)
+
+
+def test_contractive_hutchinson_draws_signs_for_every_example_and_sample():
+    encode, _, x = sigmoid_layer()
+    alike = jnp.broadcast_to(x[:1], x.shape)
+    estimate = jax.jit(losses.contractive_hutchinson, static_argnums=(1, 3))
+    once = estimate(jax.random.key(0), encode, alike, 1)
+    assert len(np.unique(np.round(once, 9))) > 1
+    jacobian = jax.jacfwd(encode)(x[0])
+    gram = jacobian @ jacobian.T
+    # 2 sum of squares off the diagonal, over the number of samples
+    variance = 2 * (np.sum(gram**2) - np.sum(np.diag(gram) ** 2)) / 500
+    error = estimate(jax.random.key(1), encode, alike, 500) - jnp.trace(gram)
+    assert np.all(np.abs(error) < 5 * np.sqrt(variance))
+    assert 0.02 < np.mean(error**2) / variance < 4
+
+
+def test_contractive_hutchinson_can_be_trained():
+    _, kernel, x = sigmoid_layer()
+
+    @jax.jit
+    def penalty(kernel):
+        def encode(x):
+            return jnp.tanh(x @ kernel)
+
+        return losses.contractive_hutchinson(jax.random.key(0), encode, x, samples=2)
+
+    check_grads(penalty, (kernel,), order=1, rtol=1e-6)
+
+
+def test_contractive_hutchinson_needs_samples():
+    with pytest.raises(InputError, match="at least 1 sample, got 0"):
+        losses.contractive_hutchinson(jax.random.key(0), jnp.tanh, jnp.zeros((2, 3)), 0)
+
+
+@pytest.mark.parametrize(("inputs", "units"), [(6, 4), (3, 5)])
+def test_jacobian_singular_values(inputs, units):
+    encode, kernel, x = sigmoid_layer(inputs, units)
+    values = losses.jacobian_singular_values(encode, x.reshape(-1, inputs))
+    hidden = np.asarray(jax.vmap(encode)(x))
+    # the Jacobian's rows are h_j (1 - h_j) W_j
+    explicit = (hidden * (1 - hidden))[:, :, None] * np.asarray(kernel).T[None]
+    np.testing.assert_allclose(values, np.linalg.svd(explicit, compute_uv=False), rtol=1e-9)
+    assert np.all(np.diff(values) <= 0)
+    np.testing.assert_allclose(
+        jnp.sum(values**2, axis=1), losses.contractive_penalty(encode, x), rtol=1e-12
+    )
+
+
+def test_jacobian_singular_values_of_images():
+    # x -> (2 x_1, 3 x_2) of images [2, 1, 1]
+    values = losses.jacobian_singular_values(
+        lambda image: jnp.array([2.0, 3.0]) * image.ravel(), jnp.ones((2, 2, 1, 1))
+    )
+    np.testing.assert_allclose(values, [[3.0, 2.0]] * 2, rtol=1e-12)
 
 
 def test_contractive_penalty_equals_finite_differences_for_images():

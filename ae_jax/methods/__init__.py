@@ -7,6 +7,7 @@ from ae_jax.methods.observation import (
     Observation,
     absolute_error,
     bernoulli,
+    correntropy,
     gaussian,
     squared_error,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "autoencoder",
     "bernoulli",
     "contractive",
+    "correntropy",
     "gan",
     "gaussian",
     "rbm",

@@ -65,10 +65,20 @@ def absolute_error() -> Observation:
     return Observation({}, lambda outputs, x, _: losses.absolute_error(outputs, x), lambda x: x)
 
 
+def correntropy(sigma: float = 0.5) -> Observation:
+    """A squared error that saturates at outliers, well above sigma, which is a hyperparameter."""
+    return Observation(
+        hparams={"sigma": sigma},
+        loss=lambda outputs, x, hparams: losses.correntropy(outputs, x, hparams["sigma"]),
+        mean=lambda outputs: outputs,
+    )
+
+
 #: The observations that need no argument, by name.
 OBSERVATIONS: Mapping[str, Callable[[], Observation]] = {
     "bernoulli": bernoulli,
     "gaussian": gaussian,
     "squared_error": squared_error,
     "absolute_error": absolute_error,
+    "correntropy": correntropy,
 }

@@ -1,6 +1,41 @@
-"""Evaluation of what was learned: pure functions of arrays that can be jitted and vmapped."""
+"""Evaluation of what was learned, by pure functions of arrays.
+
+Probes and subspaces are computed by libraries on the host; the others can be jitted and vmapped.
+"""
 
 from ae_jax.metrics.disentanglement import mig, mutual_information
+from ae_jax.metrics.image import psnr, ssim
+from ae_jax.metrics.probes import (
+    fisher_separability,
+    knn_accuracy,
+    linear_probe,
+    silhouette,
+    svm_accuracy,
+)
+from ae_jax.metrics.subspace import (
+    PrincipalComponents,
+    pca,
+    pca_encode,
+    pca_reconstruct,
+    principal_angles,
+)
 from ae_jax.metrics.summary import active_units, latent_summary
 
-__all__ = ["active_units", "latent_summary", "mig", "mutual_information"]
+__all__ = [
+    "PrincipalComponents",
+    "active_units",
+    "fisher_separability",
+    "knn_accuracy",
+    "latent_summary",
+    "linear_probe",
+    "mig",
+    "mutual_information",
+    "pca",
+    "pca_encode",
+    "pca_reconstruct",
+    "principal_angles",
+    "psnr",
+    "silhouette",
+    "ssim",
+    "svm_accuracy",
+]

@@ -1,0 +1,96 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.core import InputError
+from ae_jax.metrics import psnr, ssim
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def images(shape, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.random(shape)
+    return np.clip(x + 0.3 * rng.normal(size=shape), 0, 1), x
+
+
+def reference_ssim(x_hat, x, size):
+    """Window by window, as the paper writes it, of images [H, W]."""
+    place = np.arange(size) - (size - 1) / 2
+    window = np.exp(-(place[:, None] ** 2 + place[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    values = []
+    for i in range(x.shape[0] - size + 1):
+        for j in range(x.shape[1] - size + 1):
+            a, b = x_hat[i : i + size, j : j + size], x[i : i + size, j : j + size]
+            mean_a, mean_b = (window * a).sum(), (window * b).sum()
+            var_a = (window * (a - mean_a) ** 2).sum()
+            var_b = (window * (b - mean_b) ** 2).sum()
+            covariance = (window * (a - mean_a) * (b - mean_b)).sum()
+            luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+            values.append(luminance * (2 * covariance + 9e-4) / (var_a + var_b + 9e-4))
+    return np.mean(values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((2, 14, 13, 1), 11), ((2, 8, 8, 3), 7), ((1, 11, 20, 1), 11), ((1, 9, 30, 1), 9)],
+)
+def test_ssim_equals_the_paper_s_definition(shape, size):
+    x_hat, x = images(shape)
+    expected = [
+        np.mean([reference_ssim(a[..., c], b[..., c], size) for c in range(shape[-1])])
+        for a, b in zip(x_hat, x, strict=True)
+    ]
+    np.testing.assert_allclose(ssim(x_hat, x), expected, rtol=1e-10)
+    assert np.all(np.asarray(expected) < 0.95)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("shape", [(3, 28, 28, 1), (2, 4, 4, 1), (2, 1, 5, 2)])
+def test_ssim_of_equal_images_is_1_and_it_is_symmetric(shape, dtype):
+    x_hat, x = (jnp.asarray(image, dtype) for image in images(shape))
+    similarity = jax.jit(ssim)
+    tolerance = 10 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(similarity(x, x), 1, rtol=tolerance)
+    there, back = similarity(x_hat, x), similarity(x, x_hat)
+    assert there.dtype == dtype
+    # variances are differences of numbers of order 1, beside 9e-4
+    np.testing.assert_allclose(there, back, rtol=tolerance / 9e-4)
+    assert np.all(there < 1)
+
+
+def test_ssim_of_constant_images_compares_their_means():
+    a, b = 0.3, 0.7
+    value = ssim(jnp.full((1, 12, 12, 1), a), jnp.full((1, 12, 12, 1), b))
+    # no variance: (2 a b + C1) / (a^2 + b^2 + C1) = 0.4201 / 0.5801
+    np.testing.assert_allclose(value, [0.4201 / 0.5801], rtol=1e-10)
+
+
+def test_ssim_of_a_negative_is_negative():
+    _, x = images((1, 12, 12, 1))
+    assert ssim(1 - x, x)[0] < 0
+
+
+def test_psnr_by_hand():
+    x = jnp.zeros((3, 2, 2, 1))
+    # mean squared errors 0.01, 1/4 (one of four is off by 1), 0
+    x_hat = jnp.stack([x[0] + 0.1, x[1].at[0, 0].set(1.0), x[2]])
+    np.testing.assert_allclose(psnr(x_hat, x), [20.0, 10 * np.log10(4), np.inf], rtol=1e-12)
+
+
+def test_image_metrics_can_be_mapped_over_lanes():
+    lanes = np.stack([images((2, 12, 12, 1), seed)[0] for seed in range(3)])
+    _, x = images((2, 12, 12, 1))
+    for metric in (psnr, ssim):
+        together = jax.vmap(metric, in_axes=(0, None))(lanes, x)
+        apart = np.stack([metric(lane, x) for lane in lanes])
+        np.testing.assert_allclose(together, apart, rtol=1e-12)
+
+
+def test_image_metrics_refuse_shapes():
+    with pytest.raises(InputError, match="equal"):
+        psnr(jnp.zeros((2, 4, 4)), jnp.zeros((2, 4, 4, 1)))
+    with pytest.raises(InputError, match=r"\[B, H, W, C\]"):
+        ssim(jnp.zeros((2, 16)), jnp.zeros((2, 16)))

@@ -1,0 +1,155 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.core import InputError
+from ae_jax.metrics import (
+    fisher_separability,
+    knn_accuracy,
+    linear_probe,
+    silhouette,
+    svm_accuracy,
+)
+
+PROBES = [linear_probe, knn_accuracy, svm_accuracy]
+
+
+def blobs(count, seed, distance=8.0):
+    """Three classes of unit variance whose means are that far from the origin."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    return distance * np.eye(3)[labels] + rng.normal(size=(count, 3)), labels
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_probes_tell_distant_classes_apart_and_guess_where_there_is_nothing(probe):
+    train, test = blobs(90, 0), blobs(60, 1)
+    assert probe(*train, *test) == 1
+    as_images = [part.reshape(-1, 3, 1, 1) for part in (train[0], test[0])]
+    images = jnp.asarray(as_images[0]), train[1], jnp.asarray(as_images[1]), jnp.asarray(test[1])
+    assert probe(*images) == 1
+    nothing = probe(*blobs(90, 0, distance=0.0), *blobs(600, 1, distance=0.0))
+    # five standard deviations about 1/3, and those of a boundary that was fitted to noise
+    assert 0.2 < nothing < 0.47
+
+
+@pytest.mark.parametrize("probe", PROBES)
+def test_probes_score_on_the_test_labels(probe):
+    train, (latents, labels) = blobs(90, 0), blobs(60, 1)
+    wrong = labels.copy()
+    wrong[:15] = (wrong[:15] + 1) % 3
+    assert probe(*train, latents, wrong) == 0.75
+
+
+def test_only_the_linear_probe_fails_on_exclusive_or():
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 2, (400, 2))
+    latents, labels = 4 * corners + rng.normal(size=(400, 2)) * 0.3, corners[:, 0] ^ corners[:, 1]
+    parts = latents[:200], labels[:200], latents[200:], labels[200:]
+    assert linear_probe(*parts) < 0.8
+    assert knn_accuracy(*parts) == svm_accuracy(*parts) == 1
+
+
+def test_the_linear_probe_standardises_and_the_nearest_neighbours_do_not():
+    train, test = blobs(90, 0), blobs(60, 1)
+    scale = np.array([1.0, 1e4, 1e-4])
+    # the third dimension is lost to distances, not to a standardised probe
+    parts = train[0] * scale, train[1], test[0] * scale, test[1]
+    assert linear_probe(*parts) == linear_probe(*train, *test) == 1
+    assert knn_accuracy(*parts) < 1
+
+
+def test_constant_dimensions_do_no_harm():
+    train, test = blobs(90, 0), blobs(60, 1)
+    padded = [np.pad(part[0], ((0, 0), (0, 2))) for part in (train, test)]
+    for probe in PROBES:
+        assert probe(padded[0], train[1], padded[1], test[1]) == 1
+
+
+def test_nearest_neighbours_by_hand():
+    train = np.array([[0.0], [1.0], [10.0], [11.0], [12.0]]), np.array([0, 0, 1, 1, 1])
+    test = np.array([[0.5], [5.9]]), np.array([0, 0])
+    # the nearest of 5.9 is 10; among its five nearest the ones win, also at 0.5
+    assert knn_accuracy(*train, *test, neighbours=1) == 0.5
+    assert knn_accuracy(*train, *test, neighbours=3) == 0.5
+    assert knn_accuracy(*train, *test) == 0
+
+
+def test_more_weight_decay_keeps_a_probe_from_fitting_noise():
+    rng = np.random.default_rng(0)
+    latents, labels = rng.normal(size=(20, 30)), np.arange(20) % 2
+    assert linear_probe(latents, labels, latents, labels, weight_decay=1e-3) == 1
+    shrunk = linear_probe(latents, labels, blobs_like(rng), np.arange(20) % 2, weight_decay=1e6)
+    assert 0.1 < shrunk < 0.9
+
+
+def blobs_like(rng):
+    return rng.normal(size=(20, 30))
+
+
+def test_fisher_separability_by_hand():
+    # class means (0, 0) and (4, 0), overall (1, 0): 3 * 1 + 1 * 9 = 12 between;
+    # within 1 + 1 + 0 (first class) + 0 = 2
+    latents = np.array([[1.0, 0], [-1.0, 0], [0, 0], [4.0, 0]])
+    np.testing.assert_allclose(fisher_separability(latents, np.array([5, 5, 5, 2])), 6)
+
+
+def test_fisher_separability_is_invariant_and_splits_the_total_scatter():
+    latents, labels = blobs(30, 0, distance=2.0)
+    value = fisher_separability(latents, labels)
+    rotation = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(
+        fisher_separability(7 * latents @ rotation + 100, labels), value, rtol=1e-9
+    )
+    # between + within = total
+    within = sum(np.sum(np.var(latents[labels == c], axis=0)) * 10 for c in range(3))
+    total = np.sum(np.var(latents, axis=0)) * 30
+    np.testing.assert_allclose(value, total / within - 1, rtol=1e-9)
+
+
+def test_fisher_separability_at_its_ends():
+    points = np.array([[0.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
+    assert fisher_separability(points, np.array([0, 0, 1])) == np.inf
+    assert fisher_separability(points, np.array([0, 1, 1])) > 0
+    assert fisher_separability(np.ones((4, 2)), np.arange(4) % 2) == 0
+    assert fisher_separability(np.array([[1.0], [-1], [2], [-2]]), np.array([0, 0, 1, 1])) == 0
+
+
+def test_silhouette_by_hand():
+    # pairs 1 apart and 10 apart: a = 1; b = 10.5 for the outer two, 9.5 for the inner two
+    latents = np.array([[0.0], [1.0], [10.0], [11.0]])
+    expected = (9.5 / 10.5 + 8.5 / 9.5) / 2
+    np.testing.assert_allclose(silhouette(latents, np.array([0, 0, 1, 1])), expected)
+    assert silhouette(latents, np.array([0, 1, 0, 1])) < 0
+
+
+GOOD = np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("probe", PROBES)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((GOOD[0], GOOD[1][:3], *GOOD), r"train_labels must be .* \[4, 2\] and \[3\]"),
+        ((*GOOD, GOOD[0][:, :1], GOOD[1]), "2 dimensions and test_latents 1"),
+        ((GOOD[0] * np.nan, GOOD[1], *GOOD), "train_latents contain values"),
+        ((GOOD[0], np.zeros(4, int), *GOOD), "train_labels are of one class"),
+        ((*GOOD, GOOD[0], GOOD[1] / 2), "test_labels must be integers"),
+        ((*GOOD, np.zeros((0, 2)), np.zeros(0, int)), "not empty"),
+    ],
+)
+def test_probes_refuse(probe, arguments, message):
+    options = {"neighbours": 1} if probe is knn_accuracy else {}
+    with pytest.raises(InputError, match=message) as error:
+        probe(*arguments, **options)
+    assert "\n" not in str(error.value)
+
+
+def test_more_refusals():
+    with pytest.raises(InputError, match="5 neighbours among 4"):
+        knn_accuracy(*GOOD, *GOOD)
+    for measure in (fisher_separability, silhouette):
+        with pytest.raises(InputError, match="labels are of one class"):
+            measure(GOOD[0], np.zeros(4, int))
+    with pytest.raises(InputError, match="all different"):
+        silhouette(GOOD[0], np.arange(4))

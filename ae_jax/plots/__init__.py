@@ -4,27 +4,39 @@ matplotlib is imported when a figure is made: tables and readers work without it
 """
 
 from ae_jax.plots.curves import learning_curves
+from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, manifold, reconstructions, traversals
 from ae_jax.plots.report import write_report
+from ae_jax.plots.scatter import scatter, scatters
+from ae_jax.plots.series import bars, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
 from ae_jax.plots.text import console_table
-from ae_jax.plots.views import plane, traverse
+from ae_jax.plots.views import plane, traverse, walk
+from ae_jax.plots.walks import walks
 
 __all__ = [
     "Estimate",
     "against",
     "aggregate",
+    "bars",
     "console_table",
+    "filters",
     "image_grid",
     "learning_curves",
+    "lines",
     "manifold",
     "plane",
     "rate_distortion",
     "read_records",
     "read_results",
     "reconstructions",
+    "scatter",
+    "scatters",
+    "spectrum",
     "traversals",
     "traverse",
+    "walk",
+    "walks",
     "write_report",
 ]

@@ -1,12 +1,14 @@
 """What a hyperparameter does: results against it, and rate against distortion."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ae_jax.core import InputError
 from ae_jax.plots import style
+from ae_jax.plots.layout import apart, end_labels
 from ae_jax.plots.summary import (
     Estimate,
     Row,
@@ -24,6 +26,8 @@ from ae_jax.plots.text import label, value
 
 #: Where a point's label goes, by curve, so that neighbouring curves' labels keep apart.
 _CORNERS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
+#: Of references: dashed, dotted, both.
+_DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 
 
 def rate_distortion(
@@ -87,7 +91,13 @@ def rate_distortion(
     return figure
 
 
-def against(rows: Sequence[Row], x: str, y: str) -> Any:
+def against(
+    rows: Sequence[Row],
+    x: str,
+    y: str,
+    reference: Mapping[str, Mapping[float, float]] | None = None,
+    name: str = "",
+) -> Any:
     """A result against a hyperparameter, with every seed's point, the mean and its spread.
 
     Bars are one standard deviation over seeds. The axis is logarithmic where the values
@@ -99,12 +109,15 @@ def against(rows: Sequence[Row], x: str, y: str) -> Any:
       rows: one per lane.
       x: the hyperparameter's column.
       y: the result's column.
+      reference: a label ("PCA") -> x value -> y value: what the result is compared with,
+        dashed and dark. Where the axis is categorical, its values alone are drawn.
+      name: what the sweep's own curve is called beside a reference, where it is the only one.
 
     Returns:
       A matplotlib Figure.
 
     Raises:
-      InputError: where a column does not exist.
+      InputError: where a column does not exist, or a reference has no place on the axis.
     """
     require(rows, x, y)
     figure = style.figure(f"{y}_against_{x}", 8.0, 4.8)
@@ -113,6 +126,7 @@ def against(rows: Sequence[Row], x: str, y: str) -> Any:
     settings = distinct(rows, x)
     series = _series(rows, x, y)
     positions, joined, shift = _scale(axes, settings)
+    ends = []
     for index, members in enumerate(series.values()):
         colour = _category(index)
         aside = 2.5 * (index - (len(series) - 1) / 2)  # curves side by side
@@ -125,6 +139,15 @@ def against(rows: Sequence[Row], x: str, y: str) -> Any:
             heights = _finished(seeds, y)[0]
             _seeds(axes, [shift(positions[setting], aside + 1)] * len(heights), heights, colour)
         _bars(axes, at, means, colour, None, [point[y].spread for point in points])
+        if name and len(series) == 1:
+            ends.append((at[-1], means[-1], name, colour))
+    if series:
+        ends += [
+            _reference(axes, positions, *item, _DASHES[index % len(_DASHES)])
+            for index, item in enumerate((reference or {}).items())
+        ]
+    if ends:
+        end_labels(axes, ends)
     _finish(figure, axes, rows, series, [y])
     return figure
 
@@ -173,6 +196,25 @@ def _bars(
         axes.errorbar(x, y, **bars, **marker, color=colour, elinewidth=2, zorder=5)
 
 
+def _reference(
+    axes: Any, positions: dict[Any, float], name: str, points: Mapping[float, float], dashes: Any
+) -> tuple[float, float, str, str]:
+    """Draws what a sweep is compared with; returns the line's end, for its label."""
+    evenly = any(position != item for item, position in positions.items())
+    known = {
+        positions.get(parse(item), number(item)): number(height)
+        for item, height in points.items()
+        if parse(item) in positions or not evenly
+    }
+    at = sorted(place for place, height in known.items() if math.isfinite(height))
+    if not at:
+        raise InputError(f"reference {name!r} has no finite value on the axis; pass some")
+    heights = [known[place] for place in at]
+    dots = {"marker": "o", "ms": 5} if len(at) <= len(positions) else {}
+    axes.plot(at, heights, color=style.INK, lw=2, ls=dashes, zorder=2.5, **dots)
+    return at[-1], heights[-1], name, style.INK
+
+
 def _scale(
     axes: Any, settings: Sequence[Any]
 ) -> tuple[dict[Any, float], bool, Callable[[float, float], float]]:
@@ -197,7 +239,7 @@ def _scale(
     if logarithmic:
         axes.set_xscale("log", base=2)
         width = math.log(settings[-1] / settings[0])
-    shown = _apart(positions, logarithmic, width / 12) if numeric else list(settings)
+    shown = apart(positions, logarithmic, width / 12) if numeric else list(settings)
     axes.xaxis.set_major_locator(FixedLocator([positions[item] for item in shown]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([style.plain(value(item)) for item in shown])
@@ -207,18 +249,6 @@ def _scale(
         return position * math.exp(step) if logarithmic else position + step
 
     return positions, numeric, shift
-
-
-def _apart(positions: dict[Any, float], logarithmic: bool, gap: float) -> list[Any]:
-    """The values whose ticks have room: the last, and from the first on those in reach."""
-    places = {item: math.log(at) if logarithmic else at for item, at in positions.items()}
-    last = list(places)[-1]
-    shown: list[Any] = []
-    for item, place in places.items():
-        room = not shown or place - places[shown[-1]] >= gap
-        if item == last or (room and places[last] - place >= gap):
-            shown.append(item)
-    return shown
 
 
 def _geometric(settings: Sequence[float]) -> bool:

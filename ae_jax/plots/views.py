@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, HParams, Method, State
+from ae_jax.core import Array, HParams, InputError, Method, State
 
 
 def traverse(
@@ -45,3 +45,32 @@ def plane(method: Method, state: State, hparams: HParams, values: np.ndarray) ->
     latent = jnp.asarray(np.stack([first.ravel(), second.ravel()], axis=-1))
     images = method.views.decode(state, latent.astype(jnp.result_type(float)), hparams)
     return np.asarray(images).reshape(len(values), len(values), *images.shape[1:])
+
+
+def walk(
+    method: Method, state: State, hparams: HParams, start: Array, end: Array, count: int = 9
+) -> np.ndarray:
+    """Decodes evenly spaced latents on the straight line between two.
+
+    Args:
+      method: with a `decode` view.
+      state: a lane's.
+      hparams: a lane's.
+      start: float [Z], the first latent.
+      end: float [Z], the last.
+      count: how many, both ends included; at least 2.
+
+    Returns:
+      Images [count, H, W, C].
+
+    Raises:
+      InputError: where the latents' shapes differ or the count is below 2.
+    """
+    if start.ndim != 1 or start.shape != end.shape or count < 2:
+        raise InputError(
+            "a walk needs two latents [Z] of one size and at least 2 places; "
+            f"got {list(start.shape)}, {list(end.shape)} and {count}"
+        )
+    part = jnp.linspace(0, 1, count, dtype=start.dtype)[:, None]
+    latents = (1 - part) * start[None] + part * end[None]
+    return np.asarray(method.views.decode(state, latents, hparams))

@@ -52,12 +52,12 @@ def test_ssim_equals_the_paper_s_definition(shape, size):
 def test_ssim_of_equal_images_is_1_and_it_is_symmetric(shape, dtype):
     x_hat, x = (jnp.asarray(image, dtype) for image in images(shape))
     similarity = jax.jit(ssim)
-    tolerance = 10 * float(jnp.finfo(dtype).eps)
+    # variances are differences of numbers of order 1, beside 9e-4
+    tolerance = 4 * float(jnp.finfo(dtype).eps) / 9e-4
     np.testing.assert_allclose(similarity(x, x), 1, rtol=tolerance)
     there, back = similarity(x_hat, x), similarity(x, x_hat)
     assert there.dtype == dtype
-    # variances are differences of numbers of order 1, beside 9e-4
-    np.testing.assert_allclose(there, back, rtol=tolerance / 9e-4)
+    np.testing.assert_allclose(there, back, rtol=tolerance)
     assert np.all(there < 1)
 
 
@@ -86,7 +86,7 @@ def test_image_metrics_can_be_mapped_over_lanes():
     for metric in (psnr, ssim):
         together = jax.vmap(metric, in_axes=(0, None))(lanes, x)
         apart = np.stack([metric(lane, x) for lane in lanes])
-        np.testing.assert_allclose(together, apart, rtol=1e-12)
+        np.testing.assert_allclose(together, apart, rtol=1e-10)
 
 
 def test_image_metrics_refuse_shapes():

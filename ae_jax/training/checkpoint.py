@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def save(directory: Path, step: int, tree: Any, record: Mapping[str, Any]) -> No
     """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     checkpointer, content = _orbax()
-    content = content(leaves, {**record, "digest": _digest(leaves)})
+    content = content(leaves, {**record, "digest": digest(leaves)})
     checkpointer.save(directory.absolute() / f"{step:012d}", args=content, force=True)
     for old in _steps(directory)[:-KEEP]:
         shutil.rmtree(directory / f"{old:012d}")
@@ -63,7 +63,7 @@ def restore_newest(directory: Path, like: Any) -> tuple[int, Any, dict[str, Any]
         try:
             found = checkpointer.restore(path, args=content())
             record = dict(found.record)
-            if record.pop("digest") != _digest(found.leaves):
+            if record.pop("digest") != digest(found.leaves):
                 raise ValueError("its contents do not match their digest")
         except Exception as error:  # a damaged file raises many types
             reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
@@ -86,12 +86,13 @@ def _steps(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
 
 
-def _digest(leaves: Sequence[np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def digest(leaves: Iterable[np.ndarray]) -> str:
+    """The SHA-256 of arrays, their shapes and dtypes included."""
+    found = hashlib.sha256()
     for leaf in leaves:
-        digest.update(str((leaf.dtype, leaf.shape)).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
+        found.update(str((leaf.dtype, leaf.shape)).encode())
+        found.update(np.ascontiguousarray(leaf).tobytes())
+    return found.hexdigest()
 
 
 @functools.cache

@@ -101,7 +101,8 @@ def check(plan: Plan, group: Group) -> set[str]:
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
         batch = jax.eval_shape(plan.dataset.fetch, plan.dataset.arrays, indices)
-        state = jax.eval_shape(group.method.init, key, batch, hparams)
+        start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)
+        state = jax.eval_shape(group.method.init, key, batch, hparams, *start)
         after, info = jax.eval_shape(group.method.step, key, state, batch, hparams)
         values = jax.eval_shape(group.method.evaluate, key, state, batch, hparams)
     except InputError:
@@ -168,7 +169,8 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
     outlets.move(step, "")
     for window, given in zip(windows, feed, strict=False):
         if state is None:
-            state = mapping.map(init)(None, given, shared(window))
+            beginning = given._replace(start=mapping.place(group.start))
+            state = mapping.map(init)(None, beginning, shared(window))
         state = train(state, given, shared(window), seconds)
         step = int(window.stop)
         if step % plan.evaluate_every == 0 or step == plan.steps:
@@ -264,7 +266,7 @@ def _restore(
     like = jax.eval_shape(
         jax.vmap(init, in_axes=(None, 0, None)),
         None,
-        Lane(group.seed, dict(group.hparams), rows),
+        Lane(group.seed, dict(group.hparams), rows, group.start),
         shared,
     )
     like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from ae_jax.core import InputError, Method
@@ -49,12 +50,14 @@ class Group(NamedTuple):
       index: int [L], the lanes' places in the sweep.
       seed: int [L].
       hparams: every traced hyperparameter, float [L].
+      start: what the lanes begin with from an earlier run, leaves [L, ...]; or None.
     """
 
     method: Method
     index: np.ndarray
     seed: np.ndarray
     hparams: Mapping[str, np.ndarray]
+    start: Any = None
 
 
 def group(
@@ -108,6 +111,48 @@ def group(
             )
         )
     return groups
+
+
+def with_start(groups: Sequence[Group], start: Sequence[Any] | None) -> list[Group]:
+    """Gives every lane what it begins with.
+
+    Args:
+      groups: all lanes of a sweep.
+      start: for each lane of the sweep, in its order, a pytree of arrays; or None.
+
+    Raises:
+      InputError: if there is not one for each lane, or they differ within a group.
+    """
+    if start is None:
+        return list(groups)
+    count = sum(len(group.index) for group in groups)
+    if len(start) != count:
+        raise InputError(
+            f"start must have an entry for each of the {count} lanes, got {len(start)}"
+        )
+    try:
+        return [
+            group._replace(
+                start=jax.tree.map(
+                    lambda *leaves: np.stack(leaves), *(start[i] for i in group.index)
+                )
+            )
+            for group in groups
+        ]
+    except ValueError as error:
+        raise InputError(
+            "lanes with the same static values must start from arrays of the same shapes"
+        ) from error
+
+
+def take(group: Group, which: slice) -> Group:
+    """Returns some of a group's lanes."""
+
+    def pick(tree):
+        return jax.tree.map(lambda leaf: leaf[which], tree)
+
+    index, seed, hparams, start = map(pick, (group.index, group.seed, group.hparams, group.start))
+    return Group(group.method, index, seed, hparams, start)
 
 
 def _static_names(method: Method | Callable[..., Method], names: Sequence[str]) -> list[str]:

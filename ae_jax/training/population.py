@@ -25,11 +25,13 @@ class Lane(NamedTuple):
       seed: int.
       hparams: traced hyperparameters, scalars.
       rows: for streamed data, the rows of the chunk's batches, leaves [steps, batch, ...].
+      start: what the lane begins with from an earlier run; only where its state is made.
     """
 
     seed: Array
     hparams: HParams
     rows: Any = None
+    start: Any = None
 
 
 class LaneState(NamedTuple):
@@ -207,7 +209,8 @@ def init_lane(
             hparams = schedule.apply(window.start, hparams)
         batch = fetch(data, window, jnp.zeros((), int), lane)
         key = stream(lane.seed, INIT)
-        state = method.init(key, batch, hparams)
+        start = () if lane.start is None else (lane.start,)
+        state = method.init(key, batch, hparams, *start)
         info = jax.eval_shape(method.step, key, state, batch, hparams)[1]
         return LaneState(
             method=state,

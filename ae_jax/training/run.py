@@ -16,6 +16,7 @@ from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
 from ae_jax.training import directory as run_directory
 from ae_jax.training import lanes as sweep
 from ae_jax.training import reporting
+from ae_jax.training.checkpoint import digest
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import Outlets, Plan, Trained, check, train_group
 from ae_jax.training.lanes import Lane
@@ -86,6 +87,7 @@ def run(
     summarize: Summarize | None = None,
     monitor: str = "loss",
     select: Literal["last", "best"] = "last",
+    start: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
     chunk: int = 100,
@@ -119,6 +121,8 @@ def run(
       monitor: the evaluation that selects the best state, lower being better; no best
         state is kept where the method does not report it.
       select: which state the final evaluation uses.
+      start: for each lane, a pytree of arrays from an earlier run, given to the method's
+        `init` as a fourth argument: parameters to go on from, or those of earlier stages.
       config: what else makes this run this run, for `config.json`.
       checkpoint_seconds: the least time between two checkpoints.
       chunk: at most how many steps one call of the compiled program takes.
@@ -140,7 +144,7 @@ def run(
     _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend)
     reporting.check_loggers(loggers, directory)
     extra = {name: value for s in schedules for name, value in s.hparams.items()}
-    groups = sweep.group(method, lanes, extra)
+    groups = sweep.with_start(sweep.group(method, lanes, extra), start)
     if select not in ("last", "best"):
         raise InputError(f"select must be last or best, got {select!r}")
     if select == "best" and validation is None:
@@ -180,9 +184,11 @@ def run(
             "monitor": monitor,
             "processes": jax.process_count(),
             "defaults": [{**extra, **group.method.hparams} for group in groups],
+            **({} if start is None else {"start": digest(map(np.asarray, jax.tree.leaves(start)))}),
         },
     }
-    share = _shares(groups)
+    mine = slice(jax.process_index(), None, jax.process_count())
+    share = [sweep.take(group, mine) for group in groups]
     with contextlib.ExitStack() as stack:
         if directory is not None:
             stack.enter_context(run_directory.opened(directory, identity))
@@ -231,19 +237,6 @@ def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, 
             raise InputError(
                 f"the data sets' examples differ: {dict(dataset.spec)} and {dict(other.spec)}"
             )
-
-
-def _shares(groups: Sequence[sweep.Group]) -> list[sweep.Group]:
-    """This process's lanes of each group: every n-th."""
-    mine = slice(jax.process_index(), None, jax.process_count())
-    return [
-        group._replace(
-            index=group.index[mine],
-            seed=group.seed[mine],
-            hparams={name: value[mine] for name, value in group.hparams.items()},
-        )
-        for group in groups
-    ]
 
 
 def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, Any]]:

@@ -4,17 +4,21 @@ import functools
 import os
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data import digits, images, npz, prepared, shapes
+from ae_jax.data import digits, images, npz, prepared, shapes, tones, words
 from ae_jax.data.corruptions import CORRUPTIONS, contaminate
+from ae_jax.data.sequences import rows
 from ae_jax.data.splits import SPLITS
 from ae_jax.data.stored import stored, subset
 
-__all__ = ["CORRUPTIONS", "contaminate", "load", "names", "stored", "subset"]
+__all__ = ["CORRUPTIONS", "contaminate", "load", "names", "rows", "stored", "subset"]
 
 _EMBEDDED = {
     "digits": digits.load,
     "shapes": functools.partial(shapes.load, resolution=64),
     "shapes32": functools.partial(shapes.load, resolution=32),
+    "tones": tones.load,
+    "words": words.load,
+    "contexts": words.contexts,
 }
 _FILES = {"npz": npz.load, "images": images.load}
 

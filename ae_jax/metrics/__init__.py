@@ -5,6 +5,7 @@ Probes and subspaces are computed by libraries on the host; the others can be ji
 
 from ae_jax.metrics.disentanglement import mig, mutual_information
 from ae_jax.metrics.image import psnr, ssim
+from ae_jax.metrics.neighbours import nearest_neighbours
 from ae_jax.metrics.probes import (
     fisher_separability,
     knn_accuracy,
@@ -19,10 +20,11 @@ from ae_jax.metrics.subspace import (
     pca_reconstruct,
     principal_angles,
 )
-from ae_jax.metrics.summary import active_units, latent_summary
+from ae_jax.metrics.summary import active_fraction, active_units, latent_summary
 
 __all__ = [
     "PrincipalComponents",
+    "active_fraction",
     "active_units",
     "fisher_separability",
     "knn_accuracy",
@@ -30,6 +32,7 @@ __all__ = [
     "linear_probe",
     "mig",
     "mutual_information",
+    "nearest_neighbours",
     "pca",
     "pca_encode",
     "pca_reconstruct",

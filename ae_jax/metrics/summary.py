@@ -26,6 +26,24 @@ def active_units(latents: Array, threshold: float = 0.01) -> Array:
     return jnp.sum(jnp.var(latents, axis=0) > threshold)
 
 
+def active_fraction(latents: Array, threshold: float = 0.1) -> Array:
+    """How sparse latents are: the part of the units that are on, mean over examples.
+
+    A unit is on for an example where its absolute value is above a part of its largest one
+    over all examples; a unit that is always 0 is never on.
+
+    Args:
+      latents: [N, Z].
+      threshold: that part.
+
+    Returns:
+      A scalar in [0, 1].
+    """
+    size = jnp.abs(latents)
+    on = size > threshold * jnp.max(size, axis=0, keepdims=True)
+    return jnp.mean(on.astype(latents.dtype))
+
+
 def latent_summary(
     method: Method,
     key: Array,

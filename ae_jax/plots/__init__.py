@@ -8,6 +8,7 @@ from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, manifold, reconstructions, traversals
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import scatter, scatters
+from ae_jax.plots.sequences import neighbours, spelled, time_series
 from ae_jax.plots.series import bars, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
@@ -26,6 +27,7 @@ __all__ = [
     "learning_curves",
     "lines",
     "manifold",
+    "neighbours",
     "plane",
     "rate_distortion",
     "read_records",
@@ -34,6 +36,8 @@ __all__ = [
     "scatter",
     "scatters",
     "spectrum",
+    "spelled",
+    "time_series",
     "traversals",
     "traverse",
     "walk",

@@ -1,6 +1,10 @@
 """Learning methods: factories that return a `Method`, and the registry of their examples."""
 
-from ae_jax.methods.autoencoder import Penalty, autoencoder, contractive, sparsity
+from ae_jax.methods import bottlenecks, penalties
+from ae_jax.methods.autoencoder import autoencoder
+from ae_jax.methods.bottlenecks import Bottleneck
+from ae_jax.methods.classifier import classifier
+from ae_jax.methods.embedding import skip_gram
 from ae_jax.methods.gan import gan
 from ae_jax.methods.observation import (
     OBSERVATIONS,
@@ -11,25 +15,34 @@ from ae_jax.methods.observation import (
     gaussian,
     squared_error,
 )
+from ae_jax.methods.penalties import Penalty
 from ae_jax.methods.rbm import rbm
+from ae_jax.methods.recurrent import categorical, recurrent_autoencoder
 from ae_jax.methods.registry import REGISTRY, Registered
+from ae_jax.methods.stage import stage
 from ae_jax.methods.vae import vae
 
 __all__ = [
     "OBSERVATIONS",
     "REGISTRY",
+    "Bottleneck",
     "Observation",
     "Penalty",
     "Registered",
     "absolute_error",
     "autoencoder",
     "bernoulli",
-    "contractive",
+    "bottlenecks",
+    "categorical",
+    "classifier",
     "correntropy",
     "gan",
     "gaussian",
+    "penalties",
     "rbm",
-    "sparsity",
+    "recurrent_autoencoder",
+    "skip_gram",
     "squared_error",
+    "stage",
     "vae",
 ]

@@ -1,60 +1,21 @@
-"""Autoencoders by composition: encoder + decoder + reconstruction + penalties."""
+"""Autoencoders by composition: what is shown, how it is compared, what is penalised."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Network, Views
+from ae_jax.core import Array, Batch, HParams, Info, Method, Network, Views
 from ae_jax.methods import gradient
+from ae_jax.methods.bottlenecks import Bottleneck
 from ae_jax.methods.gradient import GradientState
 from ae_jax.methods.observation import Observation, squared_error
-
-
-class Penalty(NamedTuple):
-    """A term added to the reconstruction loss.
-
-    Attributes:
-      hparams: its traced hyperparameters and their defaults, the weight among them.
-      apply: (encode, x [B, ...], latent [B, Z], hparams) -> [B], weighted; `encode` maps
-        one example [...] to its latent [Z].
-    """
-
-    hparams: Mapping[str, float]
-    apply: Callable[[Callable[[Array], Array], Array, Array, HParams], Array]
-
-
-def contractive(weight: float = 1.0) -> Penalty:
-    """Squared Frobenius norm of the encoder's Jacobian, swept as `contractive_weight`.
-
-    Reference:
-      Rifai et al. (2011), Contractive Auto-Encoders, equation 1.
-    """
-    return Penalty(
-        {"contractive_weight": weight},
-        lambda encode, x, latent, hparams: (
-            hparams["contractive_weight"] * losses.contractive_penalty(encode, x)
-        ),
-    )
-
-
-def sparsity(weight: float = 1.0, target: float = 0.05) -> Penalty:
-    """KL divergence of mean activations, in (0, 1), from a target.
-
-    Swept as `sparsity_weight` and `sparsity_target`.
-
-    Reference:
-      Ng (2011), Sparse autoencoder, section 3.
-    """
-
-    def apply(encode, x: Array, latent: Array, hparams: HParams) -> Array:
-        penalty = losses.kl_sparsity(latent, hparams["sparsity_target"])
-        return jnp.broadcast_to(hparams["sparsity_weight"] * penalty, latent.shape[:1])
-
-    return Penalty({"sparsity_weight": weight, "sparsity_target": target}, apply)
+from ae_jax.methods.parts import joined, started
+from ae_jax.methods.penalties import Pass, Penalty
+from ae_jax.nets.combine import Tie
 
 
 def autoencoder(
@@ -63,80 +24,131 @@ def autoencoder(
     *,
     reconstruction: Observation | None = None,
     penalties: Sequence[Penalty] = (),
+    corruption: Callable[[Array, Array, Array], Array] | None = None,
+    corruption_level: float = 0.3,
+    bottlenecks: Sequence[Bottleneck] = (),
+    tie: Tie | None = None,
     learning_rate: float = 1e-3,
     optimizer: optax.GradientTransformation | None = None,
 ) -> Method:
     """Returns the autoencoder that minimises reconstruction loss plus penalties.
+
+    All parts combine: a tied, contractive, denoising, sparse autoencoder is one call.
 
     Args:
       encoder: [B, ...] -> latent [B, Z].
       decoder: latent [B, Z] -> outputs [B, ...].
       reconstruction: how outputs are compared with the data; squared error where None.
       penalties: terms to add; each brings its own traced weight.
+      corruption: (key, x, level) -> x, such as those of `ae_jax.data.corruptions`: the
+        encoder is trained on corrupted examples, the loss compares with the clean ones.
+        Evaluation and views show clean ones.
+      corruption_level: traced.
+      bottlenecks: maps of the latent, in order, each with its own traced numbers.
+      tie: takes part of the decoder's parameters from the encoder, as `nets.transposed`.
       learning_rate: traced.
       optimizer: gives the direction; Adam (0.9, 0.999, 1e-8) where None.
 
     Returns:
-      The method. Evaluation, per example and summed over its dimensions: `loss`,
+      The method. Its `init` takes parameters to start from as a fourth argument, `encoder`
+      or `decoder` or both. Evaluation, per example and summed over its dimensions: `loss`,
       `reconstruction`, and `squared_error` of the reconstruction in data space.
 
     Raises:
-      InputError: if two penalties share a hyperparameter.
+      InputError: if two parts share a hyperparameter.
 
     Reference:
       Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
-      Networks.
+      Networks; Vincent et al. (2008), Extracting and Composing Robust Features with
+      Denoising Autoencoders, for corruption.
     """
     reconstruction = squared_error() if reconstruction is None else reconstruction
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
-    hparams = {"learning_rate": learning_rate, **reconstruction.hparams}
-    for penalty in penalties:
-        if shared := hparams.keys() & penalty.hparams.keys():
-            raise InputError(f"two terms share the hyperparameter {', '.join(sorted(shared))}")
-        hparams |= penalty.hparams
+    own = {"learning_rate": learning_rate}
+    if corruption is not None:
+        own["corruption_level"] = corruption_level
+    hparams = joined(own, reconstruction, *penalties, *bottlenecks)
 
-    def terms(params, x: Array, hparams: HParams) -> dict[str, Array]:
-        latent = encoder.apply(params["encoder"], x)
-        outputs = decoder.apply(params["decoder"], latent)
+    def code(latent: Array, hparams: HParams, keys: Array | None = None) -> Array:
+        """What reaches the decoder; with keys, as in a training step."""
+        for i, bottleneck in enumerate(bottlenecks):
+            if keys is None:
+                latent = bottleneck.apply(latent, hparams)
+            else:
+                latent = bottleneck.train(keys[i], latent, hparams)
+        return latent
+
+    def encode_one(params: Mapping[str, Any]) -> Callable[[Array], Array]:
+        return lambda example: encoder.apply(params["encoder"], example[None])[0]
+
+    def decoder_params(params: Mapping[str, Any]) -> Any:
+        return tie.join(params["encoder"], params["decoder"]) if tie else params["decoder"]
+
+    def penalized(key: Array, seen: Pass, running: Mapping[str, Any], hparams: HParams):
+        total = 0.0
+        for i, penalty in enumerate(penalties):
+            of_this = seen._replace(running=running.get(str(i)))
+            total = total + penalty.apply(jax.random.fold_in(key, i), of_this, hparams)
+        return total
+
+    def terms(
+        key: Array, params: Mapping[str, Any], x: Array, hparams: HParams, training: bool
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        keys = jax.random.split(key, 4 + len(bottlenecks))
+        shown = x
+        if training and corruption is not None:
+            shown = corruption(keys[0], x, hparams["corruption_level"])
+        latent, moved = gradient.forward(encoder, keys[1], params["encoder"], shown, training)
+        outputs, moved_after = gradient.forward(
+            decoder,
+            keys[2],
+            decoder_params(params),
+            code(latent, hparams, keys[4:] if training else None),
+            training,
+        )
         error = reconstruction.loss(outputs, x, hparams)
-
-        def encode_one(example):
-            return encoder.apply(params["encoder"], example[None])[0]
-
-        loss = error
-        for penalty in penalties:
-            loss = loss + penalty.apply(encode_one, x, latent, hparams)
-        return {
-            "loss": loss,
+        seen = Pass(params, encode_one(params), x, latent)
+        running = jax.lax.stop_gradient(params.get("running", {}))
+        if training:
+            running = _run(penalties, seen, running, hparams)
+        values = {
+            "loss": error + penalized(keys[3], seen, running, hparams),
             "reconstruction": error,
             "squared_error": losses.squared_error(reconstruction.mean(outputs), x),
         }
+        return values, {"encoder": moved, "decoder": moved_after, "running": running}
 
-    def init(key: Array, batch: Batch, hparams: HParams) -> GradientState:
+    def init(
+        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
+    ) -> GradientState:
         encoder_key, decoder_key = jax.random.split(key)
         x = batch["image"]
         params = {"encoder": encoder.init(encoder_key, x)}
         latent = encoder.apply(params["encoder"], x)
-        params["decoder"] = decoder.init(decoder_key, latent)
-        return gradient.init(optimizer, params)
+        full = decoder.init(decoder_key, latent)
+        params["decoder"] = tie.own(full) if tie else full
+        params = started(params, start)
+        running = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
+        return gradient.init(optimizer, {**params, "running": running} if running else params)
 
     def step(
         key: Array, state: GradientState, batch: Batch, hparams: HParams
     ) -> tuple[GradientState, Info]:
         def objective(params):
-            means = jax.tree.map(jnp.mean, terms(params, batch["image"], hparams))
-            return means.pop("loss"), means
+            values, changes = terms(key, params, batch["image"], hparams, training=True)
+            means = jax.tree.map(jnp.mean, values)
+            return means.pop("loss"), gradient.Aux(means, changes)
 
         return gradient.step(optimizer, objective, state, hparams["learning_rate"])
 
     def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return terms(state.params, batch["image"], hparams)
+        return terms(key, state.params, batch["image"], hparams, training=False)[0]
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        return encoder.apply(state.params["encoder"], batch["image"])
+        return code(encoder.apply(state.params["encoder"], batch["image"]), hparams)
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return reconstruction.mean(decoder.apply(state.params["decoder"], latent))
+        return reconstruction.mean(decoder.apply(decoder_params(state.params), latent))
 
     return Method(
         hparams=hparams,
@@ -151,3 +163,16 @@ def autoencoder(
             ),
         ),
     )
+
+
+def _run(
+    penalties: Sequence[Penalty], seen: Pass, running: Mapping[str, Any], hparams: HParams
+) -> dict[str, Any]:
+    """The penalties' running statistics after a pass, by the penalty's number."""
+    return {
+        str(i): jax.lax.stop_gradient(
+            penalty.run(seen._replace(running=running.get(str(i))), hparams)
+        )
+        for i, penalty in enumerate(penalties)
+        if penalty.run is not None
+    }

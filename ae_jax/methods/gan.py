@@ -84,7 +84,7 @@ def gan(
         fake = generate(state.generator.params, discriminator_key, x.shape[0])
 
         def discriminator_objective(params):
-            return jnp.mean(discriminator_losses(params, x, fake)), {}
+            return jnp.mean(discriminator_losses(params, x, fake)), gradient.Aux({})
 
         new_discriminator, d_info = gradient.step(
             optimizer,
@@ -95,7 +95,7 @@ def gan(
 
         def generator_objective(params):
             losses = generator_losses(params, new_discriminator.params, generator_key, x.shape[0])
-            return jnp.mean(losses), {}
+            return jnp.mean(losses), gradient.Aux({})
 
         new_generator, g_info = gradient.step(
             optimizer, generator_objective, state.generator, hparams["learning_rate"]

@@ -5,11 +5,17 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from ae_jax import losses, nets
-from ae_jax.core import Array, Batch, HParams, Method, State
-from ae_jax.methods.autoencoder import autoencoder, contractive
+from ae_jax import data, losses, nets
+from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
+from ae_jax.data import corruptions, sequences, words
+from ae_jax.methods import bottlenecks, penalties
+from ae_jax.methods.autoencoder import autoencoder
+from ae_jax.methods.classifier import classifier
+from ae_jax.methods.embedding import skip_gram
 from ae_jax.methods.gan import gan
 from ae_jax.methods.rbm import rbm
+from ae_jax.methods.recurrent import recurrent_autoencoder
+from ae_jax.methods.stage import stage
 from ae_jax.methods.vae import vae
 
 #: The images that the examples are built for.
@@ -36,26 +42,55 @@ def sample_discrepancy(
     return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
 
 
+def digits() -> Dataset:
+    """The training digits, of IMAGE_SHAPE."""
+    return data.load("digits", "train")
+
+
 class Registered(NamedTuple):
     """An example of a method and the figure that learning lowers.
 
     Attributes:
-      example: returns the method, for images of IMAGE_SHAPE.
+      example: returns the method.
+      data: returns what it learns from.
+      entry: of a batch, what its reconstructions and samples have the shape of.
       score: (method, key, state, batch, hparams) -> scalar.
       steps: how many steps of the example, at batch 32, are enough to lower it.
       improvement: the fraction of the first score that is then left, at most.
     """
 
     example: Callable[[], Method]
+    data: Callable[[], Dataset] = digits
+    entry: str = "image"
     score: Callable[[Method, Array, State, Batch, HParams], Array] = evaluated_loss
     steps: int = 200
     improvement: float = 0.8
 
 
 def _autoencoder() -> Method:
+    """Tied, contractive, denoising and sparse, with dropout: everything at once."""
     return autoencoder(
-        nets.mlp(4, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), penalties=[contractive(1e-3)]
+        nets.mlp(16, (), output_activation="sigmoid"),
+        nets.mlp(IMAGE_SHAPE, ()),
+        penalties=[
+            penalties.contractive(1e-3),
+            penalties.sparsity(1e-2, 0.2, momentum=0.9),
+            penalties.l1(1e-4),
+            penalties.weight_decay(1e-5),
+        ],
+        corruption=corruptions.masking,
+        bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
+        tie=nets.transposed,
     )
+
+
+def _classifier() -> Method:
+    return classifier(nets.mlp(16, (32,), output_activation="relu"), classes=10)
+
+
+def _stage() -> Method:
+    above = autoencoder(nets.mlp(4, (16,)), nets.mlp(16, (16,)))
+    return stage(nets.mlp(16, ()), above, nets.mlp(IMAGE_SHAPE, ()))
 
 
 def _vae() -> Method:
@@ -67,9 +102,25 @@ def _gan() -> Method:
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
 
 
+def _recurrent_autoencoder() -> Method:
+    return recurrent_autoencoder(
+        nets.recurrent_encoder(8, 16), nets.recurrent_decoder((8, 8), 16, cell="gru")
+    )
+
+
+def _skip_gram() -> Method:
+    return skip_gram(len(words.vocabulary()), 8)
+
+
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder),
+    "classifier": Registered(_classifier),
+    "stage": Registered(_stage),
     "vae": Registered(_vae),
     "rbm": Registered(lambda: rbm(16, learning_rate=0.5), steps=400, improvement=0.85),
-    "gan": Registered(_gan, sample_discrepancy),
+    "gan": Registered(_gan, score=sample_discrepancy),
+    "recurrent_autoencoder": Registered(
+        _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"
+    ),
+    "skip_gram": Registered(_skip_gram, lambda: words.contexts("train"), "centre"),
 }

@@ -57,21 +57,31 @@ def vae(
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
 
     def posterior(params, x: Array) -> tuple[Array, Array]:
-        mean, log_var = jnp.split(encoder.apply(params["encoder"], x), [latent_size], axis=-1)
+        return halves(encoder.apply(params["encoder"], x))
+
+    def halves(outputs: Array) -> tuple[Array, Array]:
+        mean, log_var = jnp.split(outputs, [latent_size], axis=-1)
         return mean, log_var
 
-    def terms(params, key: Array, x: Array, hparams: HParams) -> dict[str, Array]:
-        mean, log_var = posterior(params, x)
-        latent = gaussian.sample(key, mean, log_var)
-        outputs = decoder.apply(params["decoder"], latent)
+    def terms(
+        key: Array, params, x: Array, hparams: HParams, training: bool
+    ) -> tuple[dict[str, Array], dict]:
+        sample_key, encoder_key, decoder_key = jax.random.split(key, 3)
+        outputs, moved = gradient.forward(encoder, encoder_key, params["encoder"], x, training)
+        mean, log_var = halves(outputs)
+        latent = gaussian.sample(sample_key, mean, log_var)
+        outputs, moved_after = gradient.forward(
+            decoder, decoder_key, params["decoder"], latent, training
+        )
         reconstruction = likelihood.loss(outputs, x, hparams)
         kl = gaussian.kl_standard(mean, log_var)
-        return {
+        values = {
             "loss": -losses.beta_elbo(-reconstruction, kl, hparams["beta"]),
             "reconstruction": reconstruction,
             "kl": kl,
             "elbo": losses.elbo(-reconstruction, kl),
         }
+        return values, {"encoder": moved, "decoder": moved_after}
 
     def init(key: Array, batch: Batch, hparams: HParams) -> GradientState:
         encoder_key, decoder_key = jax.random.split(key)
@@ -87,13 +97,14 @@ def vae(
         key: Array, state: GradientState, batch: Batch, hparams: HParams
     ) -> tuple[GradientState, Info]:
         def objective(params):
-            means = jax.tree.map(jnp.mean, terms(params, key, batch["image"], hparams))
-            return means.pop("loss"), means
+            values, changes = terms(key, params, batch["image"], hparams, training=True)
+            means = jax.tree.map(jnp.mean, values)
+            return means.pop("loss"), gradient.Aux(means, changes)
 
         return gradient.step(optimizer, objective, state, hparams["learning_rate"])
 
     def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return terms(state.params, key, batch["image"], hparams)
+        return terms(key, state.params, batch["image"], hparams, training=False)[0]
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))

@@ -15,16 +15,16 @@ parser.add_argument("--checkpoint-seconds", type=float, default=0.0)
 options = parser.parse_args()
 
 devices = training.use_devices(1, options.distributed)
-train, test = data.load("digits", "train"), data.load("digits", "test")
 for name in options.methods:
+    dataset = REGISTRY[name].data()
     training.run(
         REGISTRY[name].example(),
-        train,
+        dataset,
         training.grid(learning_rate=[1e-3, 2e-3], seed=range(2)),
         options.steps,
         options.out / name,
         batch_size=32,
-        validation=test,
+        validation=data.subset(dataset, slice(0, 300)),
         evaluate_every=40,
         checkpoint_seconds=options.checkpoint_seconds,
         chunk=2,

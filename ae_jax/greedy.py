@@ -1,0 +1,108 @@
+"""Greedy layer-wise training: each layer is a run of its own, on the latents of those below."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ae_jax import nets, training
+from ae_jax.core import Dataset, InputError, Method, Network, State
+from ae_jax.methods.stage import stage
+
+
+class Layer(NamedTuple):
+    """One layer of a stack.
+
+    Attributes:
+      encoder: [B, ...] -> [B, H].
+      decoder: [B, H] -> [B, ...], onto the values that the layer below passes on.
+      method: trains the layer, on batches whose `image` is what the layer below passes on.
+      parts: the method's state -> the parameters of `encoder` and `decoder` by these names.
+    """
+
+    encoder: Network
+    decoder: Network
+    method: Method
+    parts: Callable[[State], Mapping[str, Any]]
+
+
+class Stack(NamedTuple):
+    """Layers trained one after the other, put together.
+
+    Attributes:
+      encoder: all layers upwards.
+      decoder: all layers downwards.
+      start: for each lane, the parameters of `encoder` and `decoder` by these names: what
+        to give `training.run` as `start`, to fine-tune the whole.
+      results: of each layer's run.
+    """
+
+    encoder: Network
+    decoder: Network
+    start: list[dict[str, Any]]
+    results: list[training.Result]
+
+
+def train(
+    layers: Sequence[Layer],
+    dataset: Dataset,
+    lanes: Sequence[Mapping[str, Any]],
+    steps: int,
+    directory: str | Path | None = None,
+    **options: Any,
+) -> Stack:
+    """Trains layers greedily; every layer trains all lanes of the sweep at once.
+
+    A lane's layer learns from the latents of the same lane's layers below. Where a layer
+    froze, what is above learns on the frozen one's last good parameters.
+
+    Args:
+      layers: from the data upwards.
+      dataset: what is trained on.
+      lanes: from `training.grid`; values of hyperparameters that all layers have.
+      steps: for each lane and layer.
+      directory: a run directory per layer is made below it; None writes nothing.
+      options: further ones for `training.run`.
+
+    Raises:
+      InputError: if there is no layer, or as `training.run`.
+
+    Reference:
+      Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks; Vincent et al.
+      (2010), Stacked Denoising Autoencoders, section 3.
+    """
+    if not layers:
+        raise InputError("a stack needs at least one layer")
+    found: list[list[Mapping[str, Any]]] = [[] for _ in lanes]
+    results = []
+    for depth, layer in enumerate(layers):
+        method, start = layer.method, None
+        if depth:
+            below = nets.chain(*(lower.encoder for lower in layers[:depth]))
+            method = stage(below, layer.method)
+            start = [{"encoder": _numbered(parts, "encoder")} for parts in found]
+        result = training.run(
+            method,
+            dataset,
+            lanes,
+            steps,
+            None if directory is None else Path(directory) / f"layer-{depth + 1}",
+            start=start,
+            **options,
+        )
+        results.append(result)
+        for index, parts in enumerate(found):
+            state = training.lane(result, index)[1]
+            parts.append(layer.parts(state.method if depth else state))
+    return Stack(
+        nets.chain(*(layer.encoder for layer in layers)),
+        nets.chain(*(layer.decoder for layer in layers[::-1])),
+        [
+            {"encoder": _numbered(parts, "encoder"), "decoder": _numbered(parts[::-1], "decoder")}
+            for parts in found
+        ],
+        results,
+    )
+
+
+def _numbered(parts: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    return {str(i): part[name] for i, part in enumerate(parts)}

@@ -1,0 +1,102 @@
+"""A classifier on an encoder: what pre-training is for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Network, Views
+from ae_jax.methods import gradient
+from ae_jax.methods.gradient import GradientState
+from ae_jax.methods.parts import started
+from ae_jax.nets import mlp
+
+
+def classifier(
+    encoder: Network,
+    classes: int,
+    *,
+    train_encoder: bool = True,
+    learning_rate: float = 1e-3,
+    optimizer: optax.GradientTransformation | None = None,
+) -> Method:
+    """Returns the classifier that puts a linear output layer on an encoder.
+
+    Args:
+      encoder: [B, ...] -> latent [B, Z].
+      classes: the number of values of the batch's `label`.
+      train_encoder: whether to fine-tune the encoder; otherwise only the output layer learns.
+      learning_rate: traced.
+      optimizer: gives the direction; Adam (0.9, 0.999, 1e-8) where None.
+
+    Returns:
+      The method. Its `init` takes parameters to start from as a fourth argument, such as
+      the `encoder` of a trained autoencoder. Evaluation per example: `loss`, the
+      cross-entropy in nats, and `error`, 1 where the most probable class is wrong.
+
+    Raises:
+      InputError: if there are fewer than two classes; when traced, if the data have no labels.
+
+    Reference:
+      Erhan et al. (2010), Why Does Unsupervised Pre-training Help Deep Learning?, section 3.
+    """
+    if classes < 2:
+        raise InputError(f"classes must be at least 2, got {classes}")
+    optimizer = optax.scale_by_adam() if optimizer is None else optimizer
+    head = mlp(classes, ())
+
+    def terms(
+        key: Array, params: Mapping[str, Any], batch: Batch, training: bool
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        if "label" not in batch:
+            raise InputError("a classifier needs data with labels")
+        if not train_encoder:
+            params = {**params, "encoder": jax.lax.stop_gradient(params["encoder"])}
+        latent, moved = gradient.forward(
+            encoder, key, params["encoder"], batch["image"], training and train_encoder
+        )
+        logits = head.apply(params["head"], latent)
+        label = batch["label"]
+        values = {
+            "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+            "error": (jnp.argmax(logits, axis=-1).astype(label.dtype) != label).astype(
+                logits.dtype
+            ),
+        }
+        return values, {"encoder": moved}
+
+    def init(
+        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
+    ) -> GradientState:
+        encoder_key, head_key = jax.random.split(key)
+        x = batch["image"]
+        params = {"encoder": encoder.init(encoder_key, x)}
+        latent = encoder.apply(params["encoder"], x)
+        params["head"] = head.init(head_key, latent)
+        return gradient.init(optimizer, started(params, start))
+
+    def step(
+        key: Array, state: GradientState, batch: Batch, hparams: HParams
+    ) -> tuple[GradientState, Info]:
+        def objective(params):
+            values, changes = terms(key, params, batch, training=True)
+            means = jax.tree.map(jnp.mean, values)
+            return means.pop("loss"), gradient.Aux(means, changes)
+
+        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
+
+    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
+        return terms(key, state.params, batch, training=False)[0]
+
+    def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return encoder.apply(state.params["encoder"], batch["image"])
+
+    return Method(
+        hparams={"learning_rate": learning_rate},
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        views=Views(encode=encode),
+    )

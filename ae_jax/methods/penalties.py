@@ -1,0 +1,161 @@
+"""Terms that an autoencoder adds to its reconstruction loss, each with a traced weight.
+
+They combine freely. A factory's first number is the term's weight; all its numbers are
+hyperparameters that can be swept.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.core import Array, HParams, InputError
+
+
+class Pass(NamedTuple):
+    """What a penalty may look at.
+
+    Attributes:
+      params: the autoencoder's, `encoder` and `decoder`.
+      encode: one clean example [...] -> its latent [Z].
+      x: the clean examples [B, ...].
+      latent: what the encoder made of what it was shown, [B, Z].
+      running: the penalty's own running statistics, or None.
+    """
+
+    params: Mapping[str, Any]
+    encode: Callable[[Array], Array]
+    x: Array
+    latent: Array
+    running: Any = None
+
+
+class Penalty(NamedTuple):
+    """A term added to the reconstruction loss.
+
+    Attributes:
+      hparams: its traced hyperparameters and their defaults, the weight among them.
+      apply: (key, Pass, hparams) -> [B], weighted.
+      run: (Pass, hparams) -> the running statistics after a training step; before the
+        first one `Pass.running` is None. None where a penalty keeps none.
+    """
+
+    hparams: Mapping[str, float]
+    apply: Callable[[Array, Pass, HParams], Array]
+    run: Callable[[Pass, HParams], Any] | None = None
+
+
+def contractive(
+    weight: float = 1.0,
+    method: Literal["jacobian", "sigmoid", "hutchinson"] = "jacobian",
+    samples: int = 1,
+) -> Penalty:
+    """Squared Frobenius norm of the encoder's Jacobian, swept as `contractive_weight`.
+
+    Args:
+      weight: of the penalty.
+      method: `jacobian`, exact for any encoder, by forward differentiation; `sigmoid`, the
+        closed form for an encoder of one dense sigmoid layer, the cheapest; `hutchinson`,
+        an unbiased estimate for large encoders.
+      samples: random directions of the estimate.
+
+    Reference:
+      Rifai et al. (2011), Contractive Auto-Encoders, equations 1 and 2.
+    """
+
+    def norm(key: Array, seen: Pass) -> Array:
+        if method == "sigmoid":
+            kernel = _only_kernel(seen.params["encoder"])
+            return losses.contractive_sigmoid(jax.vmap(seen.encode)(seen.x), kernel)
+        if method == "hutchinson":
+            return losses.contractive_hutchinson(key, seen.encode, seen.x, samples)
+        return losses.contractive_penalty(seen.encode, seen.x)
+
+    if method not in ("jacobian", "sigmoid", "hutchinson"):
+        raise InputError(f"unknown method {method!r}: use jacobian, sigmoid or hutchinson")
+    return Penalty(
+        {"contractive_weight": weight},
+        lambda key, seen, hparams: hparams["contractive_weight"] * norm(key, seen),
+    )
+
+
+def _only_kernel(params: Any) -> Array:
+    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+    if len(kernels) != 1 or kernels[0].ndim != 2:
+        raise InputError(
+            "the closed form of the contractive penalty needs an encoder of one dense sigmoid "
+            "layer: use method='jacobian'"
+        )
+    return kernels[0]
+
+
+def sparsity(
+    weight: float = 1.0,
+    target: float = 0.05,
+    activation: str = "sigmoid",
+    momentum: float | None = None,
+) -> Penalty:
+    """KL divergence of the units' mean activations from a target.
+
+    Swept as `sparsity_weight` and `sparsity_target`; with a running mean also
+    `sparsity_momentum`.
+
+    Args:
+      weight: of the penalty.
+      target: the wanted mean activation, in (0, 1).
+      activation: of the latent units, which says what a rate in (0, 1) means for them; see
+        `losses.activation_rate`.
+      momentum: of a running mean over batches, which steadies the estimate for small ones;
+        None takes each batch's own mean. The gradient is that of the batch's mean.
+
+    Reference:
+      Ng (2011), Sparse autoencoder, section 3; Hinton (2010), A practical guide to training
+      restricted Boltzmann machines, section 11, for the running mean.
+    """
+    hparams = {"sparsity_weight": weight, "sparsity_target": target}
+
+    def run(seen: Pass, hparams: HParams) -> Array:
+        rate = jnp.mean(losses.activation_rate(seen.latent, activation), axis=0)
+        if seen.running is None:
+            return rate
+        kept = hparams["sparsity_momentum"]
+        return kept * seen.running + (1 - kept) * rate
+
+    def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
+        rates = losses.activation_rate(seen.latent, activation)
+        if seen.running is not None:
+            shift = seen.running - jnp.mean(rates, axis=0)
+            rates = rates + jax.lax.stop_gradient(shift)[None]
+        penalty = losses.kl_sparsity(rates, hparams["sparsity_target"])
+        return jnp.broadcast_to(hparams["sparsity_weight"] * penalty, seen.latent.shape[:1])
+
+    if momentum is None:
+        return Penalty(hparams, apply)
+    return Penalty({**hparams, "sparsity_momentum": momentum}, apply, run)
+
+
+def l1(weight: float = 1.0) -> Penalty:
+    """Sum of the latent's absolute values, swept as `l1_weight`."""
+    return Penalty(
+        {"l1_weight": weight},
+        lambda key, seen, hparams: hparams["l1_weight"] * losses.l1(seen.latent),
+    )
+
+
+def weight_decay(weight: float = 1e-4) -> Penalty:
+    """Half the sum of squares of all kernels (not of biases), swept as `weight_decay`.
+
+    Tied kernels count once.
+
+    Reference:
+      Ng (2011), Sparse autoencoder, section 2.
+    """
+
+    def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
+        kernels = [leaf for leaf in jax.tree.leaves(seen.params) if leaf.ndim > 1]
+        norm = sum(jnp.sum(kernel**2) for kernel in kernels)
+        return jnp.broadcast_to(0.5 * hparams["weight_decay"] * norm, seen.latent.shape[:1])
+
+    return Penalty({"weight_decay": weight}, apply)

@@ -1,0 +1,208 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ae_jax import methods, nets
+from ae_jax.core import InputError
+from ae_jax.methods import bottlenecks, recurrent_autoencoder
+from ae_jax.nets.recurrent import SequenceDecoder, SequenceEncoder
+
+STEPS, VOCABULARY = 4, 5
+KEY = jax.random.key(0)
+
+
+def build(tokens=True, cell="lstm", hidden=6, features=VOCABULARY, **options):
+    return recurrent_autoencoder(
+        nets.recurrent_encoder(3, hidden, cell=cell),
+        nets.recurrent_decoder((STEPS, features), hidden, cell=cell),
+        tokens=tokens,
+        **options,
+    )
+
+
+def token_batch():
+    tokens = jnp.array([[1, 2, 3, 0], [4, 0, 0, 0], [2, 2, 0, 0]], jnp.int32)
+    return {"tokens": tokens, "length": jnp.array([4, 1, 3], jnp.int32)}
+
+
+def sequence_batch(length=True):
+    sequence = jax.random.normal(jax.random.key(3), (3, STEPS, 2), float)
+    return {"sequence": sequence} | ({"length": jnp.array([4, 1, 3])} if length else {})
+
+
+def state_of(method, batch, seed=0):
+    return jax.jit(method.init)(jax.random.key(seed), batch, dict(method.hparams))
+
+
+def evaluate(method, state, batch):
+    return jax.jit(method.evaluate)(KEY, state, batch, dict(method.hparams))
+
+
+def fixed_outputs(outputs):
+    """An encoder that gives zeros, and a decoder that gives `outputs` whatever it is given."""
+    return (
+        SequenceEncoder(lambda key, x: {}, lambda params, x, length: jnp.zeros((x.shape[0], 1))),
+        SequenceDecoder(
+            outputs.shape[1:],
+            lambda key, latent: {},
+            lambda params, latent, sequence: outputs,
+            lambda params, latent, feedback: outputs,
+        ),
+    )
+
+
+def test_losses_accuracy_and_exactness_by_hand():
+    # logits log 3 for one token and 0 for four: probabilities 3/7 and 1/7
+    said = jnp.array([[1, 2, 3, 0], [4, 4, 4, 4], [2, 1, 0, 3]])
+    outputs = jnp.log(3.0) * jax.nn.one_hot(said, VOCABULARY)
+    method = recurrent_autoencoder(*fixed_outputs(outputs), tokens=True)
+    values = evaluate(method, state_of(method, token_batch()), token_batch())
+    right, wrong = np.log(7 / 3), np.log(7)
+    expected = [4 * right, right, 2 * right + wrong]  # the third's last 0 is right
+    for name in ("loss", "reconstruction"):
+        np.testing.assert_allclose(values[name], expected, rtol=1e-6)
+    np.testing.assert_allclose(values["accuracy"], [1, 1, 2 / 3], rtol=1e-6)
+    np.testing.assert_array_equal(values["exact"], [1, 1, 0])
+
+
+@pytest.mark.parametrize("observation", [None, methods.gaussian(0.5), methods.bernoulli()])
+def test_losses_of_real_sequences_by_hand(observation):
+    batch, outputs = sequence_batch(), jnp.full((3, STEPS, 2), 0.25)
+    if observation is not None and "variance" not in observation.hparams:
+        batch["sequence"] = jax.nn.sigmoid(batch["sequence"])
+    method = recurrent_autoencoder(*fixed_outputs(outputs), observation=observation)
+    values = evaluate(method, state_of(method, batch), batch)
+    x = np.asarray(batch["sequence"], np.float64)
+    if observation is None:
+        steps = (x - 0.25) ** 2
+    elif "variance" in observation.hparams:
+        steps = (x - 0.25) ** 2 + np.log(2 * np.pi * 0.5) / 2  # (x - m)^2 / (2 v), v = 1/2
+    else:
+        steps = np.log1p(np.exp(0.25)) - 0.25 * x
+    valid = np.arange(STEPS)[None] < np.asarray(batch["length"])[:, None]
+    np.testing.assert_allclose(values["loss"], (steps.sum(-1) * valid).sum(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_what_stands_behind_the_end_changes_nothing(tokens):
+    batch = token_batch() if tokens else sequence_batch()
+    method = build(tokens, features=VOCABULARY if tokens else 2)
+    name = "tokens" if tokens else "sequence"
+    behind = jnp.arange(STEPS)[None] >= batch["length"][:, None]
+    behind = behind if tokens else behind[..., None]
+    other = batch | {name: jnp.where(behind, 2 if tokens else jnp.nan, batch[name])}
+    state, hparams = state_of(method, batch), dict(method.hparams)
+
+    @jax.jit
+    def everything(batch):
+        values = method.evaluate(KEY, state, batch, hparams)
+        return values, method.step(KEY, state, batch, hparams)
+
+    chex.assert_trees_all_equal(everything(batch), everything(other))
+
+
+def test_sequences_without_length_are_valid_throughout():
+    method, batch = build(False, features=2), sequence_batch(length=False)
+    state = state_of(method, batch)
+    full = batch | {"length": jnp.full(3, STEPS, jnp.int32)}
+    chex.assert_trees_all_equal(evaluate(method, state, batch), evaluate(method, state, full))
+
+
+def test_teacher_forcing_changes_the_loss_and_not_what_is_reconstructed():
+    batch = sequence_batch()
+    forced, free = (build(False, features=2, teacher_forcing=how) for how in (True, False))
+    state = state_of(forced, batch)
+    chex.assert_trees_all_equal(state, state_of(free, batch))
+    of_forced, of_free = (evaluate(method, state, batch) for method in (forced, free))
+    np.testing.assert_array_equal(of_free["loss"], of_free["reconstruction"])
+    np.testing.assert_allclose(of_forced["reconstruction"], of_free["loss"], rtol=1e-6)
+    # the second sequence has one element, which has none before it
+    different = np.abs(np.asarray(of_forced["loss"] - of_free["loss"])) > 1e-4
+    np.testing.assert_array_equal(different, [True, False, True])
+    again = forced.views.reconstruct(state, batch, {})
+    np.testing.assert_allclose(again, free.views.reconstruct(state, batch, {}), rtol=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [True, False])
+def test_a_step_follows_the_gradient_of_the_evaluated_loss(tokens, x64):
+    """Of the free-running loss too, through what is fed back."""
+    batch = token_batch() if tokens else sequence_batch()
+    features = VOCABULARY if tokens else 2
+    method = build(tokens, "gru", 3, features, teacher_forcing=tokens, optimizer=optax.identity())
+    hparams = {"learning_rate": 1.0}
+    state = state_of(method, batch)
+    after, info = jax.jit(method.step)(KEY, state, batch, hparams)
+
+    @jax.jit
+    def loss(params):
+        state_there = state._replace(params=params)
+        return jnp.mean(method.evaluate(KEY, state_there, batch, hparams)["loss"])
+
+    np.testing.assert_allclose(info["loss"], loss(state.params), rtol=1e-12)
+    leaves, structure = jax.tree.flatten(state.params)
+    changed = jax.tree.leaves(after.params)
+    keys = jax.random.split(KEY, len(leaves))
+    way = [jax.random.normal(k, x.shape, x.dtype) for k, x in zip(keys, leaves, strict=True)]
+
+    def moved(by):
+        pairs = zip(leaves, way, strict=True)
+        return loss(jax.tree.unflatten(structure, [x + by * w for x, w in pairs]))
+
+    slope = sum(jnp.sum(w * (x - y)) for w, x, y in zip(way, leaves, changed, strict=True))
+    np.testing.assert_allclose((moved(1e-5) - moved(-1e-5)) / 2e-5, slope, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("cell", "teacher_forcing"), [("lstm", True), ("gru", False)])
+def test_learns_to_copy(cell, teacher_forcing):
+    """All words of up to three of four letters."""
+    words = [(a, b, c, 0) for a in range(1, 5) for b in range(5) for c in range(5) if b or not c]
+    tokens = jnp.array(words, jnp.int32)
+    batch = {"tokens": tokens, "length": jnp.argmin(tokens, axis=1).astype(jnp.int32) + 1}
+    method = build(True, cell, 24, teacher_forcing=teacher_forcing, learning_rate=2e-2)
+    hparams = dict(method.hparams)
+
+    @jax.jit
+    def train(state):
+        def step(state, _):
+            return method.step(KEY, state, batch, hparams)
+
+        return jax.lax.scan(step, state, length=300)[0]
+
+    state = train(state_of(method, batch))
+    values = evaluate(method, state, batch)
+    assert jnp.mean(values["exact"]) > 0.95
+    said = method.views.reconstruct(state, batch, hparams)
+    np.testing.assert_allclose(jnp.sum(said, axis=-1), 1, rtol=1e-5)  # probabilities
+    exact = np.asarray(values["exact"], bool)
+    np.testing.assert_array_equal(np.asarray(jnp.argmax(said, -1))[exact, 0], tokens[exact, 0])
+
+
+def test_bottlenecks_act_in_training_and_the_views_are_deterministic():
+    batch = token_batch()
+    method = build(bottlenecks=[bottlenecks.noise(0.0), bottlenecks.k_sparse(2)])
+    assert method.hparams.keys() == {"learning_rate", "latent_noise", "k"}
+    state, hparams = state_of(method, batch), dict(method.hparams)
+    latent = method.views.encode(state, batch, hparams)
+    np.testing.assert_array_equal((latent != 0).sum(axis=1), 2)
+    step = jax.jit(method.step)
+    quiet = [step(jax.random.key(i), state, batch, hparams)[1]["loss"] for i in range(2)]
+    noisy = [
+        step(jax.random.key(i), state, batch, hparams | {"latent_noise": 1.0})[1]["loss"]
+        for i in range(2)
+    ]
+    assert quiet[0] == quiet[1]
+    assert noisy[0] != noisy[1]
+
+
+def test_refuses():
+    with pytest.raises(InputError, match="give no observation"):
+        build(True, observation=methods.gaussian())
+    with pytest.raises(InputError, match="share the hyperparameter latent_noise"):
+        build(bottlenecks=[bottlenecks.noise(), bottlenecks.noise()])
+    with pytest.raises(InputError, match=r"needs tokens; the data have \['length', 'sequence'\]"):
+        state_of(build(), sequence_batch())
+    with pytest.raises(InputError, match=r"sequences are \[4, 2\] and the decoder's \[4, 5\]"):
+        state_of(build(False), sequence_batch())

@@ -35,6 +35,8 @@ MAY_IMPORT = {
     "metrics": BUILDING_BLOCKS,
     "training": {"core", "shuffle"},
     "plots": BUILDING_BLOCKS | {"metrics"},
+    "greedy": {"core", "methods", "nets", "training"},
+    "experiment": {"core", "data", "cli", "methods", "metrics", "plots", "training"},
 }
 
 # Imports every module of the package; argv: the top-level modules that are not to be had.

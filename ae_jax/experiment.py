@@ -1,0 +1,218 @@
+"""What experiments share: options, splits, the sweep, and the page that reports it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ae_jax import cli, data, plots, training
+from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(cli.Execution):
+    """Options that take several values are swept: their product is trained at once."""
+
+    dataset: str = "digits"
+    """A data set that ae_jax.data knows, npz:FILE or images:FOLDER."""
+    learning_rate: tuple[float, ...] = (1e-3,)
+    seeds: int = 3
+    """Trains each configuration with seeds 0, 1, ..."""
+    steps: int = 3000
+    batch_size: int = 64
+
+
+class Splits(NamedTuple):
+    """A data set's parts."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.train.spec["image"].shape
+
+
+class Sweep(NamedTuple):
+    """A trained sweep and where it was written."""
+
+    result: training.Result
+    out: Path
+
+
+class Model(NamedTuple):
+    """One lane, ready to be looked at; the views without their state and hyperparameters."""
+
+    row: Mapping[str, Any]
+    method: Method
+    state: State
+    hparams: HParams
+
+    def encode(self, batch: Batch) -> Array:
+        """-> [B, Z]."""
+        return self.method.views.encode(self.state, batch, self.hparams)
+
+    def decode(self, latent: Array) -> Array:
+        """[B, Z] -> [B, ...]."""
+        return self.method.views.decode(self.state, latent, self.hparams)
+
+    def reconstruct(self, batch: Batch) -> Array:
+        """-> [B, ...]."""
+        return self.method.views.reconstruct(self.state, batch, self.hparams)
+
+
+def load(config: Config, held_out: int = 10_000) -> Splits:
+    """Loads a configuration's data set.
+
+    Args:
+      config: names it.
+      held_out: the most validation examples to keep.
+
+    Raises:
+      InputError: if it cannot be used.
+    """
+    train, validation, test = (
+        data.load(config.dataset, split) for split in ("train", "validation", "test")
+    )
+    return Splits(train, data.subset(validation, slice(0, held_out)), test)
+
+
+def sweep(
+    config: Config,
+    name: str,
+    method: Method | Callable[..., Method],
+    splits: Splits,
+    values: Mapping[str, Any],
+    *,
+    part: str | None = None,
+    **options: Any,
+) -> Sweep:
+    """Trains the product of some values and the configuration's learning rates and seeds.
+
+    Args:
+      config: of the experiment.
+      name: the experiment's, which names the default directory.
+      method: as for `training.run`.
+      splits: what to train, validate and test on.
+      values: hyperparameters by name, one value or several.
+      part: a directory below the run's, where an experiment trains more than once.
+      options: further ones for `training.run`.
+
+    Raises:
+      InputError: as `training.run`.
+    """
+    if config.seeds < 1:
+        raise InputError(f"seeds must be at least 1, got {config.seeds}")
+    devices = training.use_devices(config.devices, config.distributed)
+    out = cli.directory(config, name)
+    lanes = training.grid(
+        **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
+    )
+    result = training.run(
+        method,
+        splits.train,
+        lanes,
+        options.pop("steps", config.steps),
+        out / part if part else out,
+        batch_size=options.pop("batch_size", config.batch_size),
+        validation=splits.validation,
+        test=splits.test,
+        config=cli.identity(config),
+        devices=devices,
+        loggers=config.loggers,
+        progress=True,
+        **options,
+    )
+    return Sweep(result, out)
+
+
+def firsts(result: training.Result, name: str) -> dict[Any, Model]:
+    """Returns, for each value of a hyperparameter in ascending order, its first sound lane."""
+    own = {int(index) for group in result.groups for index in group.index}
+    rows = [row for row in result.rows if row["status"] == "ok" and row["lane"] in own]
+    chosen = {row[name]: row for row in reversed(rows)}
+    return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
+
+
+def model(result: training.Result, index: int) -> Model:
+    """Returns one lane of a result."""
+    row = next(row for row in result.rows if row["lane"] == index)
+    return Model(row, *training.lane(result, index))
+
+
+def first_batch(dataset: Dataset, count: int) -> Batch:
+    """Returns a data set's first examples, at most all."""
+    return dataset.fetch(dataset.arrays, np.arange(min(count, dataset.size)))
+
+
+def images(dataset: Dataset) -> np.ndarray:
+    """Returns all images of a data set, [N, H, W, C]."""
+    return np.asarray(first_batch(dataset, dataset.size)["image"])
+
+
+def records(out: Path) -> list[dict[str, Any]]:
+    """Returns the rows of a run's metrics, of all processes."""
+    paths = sorted(out.glob("metrics*.jsonl"))
+    return [record for path in paths for record in plots.read_records(path)]
+
+
+def report(
+    config: Config,
+    out: Path,
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    by: Sequence[str],
+    values: Sequence[str],
+    figures: Callable[[], Mapping[str, Any]],
+    result: training.Result | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """Prints the table over seeds, writes the figures and the page, and says where.
+
+    Args:
+      config: of the experiment.
+      out: the run's directory.
+      title: of the page.
+      rows: one per lane.
+      by: the columns that the table has a row for each combination of.
+      values: the columns that are averaged over seeds; those that no row has are left out.
+      figures: draws them, by caption; called in the first process alone.
+      result: the training that the note about speed is of.
+      notes: further lines, printed and put on the page.
+    """
+    if jax.process_index() != 0:
+        return
+    found = [name for name in values if any(name in row for row in rows)]
+    summary = plots.aggregate(rows, by, found)
+    notes = list(notes)
+    if result is not None and result.compilations:
+        notes.append(
+            f"{len(result.rows)} lanes trained by {result.compilations} compiled program(s): "
+            f"{result.compile_seconds:.1f} s to compile, "
+            f"{result.lane_steps_per_second:,.0f} lane-steps per second."
+        )
+    path = plots.write_report(
+        out,
+        title,
+        cli.identity(config),
+        rows,
+        summary,
+        figures(),
+        notes=notes,
+        versions={"jax": jax.__version__},
+        device=f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+    )
+    print(plots.console_table(summary))
+    for row in rows:
+        if row.get("status") == "frozen":
+            settings = ", ".join(f"{name}={row[name]}" for name in (*by, "seed"))
+            print(
+                f"lane {row['lane']} ({settings}) was frozen at step {row['frozen_step']}: "
+                f"{row['frozen_by']} was not finite"
+            )
+    print(*notes, f"report: {path}", sep="\n")

@@ -11,6 +11,14 @@ if "AE_JAX_TEST_SESSION" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="ae_jax_tests_", ignore_cleanup_errors=True)
     os.environ["AE_JAX_TEST_SESSION"] = os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    # What is tested is small: LLVM's optimizations take longer than they save.
+    os.environ["XLA_FLAGS"] = " ".join(
+        (
+            os.environ.get("XLA_FLAGS", ""),
+            "--xla_backend_optimization_level=0",
+            "--xla_llvm_disable_expensive_passes=true",
+        )
+    )
 
 import hypothesis
 import jax

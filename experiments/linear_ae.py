@@ -1,0 +1,109 @@
+"""A linear autoencoder finds what principal component analysis finds.
+
+    python experiments/linear_ae.py
+
+Squared error on the training digits within 0.1% of the sum of the discarded eigenvalues, and
+principal angles below 1 degree.
+
+Reference: Baldi and Hornik (1989), Neural Networks and Principal Component Analysis.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ae_jax import cli, experiment, methods, metrics, nets, plots, training
+from ae_jax.core import Dataset, Method
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(experiment.Config):
+    """Options that take several values are swept: their product is trained at once."""
+
+    learning_rate: tuple[float, ...] = (1e-2,)
+    """At first; it falls to 0 as a half cosine."""
+    latent_size: tuple[int, ...] = (2, 8, 16)
+    """Each value is compiled on its own."""
+    steps: int = 6000
+    batch_size: int = 256
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(latent_size=(2,), seeds=2, steps=60),
+    "paper": Config(dataset="mnist", latent_size=(2, 8, 32), steps=30_000),
+}
+
+
+def linear_ae(config: Config) -> None:
+    """Sweeps linear autoencoders over latent sizes and compares them with PCA."""
+    splits = experiment.load(config)
+    splits = splits._replace(test=splits.train)  # the identity holds for the data trained on
+    shape = splits.image_shape
+
+    def build(latent_size: int) -> Method:
+        return methods.autoencoder(nets.mlp(latent_size, ()), nets.mlp(shape, ()))
+
+    result, out = experiment.sweep(
+        config,
+        "linear_ae",
+        build,
+        splits,
+        {"latent_size": config.latent_size},
+        schedules=[training.warmup_cosine(config.steps)],
+    )
+    principal = {
+        size: metrics.pca(experiment.images(splits.train), size) for size in config.latent_size
+    }
+    rows = [{**row, **against_pca(result, row, principal)} for row in result.rows]
+    experiment.report(
+        config,
+        out,
+        f"Linear autoencoder and PCA on {config.dataset}",
+        rows,
+        ("latent_size", "learning_rate"),
+        ("squared_error", "excess_percent", "largest_angle_degrees"),
+        lambda: figures(result, out, rows, splits.train, principal),
+        result,
+        notes=[
+            f"PCA, latent size {size}: {found.discarded:.4f}" for size, found in principal.items()
+        ],
+    )
+
+
+def against_pca(result: training.Result, row: dict, principal: dict) -> dict[str, float]:
+    """Returns how much larger a lane's error is than PCA's, and how far their subspaces are."""
+    found = principal[row["latent_size"]]
+    decoder = experiment.model(result, row["lane"]).state.params["decoder"]["Dense_0"]["kernel"]
+    angles = metrics.principal_angles(np.asarray(decoder, float).T, found.components.T)
+    return {
+        "excess_percent": 100 * (row["squared_error"] / found.discarded - 1),
+        "largest_angle_degrees": float(np.degrees(angles.max())),
+    }
+
+
+def figures(
+    result: training.Result, out: Path, rows: list[dict], train: Dataset, principal: dict
+) -> dict[str, Any]:
+    """Draws the errors beside PCA's, and what either makes of some digits."""
+    batch = experiment.first_batch(train, 16)
+    size, model = max(experiment.firsts(result, "latent_size").items())
+    by_pca = np.clip(metrics.pca_reconstruct(principal[size], batch["image"]), 0, 1)
+    errors = {size: found.discarded for size, found in principal.items()}
+    return {
+        "The linear autoencoder's squared error is PCA's.": plots.against(
+            rows, "latent_size", "squared_error", reference={"PCA": errors}
+        ),
+        f"Training images and their projections on {size} dimensions.": plots.reconstructions(
+            batch["image"], {"autoencoder": model.reconstruct(batch), "PCA": by_pca}
+        ),
+        "The loss over training.": plots.learning_curves(
+            experiment.records(out), "loss", result.rows, "latent_size"
+        ),
+    }
+
+
+if __name__ == "__main__":
+    cli.main(linear_ae, PRESETS)

@@ -47,6 +47,11 @@ def digits() -> Dataset:
     return data.load("digits", "train")
 
 
+def some_contexts() -> Dataset:
+    """A few of the training words with the words around them."""
+    return data.subset(words.contexts("train"), slice(0, 2000))
+
+
 class Registered(NamedTuple):
     """An example of a method and the figure that learning lowers.
 
@@ -109,7 +114,7 @@ def _recurrent_autoencoder() -> Method:
 
 
 def _skip_gram() -> Method:
-    return skip_gram(len(words.vocabulary()), 8)
+    return skip_gram(len(words.vocabulary()), 8, learning_rate=0.03)
 
 
 REGISTRY: Mapping[str, Registered] = {
@@ -122,5 +127,5 @@ REGISTRY: Mapping[str, Registered] = {
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"
     ),
-    "skip_gram": Registered(_skip_gram, lambda: words.contexts("train"), "centre"),
+    "skip_gram": Registered(_skip_gram, some_contexts, "centre"),
 }

@@ -2,6 +2,8 @@
 
 import functools
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 
@@ -10,15 +12,24 @@ from collections.abc import Callable
 if "AE_JAX_TEST_SESSION" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="ae_jax_tests_", ignore_cleanup_errors=True)
     os.environ["AE_JAX_TEST_SESSION"] = os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
-    # What is tested is small: LLVM's optimizations take longer than they save.
-    os.environ["XLA_FLAGS"] = " ".join(
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    # What is tested is small: optimizing it takes longer than it saves. XLA ends a process that
+    # gives it a flag which it does not know (any more), so another one tries them.
+    _flags = " ".join(
         (
             os.environ.get("XLA_FLAGS", ""),
             "--xla_backend_optimization_level=0",
+            "--xla_cpu_use_fusion_emitters=false",
             "--xla_llvm_disable_expensive_passes=true",
         )
     )
+    _known = subprocess.run(
+        [sys.executable, "-c", "import jax; jax.devices()"],
+        env={**os.environ, "XLA_FLAGS": _flags},
+        capture_output=True,
+    )
+    if _known.returncode == 0:
+        os.environ["XLA_FLAGS"] = _flags
 
 import hypothesis
 import jax
@@ -55,6 +66,13 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("ae_jax")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compilations():
+    """Thousands of small programs would take a process's memory and memory maps."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from ae_jax.methods import REGISTRY
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=Path)
 parser.add_argument("--methods", nargs="+", default=list(REGISTRY))
-parser.add_argument("--steps", type=int, default=160)
+parser.add_argument("--steps", type=int, default=64)
 parser.add_argument("--distributed")
 parser.add_argument("--checkpoint-seconds", type=float, default=0.0)
 options = parser.parse_args()
@@ -25,9 +25,9 @@ for name in options.methods:
         options.out / name,
         batch_size=32,
         validation=data.subset(dataset, slice(0, 300)),
-        evaluate_every=40,
+        evaluate_every=16,
         checkpoint_seconds=options.checkpoint_seconds,
-        chunk=2,
+        chunk=4,
         devices=devices,
     )
     print(name, flush=True)

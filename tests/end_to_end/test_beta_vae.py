@@ -15,6 +15,7 @@ import pytest
 
 from ae_jax import cli
 
+pytestmark = pytest.mark.xdist_group("beta_vae")
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "experiments" / "beta_vae.py"
 

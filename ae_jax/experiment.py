@@ -133,10 +133,28 @@ def sweep(
 
 def firsts(result: training.Result, name: str) -> dict[Any, Model]:
     """Returns, for each value of a hyperparameter in ascending order, its first sound lane."""
-    own = {int(index) for group in result.groups for index in group.index}
-    rows = [row for row in result.rows if row["status"] == "ok" and row["lane"] in own]
+    rows = [row for row in own_rows(result) if row["status"] == "ok"]
     chosen = {row[name]: row for row in reversed(rows)}
     return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
+
+
+def own_rows(result: training.Result) -> list[dict[str, Any]]:
+    """Returns the rows of the lanes that this process trained."""
+    own = {int(index) for group in result.groups for index in group.index}
+    return [row for row in result.rows if row["lane"] in own]
+
+
+def described(
+    trained: Sweep, describe: Callable[[Model], Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Returns the rows of a sweep with further columns, which say more about each lane.
+
+    Every process describes its own lanes; the first one gets all rows.
+    """
+    rows = [
+        {**row, **describe(model(trained.result, row["lane"]))} for row in own_rows(trained.result)
+    ]
+    return training.join_rows(trained.out, rows)
 
 
 def model(result: training.Result, index: int) -> Model:
@@ -172,7 +190,7 @@ def report(
     result: training.Result | None = None,
     notes: Sequence[str] = (),
 ) -> None:
-    """Prints the table over seeds, writes the figures and the page, and says where.
+    """Prints the table over seeds, writes `results.csv`, the figures and the page, and says where.
 
     Args:
       config: of the experiment.
@@ -187,6 +205,7 @@ def report(
     """
     if jax.process_index() != 0:
         return
+    training.write_rows(out, rows)
     found = [name for name in values if any(name in row for row in rows)]
     summary = plots.aggregate(rows, by, found)
     notes = list(notes)

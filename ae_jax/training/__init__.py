@@ -2,6 +2,8 @@
 
 from ae_jax.training.devices import use_devices
 from ae_jax.training.lanes import grid
+from ae_jax.training.results import join as join_rows
+from ae_jax.training.results import write as write_rows
 from ae_jax.training.run import Result, Trained, lane, run
 from ae_jax.training.schedules import Schedule, step_decay, warmup_cosine
 
@@ -10,9 +12,11 @@ __all__ = [
     "Schedule",
     "Trained",
     "grid",
+    "join_rows",
     "lane",
     "run",
     "step_decay",
     "use_devices",
     "warmup_cosine",
+    "write_rows",
 ]

@@ -1,8 +1,6 @@
 """A run: a sweep trained, evaluated and written to a directory that it can resume from."""
 
 import contextlib
-import itertools
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +13,7 @@ import numpy as np
 from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
 from ae_jax.training import directory as run_directory
 from ae_jax.training import lanes as sweep
-from ae_jax.training import reporting
+from ae_jax.training import reporting, results
 from ae_jax.training.checkpoint import digest
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import Outlets, Plan, Trained, check, train_group
@@ -206,7 +204,8 @@ def run(
                 trained.append(train_group(plan, group, mapping, outlets))
         rows = _rows(lanes, trained)
         if directory is not None:
-            rows = _write_rows(directory, rows)
+            rows = results.join(directory, rows)
+            results.write(directory, rows)
     seconds = sum(group.train_seconds for group in trained)
     done = sum(group.lane_steps for group in trained)
     return Result(
@@ -258,38 +257,6 @@ def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, A
                 }
             )
     return sorted(rows, key=lambda row: row["lane"])
-
-
-def _write_rows(directory: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Writes results.csv; with several processes, process 0 joins all processes' rows."""
-    count, here = jax.process_count(), jax.process_index()
-    part = "results.{}.json".format
-    if count > 1:
-        run_directory.write(directory / part(here), json.dumps(rows))
-        _wait_for_all("results are written")
-        if here == 0:
-            parts = [json.loads((directory / part(i)).read_text()) for i in range(count)]
-            rows = sorted((row for rows in parts for row in rows), key=lambda row: row["lane"])
-    if here == 0:
-        run_directory.write_results(directory / "results.csv", rows)
-    if count > 1:
-        _wait_for_all("results are joined")
-        (directory / part(here)).unlink()
-    return rows
-
-
-_waits = itertools.count()  # a barrier's name can be used once
-
-
-def _wait_for_all(reason: str) -> None:
-    """Waits until all processes are here, however long their lanes take.
-
-    JAX's own barriers are collective computations, which give up after half a minute.
-    """
-    from orbax.checkpoint import multihost
-
-    wait = multihost.get_barrier_sync_fn(processes=set(range(jax.process_count())))
-    wait(key=f"ae_jax {next(_waits)}: {reason}", timeout_ms=30 * 24 * 3600 * 1000)
 
 
 @contextlib.contextmanager

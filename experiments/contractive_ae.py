@@ -6,13 +6,12 @@ Reference: Rifai et al. (2011), Contractive Auto-Encoders, figure 3.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from ae_jax import cli, experiment, losses, methods, metrics, nets, plots, training
+from ae_jax import cli, experiment, losses, methods, metrics, nets, plots
 from ae_jax.core import Batch
 from ae_jax.methods import penalties
 
@@ -51,7 +50,7 @@ def contractive_ae(config: Config) -> None:
         penalties=[penalties.contractive(method=config.penalty)],
         tie=nets.transposed,
     )
-    result, out = experiment.sweep(
+    trained = experiment.sweep(
         config,
         "contractive_ae",
         method,
@@ -59,31 +58,29 @@ def contractive_ae(config: Config) -> None:
         {"contractive_weight": config.contractive_weight},
     )
     sample = experiment.first_batch(splits.test, 200)
-    spectra = {row["lane"]: spectrum(result, row["lane"], sample) for row in result.rows}
     train, test = (experiment.first_batch(part, 5000) for part in (splits.train, splits.test))
-    rows = [
-        {
-            **row,
-            "jacobian_norm": float(np.sqrt(np.mean(np.sum(spectra[row["lane"]] ** 2, axis=1)))),
-            **probe(experiment.model(result, row["lane"]), train, test),
-        }
-        for row in result.rows
-    ]
+    spectra = {}
+
+    def describe(model: experiment.Model) -> dict[str, float]:
+        values = spectra[model.row["lane"]] = spectrum(model, sample)
+        norm = float(np.sqrt(np.mean(np.sum(values**2, axis=1))))
+        return {"jacobian_norm": norm, **probe(model, train, test)}
+
+    rows = experiment.described(trained, describe)
     experiment.report(
         config,
-        out,
+        trained.out,
         f"Contractive autoencoders on {config.dataset}",
         rows,
         ("contractive_weight", "learning_rate"),
         ("reconstruction", "jacobian_norm", "probe_accuracy"),
-        lambda: figures(result, out, rows, spectra, splits),
-        result,
+        lambda: figures(trained, rows, spectra, splits),
+        trained.result,
     )
 
 
-def spectrum(result: training.Result, index: int, batch: Batch) -> np.ndarray:
+def spectrum(model: experiment.Model, batch: Batch) -> np.ndarray:
     """Returns the singular values of a lane's encoder's Jacobian, [B, K], largest first."""
-    model = experiment.model(result, index)
 
     def encode(example: jax.Array) -> jax.Array:
         return model.encode({"image": example[None]})[0]
@@ -100,14 +97,13 @@ def probe(model: experiment.Model, train: Batch, test: Batch) -> dict[str, float
 
 
 def figures(
-    result: training.Result,
-    out: Path,
+    trained: experiment.Sweep,
     rows: list[dict],
     spectra: dict[int, np.ndarray],
     splits: experiment.Splits,
 ) -> dict[str, Any]:
     """Draws the spectra, the errors and the filters."""
-    models = experiment.firsts(result, "contractive_weight")
+    models = experiment.firsts(trained.result, "contractive_weight")
     values = {weight: spectra[model.row["lane"]].mean(axis=0) for weight, model in models.items()}
     drawn = {
         "Singular values of the encoder's Jacobian, means over test images: the larger the "
@@ -118,7 +114,7 @@ def figures(
             rows, "contractive_weight", "reconstruction"
         ),
         "The loss over training.": plots.learning_curves(
-            experiment.records(out), "loss", rows, "contractive_weight"
+            experiment.records(trained.out), "loss", rows, "contractive_weight"
         ),
     }
     for weight, model in models.items():

@@ -62,19 +62,21 @@ def sparse_ae(config: Config) -> None:
         name = STRENGTHS[kind]
         values = {name: getattr(config, name)} if name else {}
         method = build(kind, config, splits.image_shape)
-        result, out = experiment.sweep(
+        trained = experiment.sweep(
             config, "sparse_ae", method, splits, values, part=kind, select="best"
         )
-        for row in result.rows:
-            model = experiment.model(result, row["lane"])
-            strength = row.get(name, 0.0)
-            row = {"regulariser": kind, "strength": strength, **row, "lane": len(rows)}
-            row["active_fraction"] = float(metrics.active_fraction(model.encode(test)))
-            rows.append(row)
+
+        def describe(model: experiment.Model, kind: str = kind, name: str = name) -> dict[str, Any]:
+            strength = model.row.get(name, 0.0)
             models.setdefault((kind, strength), model)
+            active = float(metrics.active_fraction(model.encode(test)))
+            return {"regulariser": kind, "strength": strength, "active_fraction": active}
+
+        found = experiment.described(trained, describe)
+        rows += [{**row, "lane": len(rows) + i} for i, row in enumerate(found)]
     experiment.report(
         config,
-        out,
+        trained.out,
         f"Overcomplete autoencoders on {config.dataset}",
         rows,
         ("regulariser", "strength", "learning_rate"),

@@ -6,13 +6,12 @@ Reference: Vincent et al. (2010), Stacked Denoising Autoencoders, section 2.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from ae_jax import cli, experiment, methods, nets, plots, training
+from ae_jax import cli, experiment, methods, nets, plots
 from ae_jax.core import Method
 
 
@@ -51,7 +50,7 @@ def tied_ae(config: Config) -> None:
             tie=nets.transposed if tied else None,
         )
 
-    result, out = experiment.sweep(
+    trained = experiment.sweep(
         config,
         "tied_ae",
         build,
@@ -59,27 +58,26 @@ def tied_ae(config: Config) -> None:
         {"latent_size": config.latent_size, "tied": config.tied},
         select="best",
     )
-    rows = [{**row, "parameters": parameters(result, row["lane"])} for row in result.rows]
+    rows = experiment.described(trained, lambda model: {"parameters": parameters(model)})
     experiment.report(
         config,
-        out,
+        trained.out,
         f"Tied weights on {config.dataset}",
         rows,
         ("latent_size", "tied", "learning_rate"),
         ("parameters", "reconstruction", "squared_error"),
-        lambda: figures(result, out, rows, splits),
-        result,
+        lambda: figures(trained, rows, splits),
+        trained.result,
     )
 
 
-def parameters(result: training.Result, index: int) -> int:
+def parameters(model: experiment.Model) -> int:
     """Returns how many numbers a lane has learned."""
-    params = experiment.model(result, index).state.params
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
+    return sum(leaf.size for leaf in jax.tree.leaves(model.state.params))
 
 
 def figures(
-    result: training.Result, out: Path, rows: list[dict], splits: experiment.Splits
+    trained: experiment.Sweep, rows: list[dict], splits: experiment.Splits
 ) -> dict[str, Any]:
     """Draws what tying costs, and the filters with and without."""
     drawn = {
@@ -87,10 +85,10 @@ def figures(
             rows, "latent_size", "squared_error"
         ),
         "The loss over training.": plots.learning_curves(
-            experiment.records(out), "loss", rows, "tied"
+            experiment.records(trained.out), "loss", rows, "tied"
         ),
     }
-    for tied, model in experiment.firsts(result, "tied").items():
+    for tied, model in experiment.firsts(trained.result, "tied").items():
         kernel = np.asarray(model.state.params["encoder"]["Dense_0"]["kernel"])
         name = "tied" if tied else "untied"
         drawn[f"Filters of the {name} encoder: what each unit of the first layer adds up."] = (

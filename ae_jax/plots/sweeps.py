@@ -211,7 +211,7 @@ def _reference(
         raise InputError(f"reference {name!r} has no finite value on the axis; pass some")
     heights = [known[place] for place in at]
     dots = {"marker": "o", "ms": 5} if len(at) <= len(positions) else {}
-    axes.plot(at, heights, color=style.INK, lw=2, ls=dashes, zorder=2.5, **dots)
+    axes.plot(at, heights, color=style.INK, lw=2, ls=dashes, zorder=6, **dots)
     return at[-1], heights[-1], name, style.INK
 
 

@@ -1,5 +1,6 @@
 """How well latent variables separate the factors that generated the data."""
 
+import functools
 from collections.abc import Sequence
 
 import jax
@@ -43,12 +44,8 @@ def mutual_information(
         values = np.asarray(factors)
         if np.any(values < 0) or np.any(values >= np.asarray(factor_sizes)):
             raise InputError(f"factors must be between 0 and {list(factor_sizes)} - 1")
-    counts = _counts(_bin_numbers(latents, bins), bins, jnp.asarray(factors), factor_sizes)
-    joint = counts / jnp.asarray(latents.shape[0], counts.dtype)  # [Z, bins, sum of sizes]
-    splits = np.cumsum(factor_sizes)[:-1]
-    parts = [_information(part) for part in jnp.split(joint, splits, axis=2)]
-    information, entropies = zip(*parts, strict=True)
-    return jnp.stack(information, axis=1), jnp.stack(entropies)
+    sizes = tuple(int(size) for size in factor_sizes)
+    return _by_counting(latents, jnp.asarray(factors), bins, sizes, CHUNK)
 
 
 def mig(
@@ -81,6 +78,11 @@ def mig(
       as in Locatello et al., 2019, "Challenging common assumptions".
     """
     information, entropies = mutual_information(latents, factors, bins, factor_sizes)
+    return _gap(jnp.asarray(latents), information, entropies)
+
+
+@jax.jit
+def _gap(latents: Array, information: Array, entropies: Array) -> Array:
     rest = jnp.zeros((1, information.shape[1]), information.dtype)
     best, second = jax.lax.top_k(jnp.concatenate([information, rest]).T, 2)[0].T
     varies = entropies > 0
@@ -119,7 +121,19 @@ def _bin_numbers(latents: Array, bins: int) -> Array:
     return jnp.minimum((place * bins).astype(jnp.int32), bins - 1)
 
 
-def _counts(numbers: Array, bins: int, factors: Array, sizes: Sequence[int]) -> Array:
+@functools.partial(jax.jit, static_argnames=("bins", "sizes", "chunk"))
+def _by_counting(
+    latents: Array, factors: Array, bins: int, sizes: tuple[int, ...], chunk: int
+) -> tuple[Array, Array]:
+    """Mutual information [Z, K] and the factors' entropies [K]."""
+    counts = _counts(_bin_numbers(latents, bins), bins, factors, sizes, chunk)
+    joint = counts / jnp.asarray(latents.shape[0], counts.dtype)  # [Z, bins, sum of sizes]
+    parts = [_information(part) for part in jnp.split(joint, np.cumsum(sizes)[:-1], axis=2)]
+    information, entropies = zip(*parts, strict=True)
+    return jnp.stack(information, axis=1), jnp.stack(entropies)
+
+
+def _counts(numbers: Array, bins: int, factors: Array, sizes: Sequence[int], chunk: int) -> Array:
     """Joint counts [Z, bins, sum of sizes], as a matrix product of one-hot codes."""
     count, latent_size = numbers.shape
     dtype = jnp.result_type(float)
@@ -131,11 +145,11 @@ def _counts(numbers: Array, bins: int, factors: Array, sizes: Sequence[int]) -> 
         ]
         return jnp.concatenate(columns, axis=1)
 
-    def add(total: Array, chunk: tuple[Array, Array]) -> tuple[Array, None]:
-        latent_codes = codes(chunk[0], [bins] * latent_size)
-        return total + latent_codes.T @ codes(chunk[1], sizes), None
+    def add(total: Array, rows: tuple[Array, Array]) -> tuple[Array, None]:
+        latent_codes = codes(rows[0], [bins] * latent_size)
+        return total + latent_codes.T @ codes(rows[1], sizes), None
 
-    chunks = -(-count // CHUNK)
+    chunks = -(-count // chunk)
     size = -(-count // chunks)
 
     def chunked(values: Array) -> Array:

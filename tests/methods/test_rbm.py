@@ -27,6 +27,25 @@ from ae_jax.methods.rbm import (
 
 pytestmark = pytest.mark.usefixtures("x64")
 
+# Compiled: one operation at a time, most of the time would go into dispatch.
+energy, free_energy, hidden_logits, visible_logits, conditional_logits = map(
+    jax.jit, (energy, free_energy, hidden_logits, visible_logits, conditional_logits)
+)
+log_partition_exact = jax.jit(log_partition_exact)
+contrastive_divergence = jax.jit(contrastive_divergence, static_argnums=3)
+
+
+def compiled(*arguments, **options):
+    """A method and its hyperparameters."""
+    method = rbm_method(*arguments, **options)
+    views = method.views._replace(
+        reconstruct=jax.jit(method.views.reconstruct),
+        sample=jax.jit(method.views.sample, static_argnums=2),
+    )
+    functions = {name: jax.jit(getattr(method, name)) for name in ("init", "step", "evaluate")}
+    hparams = dict(method.hparams)
+    return method._replace(**functions, views=views, hparams=hparams)
+
 
 def binary_states(units):
     """Every state of some units, [2^units, units]."""
@@ -34,10 +53,9 @@ def binary_states(units):
 
 
 def make_params(visible=3, hidden=2, scale=1.0, key=0):
-    keys = jax.random.split(jax.random.key(key), 3)
+    random = np.random.RandomState(key)
     shapes = [(visible, hidden), (visible,), (hidden,)]
-    draws = (jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True))
-    return RBMParams(*(scale * draw for draw in draws))
+    return RBMParams(*(jnp.asarray(scale * random.standard_normal(shape)) for shape in shapes))
 
 
 def all_energies(params):
@@ -236,7 +254,7 @@ def expected_cd(params, start, steps):
 def test_expected_contrastive_divergence_tends_to_the_exact_gradient():
     params, data, start = cd_problem()
     exact = flat(jax.jit(jax.grad(mean_log_likelihood))(params, data))
-    errors = [np.abs(expected_cd(params, start, k) - exact).max() for k in (1, 2, 5, 20, 500)]
+    errors = [np.abs(expected_cd(params, start, k) - exact).max() for k in (1, 2, 5, 500)]
     assert all(np.diff(errors) < 0)
     assert errors[0] > 0.01
     assert errors[-1] < 1e-9
@@ -266,13 +284,15 @@ def test_contrastive_divergence_takes_grey_levels_as_probabilities():
 
 # --- the method
 
+bernoulli_nll = jax.jit(losses.bernoulli_nll)
+
 
 def batch(count=6, key=7):
-    return {"image": jax.random.uniform(jax.random.key(key), (count, 2, 2, 1))}
+    return {"image": jnp.asarray(np.random.RandomState(key).uniform(size=(count, 2, 2, 1)))}
 
 
 def test_the_visible_bias_starts_at_the_log_odds_of_the_pixels():
-    method, images = rbm_method(3), {"image": jnp.ones((4, 2, 2, 1)).at[1:, 0, 0].set(0)}
+    method, images = compiled(3), {"image": jnp.ones((4, 2, 2, 1)).at[1:, 0, 0].set(0)}
     state = method.init(jax.random.key(0), images, method.hparams)
     # (1 + 1/2) / (4 + 1) = 0.3 and (4 + 1/2) / 5 = 0.9
     expected = np.log([0.3 / 0.7, 9, 9, 9])
@@ -282,7 +302,7 @@ def test_the_visible_bias_starts_at_the_log_odds_of_the_pixels():
 
 
 def test_a_step_is_momentum_and_decay_on_the_gradient():
-    method = rbm_method(3, gibbs_steps=2, learning_rate=0.3, momentum=0.6, weight_decay=0.1)
+    method = compiled(3, gibbs_steps=2, learning_rate=0.3, momentum=0.6, weight_decay=0.1)
     params = make_params(4, 3)
     velocity = jax.tree.map(lambda p: 0.01 * p, params)
     state = State(params, velocity, jnp.full((2, 2, 1), 0.5))
@@ -297,13 +317,13 @@ def test_a_step_is_momentum_and_decay_on_the_gradient():
     np.testing.assert_allclose(flat(after.velocity), flat(moved), rtol=1e-12)
     np.testing.assert_allclose(flat(after.params), flat(params) + flat(moved), rtol=1e-12)
     np.testing.assert_allclose(info["update_norm"], np.linalg.norm(flat(moved)), rtol=1e-12)
-    expected = np.mean(losses.bernoulli_nll(logits, flat_images))
+    expected = np.mean(bernoulli_nll(logits, flat_images))
     np.testing.assert_allclose(info["loss"], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("broken", ["learning_rate", "momentum", "weight_decay"])
 def test_info_turns_non_finite_with_the_state(broken):
-    method = rbm_method(3)
+    method = compiled(3)
     state = method.init(jax.random.key(0), batch(), method.hparams)
     hparams = {**method.hparams, broken: jnp.nan}
     after, info = method.step(jax.random.key(1), state, batch(), hparams)
@@ -312,7 +332,7 @@ def test_info_turns_non_finite_with_the_state(broken):
 
 
 def test_learning_raises_the_exact_likelihood():
-    method = rbm_method(4, learning_rate=0.2)
+    method = compiled(4, learning_rate=0.2)
     images = {"image": jnp.asarray([[1.0, 1, 0, 0], [0, 0, 1, 1]] * 16).reshape(32, 2, 2, 1)}
     state = method.init(jax.random.key(0), images, method.hparams)
     v = images["image"].reshape(32, 4)
@@ -334,19 +354,19 @@ def test_learning_raises_the_exact_likelihood():
 
 
 def test_evaluation_by_its_definitions():
-    method, params = rbm_method(3), make_params(4, 3)
+    method, params = compiled(3), make_params(4, 3)
     state = State(params, params, jnp.full((2, 2, 1), 0.5))
     values = method.evaluate(jax.random.key(0), state, batch(), method.hparams)
     v = batch()["image"].reshape(6, 4)
     np.testing.assert_allclose(values["free_energy"], free_energy(params, v))
     mean_field = visible_logits(params, jax.nn.sigmoid(hidden_logits(params, v)))
-    np.testing.assert_allclose(values["loss"], losses.bernoulli_nll(mean_field, v))
+    np.testing.assert_allclose(values["loss"], bernoulli_nll(mean_field, v))
     again = method.views.reconstruct(state, batch(), method.hparams)
     np.testing.assert_allclose(again.reshape(6, 4), jax.nn.sigmoid(mean_field), rtol=1e-12)
 
 
 def test_pseudo_log_likelihood_is_unbiased():
-    method, params = rbm_method(3), make_params(4, 3)
+    method, params = compiled(3), make_params(4, 3)
     state = State(params, params, jnp.full((2, 2, 1), 0.5))
     images = {"image": jnp.asarray(binary_states(4)[[3, 9]]).reshape(2, 2, 2, 1)}
 
@@ -368,7 +388,7 @@ def test_pseudo_log_likelihood_is_unbiased():
 
 def test_binarization_draws_the_pixels():
     grey = {"image": jnp.full((500, 2, 2, 1), 0.3)}
-    method, params = rbm_method(3, stochastic_binarization=True), make_params(4, 3)
+    method, params = compiled(3, stochastic_binarization=True), make_params(4, 3)
     state = State(params, params, jnp.full((2, 2, 1), 0.5))
     values = method.evaluate(jax.random.key(0), state, grey, method.hparams)["free_energy"]
     possible = free_energy(params, jnp.asarray(binary_states(4)))
@@ -380,7 +400,7 @@ def test_binarization_draws_the_pixels():
 
 
 def test_samples_follow_the_model():
-    method, params = rbm_method(2, sample_steps=20), make_params(4, 2)
+    method, params = compiled(2, sample_steps=20), make_params(4, 2)
     state = State(params, params, jnp.full((2, 2, 1), 0.5))
     images = method.views.sample(jax.random.key(3), state, 4000, method.hparams)
     assert images.shape == (4000, 2, 2, 1)

@@ -35,10 +35,9 @@ CASES = [
 
 
 def random_case(size, channels, outputs, kernel, batch=2, seed=0):
-    key_x, key_w = jax.random.split(jax.random.key(seed))
-    dtype = jnp.result_type(float)
-    x = jax.random.normal(key_x, (batch, *size, channels), dtype)
-    return x, jax.random.normal(key_w, (*kernel, channels, outputs), dtype)
+    random, dtype = np.random.RandomState(seed), jnp.result_type(float)
+    x = jnp.asarray(random.standard_normal((batch, *size, channels)), dtype)
+    return x, jnp.asarray(random.standard_normal((*kernel, channels, outputs)), dtype)
 
 
 def check_against_lax(function, x, w, strides, padding, tolerance):
@@ -68,7 +67,7 @@ def test_equals_lax(name, case):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("case", CASES[:4], ids=str)
+@pytest.mark.parametrize("case", CASES[:2], ids=str)
 def test_equals_lax_in_float64(name, case):
     size, channels, outputs, kernel, strides, padding = case
     with jax.enable_x64(True):
@@ -114,15 +113,17 @@ def test_transpose_is_the_adjoint(kernel, strides, pad):
     # <y, conv(x)> = <conv_transpose(y), x>, on sizes where the strides leave no remainder.
     x, w = random_case((9 if kernel % 2 else 8,) * 2, 3, 2, (kernel, kernel))
     strides, pads = (strides, strides), ((pad, pad), (pad, pad))
+    conv, conv_transpose = (jax.jit(f, static_argnums=(2, 3, 4)) for f in FUNCTIONS.values())
     cx = conv(x, w, strides, pads, "matmul")
-    y = jax.random.normal(jax.random.key(3), cx.shape, cx.dtype)
+    y = np.random.RandomState(3).standard_normal(cx.shape).astype(cx.dtype)
+    w = np.asarray(w)
     flipped = w[::-1, ::-1].transpose(0, 1, 3, 2)
     adjoint_pads = ((kernel - 1 - pad,) * 2,) * 2
     ty = conv_transpose(y, flipped, strides, adjoint_pads, "matmul")
-    np.testing.assert_allclose(jnp.vdot(y, cx), jnp.vdot(ty, x), rtol=1e-4)
+    np.testing.assert_allclose(np.vdot(y, cx), np.vdot(ty, x), rtol=1e-4)
     # Without the reversal it is another map.
     wrong = conv_transpose(y, w.transpose(0, 1, 3, 2), strides, adjoint_pads, "matmul")
-    assert abs(float(jnp.vdot(y, cx) - jnp.vdot(wrong, x))) > 1e-2
+    assert abs(np.vdot(y, cx) - np.vdot(wrong, x)) > 1e-2
 
 
 def test_second_derivatives():

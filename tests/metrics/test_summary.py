@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax.core import Dataset, InputError, Method, Views
-from ae_jax.metrics import active_units, latent_summary, mig
+from ae_jax.metrics import active_fraction, active_units, latent_summary, mig
 
 SIZES = {"shape": 3, "scale": 5}
 
@@ -38,6 +38,12 @@ def test_active_units_by_hand():
     assert active_units(latents) == 1
     assert active_units(latents, threshold=0.005) == 2
     assert active_units(latents, threshold=1.0) == 0
+
+
+def test_active_fraction_by_hand():
+    # unit 0 is on above 0.1 of 4; unit 1 never is; unit 2 always is, whatever its sign
+    latents = np.array([[4.0, 0.0, -1.0], [0.3, 0.0, 1.0], [0.5, 0.0, 0.2], [0.0, 0.0, -0.3]])
+    np.testing.assert_allclose(active_fraction(latents.astype(np.float32)), 6 / 12)
 
 
 @pytest.mark.parametrize("batch_size", [5, 37, 100])

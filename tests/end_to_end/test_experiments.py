@@ -1,0 +1,33 @@
+"""Every experiment runs in its smallest form and leaves what a reader wants."""
+
+import csv
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import jax
+import pytest
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_smallest_form(path, tmp_path, capsys):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    out = tmp_path / "run"
+    config = dataclasses.replace(module.PRESETS["smoke"], out=out, devices=1)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        getattr(module, path.stem)(config)
+
+    assert f"python experiments/{path.name}" in module.__doc__
+    assert set(module.PRESETS) >= {"default", "smoke", "paper"}
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().out
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["status"] for row in rows} == {"ok"}
+    assert [int(row["lane"]) for row in rows] == list(range(len(rows)))
+    figures = list((out / "figures").glob("*.png"))
+    page = (out / "report.html").read_text()
+    assert 0 < len(figures) == page.count("<img")

@@ -23,7 +23,13 @@ class Config(experiment.Config):
     """Hidden layers; not swept."""
 
 
-PRESETS = {"default": Config(), "smoke": Config(latent_size=(2,), seeds=2, steps=60)}
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(latent_size=(2,), widths=(16,), seeds=2, steps=60),
+    "paper": Config(
+        dataset="mnist", latent_size=(30,), widths=(1000, 500, 250), steps=120_000, batch_size=100
+    ),
+}
 
 
 def autoencoder(config: Config) -> None:

@@ -27,7 +27,7 @@ class Config(experiment.Config):
     widths: tuple[int, ...] = ()
     """Hidden layers before the latent; none for the published encoder."""
     seeds: int = 2
-    steps: int = 3000
+    steps: int = 2000
 
 
 PRESETS = {

@@ -23,12 +23,12 @@ class Config(experiment.Config):
     latent_size: tuple[int, ...] = (16,)
     """Each value is compiled on its own."""
     seeds: int = 2
-    steps: int = 1000
+    steps: int = 800
 
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(architecture=("keras", "residual_batchnorm"), seeds=2, steps=20),
+    "smoke": Config(architecture=("residual_batchnorm",), latent_size=(4,), seeds=1, steps=4),
     "paper": Config(
         dataset="mnist", architecture=("keras",), latent_size=(128,), steps=23_450, batch_size=128
     ),

@@ -33,7 +33,7 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(latent_size=(2, 4), seeds=2, steps=60),
+    "smoke": Config(latent_size=(2,), widths=(16,), seeds=2, steps=60),
     "paper": Config(
         dataset="mnist", latent_size=(2, 6, 15, 30), widths=(1000, 500, 250), steps=120_000
     ),

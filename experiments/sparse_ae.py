@@ -40,12 +40,12 @@ class Config(experiment.Config):
     latent_size: int = 128
     activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
     seeds: int = 2
-    steps: int = 3000
+    steps: int = 2000
 
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(regulariser=("l1", "k_sparse"), latent_size=16, seeds=2, steps=40),
+    "smoke": Config(regulariser=("kl",), latent_size=16, seeds=2, steps=40),
     "paper": Config(dataset="mnist", latent_size=1000, steps=100_000, batch_size=100),
 }
 
@@ -112,7 +112,13 @@ def build(kind: str, config: Config, image_shape: tuple[int, int, int]) -> Metho
         },
         "k_sparse": {"bottlenecks": [bottlenecks.k_sparse(1)]},
         "dropout": {"bottlenecks": [bottlenecks.dropout()]},
-        "contractive": {"penalties": [penalties.contractive()]},
+        "contractive": {
+            "penalties": [
+                penalties.contractive(
+                    method="sigmoid" if config.activation == "sigmoid" else "jacobian"
+                )
+            ]
+        },
         "denoising": {"corruption": corruptions.masking},
     }
     return methods.autoencoder(

@@ -32,7 +32,7 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(latent_size=(8,), seeds=2, steps=60),
+    "smoke": Config(tied=(True,), latent_size=(8,), seeds=2, steps=60),
     "paper": Config(dataset="mnist", latent_size=(1000,), steps=100_000),
 }
 

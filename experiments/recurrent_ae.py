@@ -42,7 +42,7 @@ class Config(experiment.Config):
     """Whether the encoder reads from the last element to the first."""
     learning_rate: tuple[float, ...] = (5e-3,)
     seeds: int = 2
-    steps: int = 1600
+    steps: int = 1300
     embedding_steps: int = 1200
     """For the words' embeddings, learned from their contexts; 0 leaves them out."""
 

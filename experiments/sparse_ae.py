@@ -69,8 +69,13 @@ def sparse_ae(config: Config) -> None:
         def describe(model: experiment.Model, kind: str = kind, name: str = name) -> dict[str, Any]:
             strength = model.row.get(name, 0.0)
             models.setdefault((kind, strength), model)
-            active = float(metrics.active_fraction(model.encode(test)))
-            return {"regulariser": kind, "strength": strength, "active_fraction": active}
+            latents = model.encode(test)
+            return {
+                "regulariser": kind,
+                "strength": strength,
+                "active_fraction": float(metrics.active_fraction(latents)),
+                "mean_activation": float(np.mean(np.abs(latents))),
+            }
 
         found = experiment.described(trained, describe)
         rows += [{**row, "lane": len(rows) + i} for i, row in enumerate(found)]
@@ -80,7 +85,7 @@ def sparse_ae(config: Config) -> None:
         f"Overcomplete autoencoders on {config.dataset}",
         rows,
         ("regulariser", "strength", "learning_rate"),
-        ("squared_error", "active_fraction"),
+        ("squared_error", "active_fraction", "mean_activation"),
         lambda: figures(rows, models, splits),
         notes=[f"{len(rows)} lanes trained by {len(config.regulariser)} compiled program(s)."],
     )
@@ -131,16 +136,13 @@ def build(kind: str, config: Config, image_shape: tuple[int, int, int]) -> Metho
 def figures(rows: list[dict], models: dict, splits: experiment.Splits) -> dict[str, Any]:
     """Draws how sparse and how exact each regulariser's codes are, and its filters."""
     finished = [row for row in rows if row["status"] == "ok"]
-    table = {}
-    for kind, strength in models:
-        own = [r for r in finished if (r["regulariser"], r["strength"]) == (kind, strength)]
-        if own:
-            values = [row["active_fraction"] for row in own]
-            name = kind if kind == "none" else f"{kind} {strength:g}"
-            table[name] = {"active fraction": (float(np.mean(values)), float(np.std(values)))}
+    table: dict[str, dict[str, Any]] = {kind.replace("_", " "): {} for kind, _ in models}
+    for point in plots.aggregate(finished, ("regulariser", "strength"), ["active_fraction"]):
+        bars = table[point["regulariser"].replace("_", " ")]
+        bars[str(len(bars) + 1)] = point["active_fraction"]
     drawn = {
-        "The part of the units that is active for a test image.": plots.bars(
-            table, "fraction of active units"
+        "The part of the units that is active for a test image, by strength.": plots.bars(
+            table, "fraction of active units", name="strength, from the lowest"
         )
     }
     batch = experiment.first_batch(splits.test, 16)

@@ -1,7 +1,6 @@
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,7 +16,7 @@ def whole(dataset, count=None):
 
 
 def check_spec(dataset):
-    batch = jax.eval_shape(dataset.fetch, dataset.arrays, jnp.arange(3))
+    batch = jax.eval_shape(dataset.fetch, dataset.arrays, np.arange(3))
     assert {k: (v.shape[1:], v.dtype) for k, v in batch.items()} == {
         k: (v.shape, v.dtype) for k, v in dataset.spec.items()
     }
@@ -31,7 +30,8 @@ def test_the_spec_describes_a_batch(name):
 
 
 def test_tones_have_as_many_peaks_in_their_spectrum_as_the_label_says():
-    series = whole(data.load("tones"), 300)
+    dataset = data.load("tones")
+    series = jax.jit(dataset.fetch)(dataset.arrays, np.arange(300))
     label, sequence = np.asarray(series["label"]), np.asarray(series["sequence"])[..., 0]
     np.testing.assert_array_equal(np.bincount(label) > 60, [True] * 3)
     np.testing.assert_array_equal(series["length"], 64)
@@ -40,7 +40,7 @@ def test_tones_have_as_many_peaks_in_their_spectrum_as_the_label_says():
     residual = np.full(300, np.inf)
     for periods in np.linspace(1, 6, 201):
         basis = np.stack([np.sin(2 * np.pi * periods * t), np.cos(2 * np.pi * periods * t)], 1)
-        fit = basis @ np.linalg.lstsq(basis, sequence.T, rcond=None)[0]
+        fit = basis @ (np.linalg.pinv(basis) @ sequence.T)
         residual = np.minimum(residual, ((sequence.T - fit) ** 2).mean(axis=0))
     assert residual[label == 0].max() < 2 * tones.NOISE**2
     assert residual[label == 0].mean() == pytest.approx(tones.NOISE**2, rel=0.2)
@@ -50,10 +50,10 @@ def test_tones_have_as_many_peaks_in_their_spectrum_as_the_label_says():
 def test_tones_depend_on_their_index_alone():
     train, everything = data.load("tones"), data.load("tones", "all")
     first = np.asarray(whole(train, 5)["sequence"])
-    at_once = jax.jit(everything.fetch)({}, jnp.arange(2000, 2005))["sequence"]
+    at_once = jax.jit(everything.fetch)({}, np.arange(2000, 2005))["sequence"]
     np.testing.assert_allclose(at_once, first, atol=1e-5)
     with jax.enable_x64(True):
-        wide = whole(data.load("tones"), 5)["sequence"]
+        wide = jax.jit(data.load("tones").fetch)({}, np.arange(5))["sequence"]
     assert wide.dtype == np.float64
     np.testing.assert_allclose(wide, first, atol=1e-5)
     assert sum(data.load("tones", split).size for split in SPLITS) == everything.size
@@ -77,7 +77,7 @@ def test_words_are_spelled_with_their_end():
     np.testing.assert_array_equal(words.encode(spelled), batch["tokens"])
     count = dict(zip(spelled, np.asarray(batch["count"]), strict=True))
     assert max(count, key=count.get) == "the"
-    probabilities = jax.nn.one_hot(batch["tokens"][:3], 27)
+    probabilities = np.eye(27)[np.asarray(batch["tokens"])[:3]]
     assert words.decode(probabilities) == spelled[:3]
 
 

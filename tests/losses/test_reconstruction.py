@@ -3,57 +3,66 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from scipy import stats
+from scipy import special, stats
 
 from ae_jax import losses
 from ae_jax.core import InputError
 
 pytestmark = pytest.mark.usefixtures("x64")
 
+bernoulli_nll, gaussian_nll, squared_error, absolute_error, correntropy = map(
+    jax.jit,
+    (
+        losses.bernoulli_nll,
+        losses.gaussian_nll,
+        losses.squared_error,
+        losses.absolute_error,
+        losses.correntropy,
+    ),
+)
+bernoulli_gradient = jax.jit(jax.grad(lambda logits, x: losses.bernoulli_nll(logits, x)[0]))
 PAIRS = [
-    losses.bernoulli_nll,
-    losses.gaussian_nll,
-    losses.squared_error,
-    losses.absolute_error,
-    lambda x_hat, x: losses.correntropy(x_hat, x, 0.7),
+    bernoulli_nll,
+    gaussian_nll,
+    squared_error,
+    absolute_error,
+    lambda x_hat, x: correntropy(x_hat, x, 0.7),
 ]
 
 
 def _pair(shape=(3, 2, 4)):
-    prediction, x = jax.random.normal(jax.random.key(0), (2, *shape))
-    return prediction, jax.nn.sigmoid(x)
+    prediction, x = np.random.default_rng(0).standard_normal((2, *shape))
+    return prediction, special.expit(x)
 
 
 def test_bernoulli_nll_by_hand():
     # x = 1, p = 3/4: -log 3/4 = 0.287682; x = 0, p = 1/2: -log 1/2 = 0.693147
-    logits = jnp.array([[np.log(3.0), 0.0]])
-    value = losses.bernoulli_nll(logits, jnp.array([[1.0, 0.0]]))
+    logits = np.array([[np.log(3.0), 0.0]])
+    value = bernoulli_nll(logits, np.array([[1.0, 0.0]]))
     np.testing.assert_allclose(value, [0.287682072 + 0.693147181], rtol=1e-8)
 
 
 def test_bernoulli_nll_of_grey_levels_is_least_at_their_log_odds():
     # x = 1/4: the least value is the entropy, (1/4) log 4 + (3/4) log(4/3) = 0.562335
-    x = jnp.array([[0.25]])
-    best = jnp.log(x / (1 - x))
-    np.testing.assert_allclose(losses.bernoulli_nll(best, x), [0.562335145], rtol=1e-8)
-    gradient = jax.grad(lambda logits: losses.bernoulli_nll(logits, x)[0])(best)
-    np.testing.assert_allclose(gradient, 0, atol=1e-15)
+    x = np.array([[0.25]])
+    best = np.log(x / (1 - x))
+    np.testing.assert_allclose(bernoulli_nll(best, x), [0.562335145], rtol=1e-8)
+    np.testing.assert_allclose(bernoulli_gradient(best, x), 0, atol=1e-15)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_bernoulli_nll_and_gradient_stay_finite_at_extreme_logits(dtype):
-    logits = jnp.array([[1e4, 1e4, -1e4, -1e4, 0.0]], dtype)
-    x = jnp.array([[1, 0, 1, 0, 1]], dtype)
-    values = losses.bernoulli_nll(logits.T, x.T)
+    logits = np.array([[1e4, 1e4, -1e4, -1e4, 0.0]], dtype)
+    x = np.array([[1, 0, 1, 0, 1]], dtype)
+    values = bernoulli_nll(logits.T, x.T)
     np.testing.assert_allclose(values, [0, 1e4, 1e4, 0, np.log(2)], rtol=1e-6)
     # d/dl = sigmoid(l) - x
-    gradient = jax.grad(lambda logits: losses.bernoulli_nll(logits, x)[0])(logits)
-    np.testing.assert_array_equal(gradient, [[0, 1, -1, 0, -0.5]])
+    np.testing.assert_array_equal(bernoulli_gradient(logits, x), [[0, 1, -1, 0, -0.5]])
 
 
 def test_bernoulli_nll_keeps_the_digits_of_confident_right_answers():
     # -log sigmoid(30) = log(1 + e^-30) = 9.357623e-14, lost when 30 is added and subtracted
-    value = losses.bernoulli_nll(jnp.array([[30.0]], jnp.float32), jnp.ones((1, 1), jnp.float32))
+    value = bernoulli_nll(np.array([[30.0]], np.float32), np.ones((1, 1), np.float32))
     np.testing.assert_allclose(value, [9.357623e-14], rtol=1e-5)
 
 
@@ -61,56 +70,55 @@ def test_bernoulli_nll_keeps_the_digits_of_confident_right_answers():
 def test_gaussian_nll_equals_scipy(variance):
     mean, x = _pair()
     expected = -stats.norm.logpdf(x, mean, np.sqrt(variance)).sum(axis=(1, 2))
-    np.testing.assert_allclose(losses.gaussian_nll(mean, x, variance), expected, rtol=1e-12)
+    np.testing.assert_allclose(gaussian_nll(mean, x, variance), expected, rtol=1e-12)
 
 
 def test_gaussian_nll_takes_a_variance_per_dimension():
     mean, x = _pair()
-    variance = jnp.exp(mean - x)
+    variance = np.exp(mean - x)
     expected = -stats.norm.logpdf(x, mean, np.sqrt(variance)).sum(axis=(1, 2))
-    np.testing.assert_allclose(losses.gaussian_nll(mean, x, variance), expected, rtol=1e-12)
+    np.testing.assert_allclose(gaussian_nll(mean, x, variance), expected, rtol=1e-12)
 
 
 def test_errors_by_hand():
     # differences 3, -4, 0: 9 + 16 = 25 and 3 + 4 = 7
-    x_hat, x = jnp.array([[4.0, 1.0, 2.0]]), jnp.array([[1.0, 5.0, 2.0]])
-    np.testing.assert_array_equal(losses.squared_error(x_hat, x), [25.0])
-    np.testing.assert_array_equal(losses.absolute_error(x_hat, x), [7.0])
+    x_hat, x = np.array([[4.0, 1.0, 2.0]]), np.array([[1.0, 5.0, 2.0]])
+    np.testing.assert_array_equal(squared_error(x_hat, x), [25.0])
+    np.testing.assert_array_equal(absolute_error(x_hat, x), [7.0])
     # sigma = 1: 2 (1 - e^-4.5) + 2 (1 - e^-8) = 4 - 2 (0.011108997 + 0.000335463)
-    np.testing.assert_allclose(losses.correntropy(x_hat, x, 1.0), [3.977111081], rtol=1e-9)
+    np.testing.assert_allclose(correntropy(x_hat, x, 1.0), [3.977111081], rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
 def test_correntropy_tends_to_squared_error(dtype):
     x_hat, x = (array.astype(dtype) for array in _pair())
-    limit = losses.squared_error(x_hat, x)
+    limit = np.asarray(squared_error(x_hat, x))
     # 2 s^2 (1 - exp(-e^2 / 2 s^2)) = e^2 - e^4 / (4 s^2) + ...
-    gaps = [limit - losses.correntropy(x_hat, x, sigma) for sigma in (10.0, 20.0)]
-    fourth = jnp.sum((x_hat - x) ** 4, axis=(1, 2))
+    gaps = [limit - np.asarray(correntropy(x_hat, x, sigma)) for sigma in (10.0, 20.0)]
+    fourth = np.sum((x_hat - x) ** 4, axis=(1, 2))
     np.testing.assert_allclose(gaps[0], fourth / 400, rtol=0.05)
     np.testing.assert_allclose(gaps[0] / gaps[1], 4, rtol=0.05)
-    np.testing.assert_allclose(losses.correntropy(x_hat, x, 1e4), limit, rtol=1e-6)
+    np.testing.assert_allclose(correntropy(x_hat, x, 1e4), limit, rtol=1e-6)
 
 
 def test_correntropy_ignores_the_size_of_an_outlier():
     # each dimension adds at most 2 sigma^2 = 0.5
-    x = jnp.zeros((1, 2))
-    value = losses.correntropy(jnp.array([[1e3, 1e6]]), x, 0.5)
+    value = correntropy(np.array([[1e3, 1e6]]), np.zeros((1, 2)), 0.5)
     np.testing.assert_allclose(value, [1.0], rtol=1e-12)
 
 
 @pytest.mark.parametrize("loss", PAIRS)
 def test_gradients_equal_finite_differences(loss):
-    check_grads(jax.jit(loss), _pair(), order=1, atol=1e-6, rtol=1e-6)
+    check_grads(loss, _pair(), order=1, atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", PAIRS)
 def test_losses_are_sums_over_dimensions_one_per_example(loss):
     x_hat, x = _pair()
-    value = loss(x_hat, x)
+    value = np.asarray(loss(x_hat, x))
     assert value.shape == (3,)
     # twice the dimensions, twice the loss: a mean over pixels would not change
-    doubled = loss(jnp.concatenate([x_hat, x_hat], 1), jnp.concatenate([x, x], 1))
+    doubled = loss(np.concatenate([x_hat, x_hat], 1), np.concatenate([x, x], 1))
     np.testing.assert_allclose(doubled, 2 * value, rtol=1e-12)
     # examples do not mix
     np.testing.assert_allclose(loss(x_hat[1:2], x[1:2]), value[1:2], rtol=1e-12)
@@ -119,11 +127,11 @@ def test_losses_are_sums_over_dimensions_one_per_example(loss):
 @pytest.mark.parametrize("loss", PAIRS)
 def test_dtype_follows_the_prediction(loss):
     x_hat, x = _pair()
-    assert loss(x_hat.astype(jnp.float32), x).dtype == jnp.float32
-    assert loss(x_hat, jnp.ones(x.shape, jnp.uint8)).dtype == jnp.float64
+    assert loss(x_hat.astype(np.float32), x).dtype == jnp.float32
+    assert loss(x_hat, np.ones(x.shape, np.uint8)).dtype == jnp.float64
 
 
 @pytest.mark.parametrize("loss", PAIRS)
 def test_shapes_that_would_broadcast_are_refused(loss):
     with pytest.raises(InputError, match=r"equal.*\[2, 3, 1\].*\[2, 3, 3\]"):
-        loss(jnp.zeros((2, 3, 1)), jnp.zeros((2, 3, 3)))
+        loss(np.zeros((2, 3, 1)), np.zeros((2, 3, 3)))

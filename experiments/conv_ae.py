@@ -28,7 +28,7 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(architecture=("residual_batchnorm",), latent_size=(4,), seeds=1, steps=4),
+    "smoke": Config(architecture=("keras",), latent_size=(4,), seeds=1, steps=4),
     "paper": Config(
         dataset="mnist", architecture=("keras",), latent_size=(128,), steps=23_450, batch_size=128
     ),

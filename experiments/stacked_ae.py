@@ -56,7 +56,7 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        widths=(16, 8), layer_steps=30, steps=30, labels=(50, 100), classifier_steps=30, seeds=2
+        widths=(16, 8), layer_steps=30, steps=30, labels=(100,), classifier_steps=30, seeds=2
     ),
     "paper": Config(
         dataset="mnist",

@@ -10,6 +10,8 @@ from collections.abc import Callable
 # Most of the tests' time is compilation. What one compiles is there for the others, in all
 # workers and in the processes that tests start; every session begins with none.
 if "AE_JAX_TEST_SESSION" not in os.environ:
+    # There is a worker for each core: threads of their libraries would wait for each other.
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     _compiled = tempfile.TemporaryDirectory(prefix="ae_jax_tests_", ignore_cleanup_errors=True)
     os.environ["AE_JAX_TEST_SESSION"] = os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
@@ -19,6 +21,7 @@ if "AE_JAX_TEST_SESSION" not in os.environ:
         (
             os.environ.get("XLA_FLAGS", ""),
             "--xla_backend_optimization_level=0",
+            "--xla_cpu_parallel_codegen_split_count=1",
             "--xla_cpu_use_fusion_emitters=false",
             "--xla_llvm_disable_expensive_passes=true",
         )

@@ -109,12 +109,12 @@ def _gan() -> Method:
 
 def _recurrent_autoencoder() -> Method:
     return recurrent_autoencoder(
-        nets.recurrent_encoder(8, 16), nets.recurrent_decoder((8, 8), 16, cell="gru")
+        nets.recurrent_encoder(8, 12), nets.recurrent_decoder((8, 8), 12, cell="gru")
     )
 
 
 def _skip_gram() -> Method:
-    return skip_gram(len(words.vocabulary()), 8, learning_rate=0.03)
+    return skip_gram(len(words.vocabulary()), 4, learning_rate=0.03)
 
 
 REGISTRY: Mapping[str, Registered] = {

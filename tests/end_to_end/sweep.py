@@ -14,7 +14,7 @@ parser.add_argument("--distributed")
 parser.add_argument("--checkpoint-seconds", type=float, default=0.0)
 options = parser.parse_args()
 
-devices = training.use_devices(1, options.distributed)
+devices = training.use_devices(1 if options.distributed else None, options.distributed)
 for name in options.methods:
     dataset = REGISTRY[name].data()
     training.run(

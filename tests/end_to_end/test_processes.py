@@ -15,6 +15,7 @@ import pytest
 
 from ae_jax.methods import REGISTRY
 
+pytestmark = pytest.mark.xdist_group("processes")
 SWEEP = Path(__file__).with_name("sweep.py")
 
 
@@ -33,7 +34,7 @@ def start(environment):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     return output
 
@@ -68,32 +69,28 @@ def assert_same(directory, expected):
             np.testing.assert_array_equal(parts[name], whole[name])
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_bits(name, start, tmp_path):
-    quiet, killed = tmp_path / "quiet", tmp_path / "killed"
-    finish(start(quiet, "--methods", name))
-    moments = random.Random(name)
-    process = start(killed, "--methods", name)
-    wait_for_step(killed / name, moments.randrange(4, 40), process)
-    time.sleep(moments.uniform(0.0, 0.02))
-    kill(process)
-    assert not (killed / name / "results.csv").exists()
-    finish(start(killed, "--methods", name))
-    assert_same(killed / name, quiet / name)
-
-
-share_quiet = pytest.mark.xdist_group("processes")
-
-
 @pytest.fixture(scope="module")
 def quiet(start, tmp_path_factory):
-    """A run of one method that nothing disturbs."""
+    """A run of every method that nothing disturbs."""
     out = tmp_path_factory.mktemp("quiet")
-    finish(start(out, "--methods", "vae"))
+    finish(start(out))
     return out
 
 
-@share_quiet
+def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_bits(quiet, start, tmp_path):
+    """Every process goes on with the method that was killed, and is killed in the next one."""
+    moments, names = random.Random(0), list(REGISTRY)
+    for i, name in enumerate(names):
+        process = start(tmp_path, "--methods", *names[max(i - 1, 0) :])
+        wait_for_step(tmp_path / name, moments.randrange(4, 40), process)
+        time.sleep(moments.uniform(0.0, 0.02))
+        kill(process)
+        assert not (tmp_path / name / "results.csv").exists()
+    finish(start(tmp_path, "--methods", names[-1]))
+    for name in names:
+        assert_same(tmp_path / name, quiet / name)
+
+
 def test_sigterm_saves_and_the_run_goes_on_from_there(quiet, start, tmp_path):
     process = start(tmp_path, "--methods", "vae", "--checkpoint-seconds", "1000")
     while not (tmp_path / "vae" / "metrics.jsonl").exists() and process.poll() is None:
@@ -114,7 +111,6 @@ def free_port():
         return found.getsockname()[1]
 
 
-@share_quiet
 def test_two_processes_train_disjoint_halves_and_resume(quiet, start, tmp_path):
     def both(*arguments):
         address = f"127.0.0.1:{free_port()}/2"

@@ -1,4 +1,7 @@
-"""What every registered method owes the engine and its users."""
+"""What every registered method owes the engine and its users.
+
+That killed runs go on bit for bit is tested with real kills, in end_to_end/test_processes.py.
+"""
 
 import functools
 
@@ -10,7 +13,6 @@ import pytest
 
 from ae_jax import training
 from ae_jax.methods import REGISTRY
-from ae_jax.training import engine
 
 BATCH = 32
 # A method's tests run in one process, which traces and compiles its programs once.
@@ -169,31 +171,6 @@ def method_figures(row):
 def test_backends_agree(name, backend):
     other = states(sixteen(name, backend))
     chex.assert_trees_all_close(states(sixteen(name)), other, rtol=1e-5, atol=1e-6)
-
-
-@every_method
-def test_resumed_run_is_bitwise_the_uninterrupted_one(name, tmp_path, monkeypatch):
-    class Killed(BaseException):
-        pass
-
-    saved = engine.checkpoint.save
-
-    def save_then_die(directory, step, tree, record):
-        saved(directory, step, tree, record)
-        if step == 9:
-            raise Killed
-
-    def interrupted():
-        options = {"directory": tmp_path, "chunk": 3, "checkpoint_seconds": 0.0}
-        return sweep(name, sixteen_lanes(), 20, **options)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(engine.checkpoint, "save", save_then_die)
-        with pytest.raises(Killed):
-            interrupted()
-    resumed = interrupted()
-    chex.assert_trees_all_equal(states(resumed), states(sixteen(name)))
-    assert resumed.rows == sixteen(name).rows
 
 
 @every_method

@@ -67,15 +67,16 @@ def _cores() -> int:
     return len(available(0)) if available else os.cpu_count() or 1
 
 
-def _alone(function: Callable) -> Callable:
-    """Maps over one lane without `vmap`, whose axis of length 1 hides simplifications from XLA.
+def _in_turn(function: Callable) -> Callable:
+    """Maps over the lanes of a device one after the other.
 
-    Measured on a CPU, a dense network's step takes 0.75 times as long.
+    A core's caches hold one lane's parameters and not those of all: measured on a CPU, a dense
+    network's step takes 0.7 times as long as with `vmap`. And a lane alone is not vmapped, whose
+    axis of length 1 hides simplifications from XLA.
     """
 
     def mapped(state, lane, shared):
-        state, lane = jax.tree.map(lambda x: x[0], (state, lane))
-        return jax.tree.map(lambda x: x[None], function(state, lane, shared))
+        return jax.lax.map(lambda given: function(*given, shared), (state, lane))
 
     return mapped
 
@@ -103,8 +104,8 @@ def device_map(lanes: int, devices: Sequence[jax.Device], backend: Backend = "pm
     Args:
       lanes: how many there are; no more devices than lanes are used.
       devices: this process's devices.
-      backend: `pmap` of `vmap`; `shard`, a `jit` of `vmap` partitioned by the compiler;
-        or `vmap` on the first device.
+      backend: `pmap` of `vmap` (on a CPU, a device's lanes take turns instead); `shard`, a `jit`
+        of `vmap` partitioned by the compiler; or `vmap` on the first device.
     """
     per_device = -(-lanes // (1 if backend == "vmap" else len(devices)))
     used = np.array(devices[: -(-lanes // per_device)])
@@ -112,6 +113,7 @@ def device_map(lanes: int, devices: Sequence[jax.Device], backend: Backend = "pm
     by_lane = NamedSharding(mesh, PartitionSpec("devices"))
     everywhere = NamedSharding(mesh, PartitionSpec())
     padding = used.size * per_device - lanes
+    in_turn = per_device == 1 or (backend == "pmap" and devices[0].platform == "cpu")
 
     def place(tree):
         def leaf(x):
@@ -128,9 +130,7 @@ def device_map(lanes: int, devices: Sequence[jax.Device], backend: Backend = "pm
 
     def mapped(function, donate=False):
         donated = (0,) if donate else ()
-        over_lanes = (
-            jax.vmap(function, in_axes=(0, 0, None)) if per_device > 1 else _alone(function)
-        )
+        over_lanes = _in_turn(function) if in_turn else jax.vmap(function, in_axes=(0, 0, None))
         if backend == "pmap":
             return jax.pmap(over_lanes, devices=list(used), donate_argnums=donated)
         return jax.jit(

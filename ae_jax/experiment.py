@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import cli, data, plots, training
+from ae_jax import cli, data, greedy, plots, training
 from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
 
 
@@ -129,6 +129,52 @@ def sweep(
         **options,
     )
     return Sweep(result, out)
+
+
+def pretrain(
+    config: Config,
+    name: str,
+    layers: Sequence[greedy.Layer],
+    splits: Splits,
+    values: Mapping[str, Any],
+    steps: int,
+    *,
+    part: str = "layers",
+) -> greedy.Stack:
+    """Trains layers greedily; the arguments are those of `sweep`, whose start they give.
+
+    Args:
+      config: of the experiment.
+      name: the experiment's.
+      layers: from the data upwards.
+      splits: what to train, validate and test on.
+      values: hyperparameters of the layers by name, one value or several.
+      steps: for each layer.
+      part: a directory below the run's.
+
+    Raises:
+      InputError: as `training.run`, and where the lanes are spread over processes.
+    """
+    devices = training.use_devices(config.devices, config.distributed)
+    if jax.process_count() > 1:
+        raise InputError("greedy training needs all lanes in one process: no --distributed")
+    return greedy.train(
+        layers,
+        splits.train,
+        training.grid(
+            **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
+        ),
+        steps,
+        cli.directory(config, name) / part,
+        batch_size=config.batch_size,
+        validation=splits.validation,
+        test=splits.test,
+        config=cli.identity(config),
+        devices=devices,
+        loggers=config.loggers,
+        progress=True,
+        schedules=[training.warmup_cosine(steps)],
+    )
 
 
 def firsts(result: training.Result, name: str) -> dict[Any, Model]:

@@ -15,7 +15,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import jax
 import numpy as np
 
 from ae_jax import cli, experiment, greedy, methods, metrics, nets, plots, training
@@ -161,7 +160,10 @@ def sweep(config: Config, kind: str, splits: experiment.Splits) -> experiment.Sw
     values = {name: getattr(config, name) for name in OWN[kind]}
     options: dict[str, Any] = {"schedules": [training.warmup_cosine(config.steps)]}
     if kind == "stacked":
-        stack = pretrained(config, splits, values)
+        own = layers(config, splits.image_shape)
+        stack = experiment.pretrain(
+            config, "representations", own, splits, values, config.layer_steps
+        )
         method = methods.autoencoder(stack.encoder, stack.decoder, corruption=corruptions.masking)
         options["start"] = stack.start
     else:
@@ -182,30 +184,6 @@ def build(config: Config, kind: str, shape: tuple[int, int, int]) -> Method:
         nets.mlp(config.latent_size, config.widths, output_activation=latent),
         nets.mlp(shape, config.widths[::-1]),
         **parts[kind],
-    )
-
-
-def pretrained(
-    config: Config, splits: experiment.Splits, values: Mapping[str, Any]
-) -> greedy.Stack:
-    """Trains denoising layers greedily."""
-    devices = training.use_devices(config.devices, config.distributed)
-    if jax.process_count() > 1:
-        raise InputError("the stacked autoencoder needs all lanes in one process: leave it out")
-    return greedy.train(
-        layers(config, splits.image_shape),
-        splits.train,
-        training.grid(learning_rate=config.learning_rate, **values, seed=range(config.seeds)),
-        config.layer_steps,
-        cli.directory(config, "representations") / "layers",
-        batch_size=config.batch_size,
-        validation=splits.validation,
-        test=splits.test,
-        config=cli.identity(config),
-        devices=devices,
-        loggers=config.loggers,
-        progress=True,
-        schedules=[training.warmup_cosine(config.layer_steps)],
     )
 
 

@@ -197,25 +197,16 @@ def stack(
     found: Compared,
 ) -> None:
     """Trains stacks layer by layer and then as a whole, all by the same criterion."""
-    if jax.process_count() > 1:
-        raise InputError("a stack needs all lanes in one process: leave --stack-criterion empty")
-    out = cli.directory(config, "robust_ae")
     part = f"stack-{criterion}"
-    values = {"learning_rate": config.learning_rate, **swept(config, criterion)}
-    stacked = greedy.train(
+    values = swept(config, criterion)
+    stacked = experiment.pretrain(
+        config,
+        "robust_ae",
         layers(config, criterion, splits.image_shape),
-        splits.train,
-        training.grid(**values, seed=range(config.seeds)),
+        splits,
+        values,
         config.layer_steps,
-        out / part / "layers",
-        batch_size=config.batch_size,
-        validation=splits.validation,
-        test=splits.test,
-        config=cli.identity(config),
-        devices=training.use_devices(config.devices, config.distributed),
-        loggers=config.loggers,
-        progress=True,
-        schedules=[training.warmup_cosine(config.layer_steps)],
+        part=f"{part}/layers",
     )
     method = methods.autoencoder(
         stacked.encoder, stacked.decoder, reconstruction=methods.OBSERVATIONS[criterion]()
@@ -225,7 +216,7 @@ def stack(
         "robust_ae",
         method,
         splits,
-        swept(config, criterion),
+        values,
         part=f"{part}/fine-tuned",
         schedules=[training.warmup_cosine(config.steps)],
         start=stacked.start,

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "training": {"core", "shuffle"},
     "plots": BUILDING_BLOCKS | {"metrics"},
     "greedy": {"core", "methods", "nets", "training"},
-    "experiment": {"core", "data", "cli", "methods", "metrics", "plots", "training"},
+    "experiment": {"core", "data", "cli", "greedy", "methods", "metrics", "plots", "training"},
 }
 
 # Imports every module of the package; argv: the top-level modules that are not to be had.

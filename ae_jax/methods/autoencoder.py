@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, Info, Method, Network, Views
+from ae_jax.core import Array, Batch, HParams, Method, Network, Views
 from ae_jax.methods import gradient
 from ae_jax.methods.bottlenecks import Bottleneck
 from ae_jax.methods.gradient import GradientState
@@ -92,10 +91,10 @@ def autoencoder(
         return total
 
     def terms(
-        key: Array, params: Mapping[str, Any], x: Array, hparams: HParams, training: bool
+        key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         keys = jax.random.split(key, 4 + len(bottlenecks))
-        shown = x
+        x = shown = batch["image"]
         if training and corruption is not None:
             shown = corruption(keys[0], x, hparams["corruption_level"])
         latent, moved = gradient.forward(encoder, keys[1], params["encoder"], shown, training)
@@ -131,25 +130,13 @@ def autoencoder(
         running = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
         return gradient.init(optimizer, {**params, "running": running} if running else params)
 
-    def step(
-        key: Array, state: GradientState, batch: Batch, hparams: HParams
-    ) -> tuple[GradientState, Info]:
-        def objective(params):
-            values, changes = terms(key, params, batch["image"], hparams, training=True)
-            means = jax.tree.map(jnp.mean, values)
-            return means.pop("loss"), gradient.Aux(means, changes)
-
-        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
-
-    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return terms(key, state.params, batch["image"], hparams, training=False)[0]
-
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return code(encoder.apply(state.params["encoder"], batch["image"]), hparams)
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return reconstruction.mean(decoder.apply(decoder_params(state.params), latent))
 
+    step, evaluate = gradient.learner(optimizer, terms)
     return Method(
         hparams=hparams,
         init=init,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Network, Views
+from ae_jax.core import Array, Batch, HParams, InputError, Method, Network, Views
 from ae_jax.methods import gradient
 from ae_jax.methods.gradient import GradientState
 from ae_jax.methods.parts import started
@@ -48,7 +48,7 @@ def classifier(
     head = mlp(classes, ())
 
     def terms(
-        key: Array, params: Mapping[str, Any], batch: Batch, training: bool
+        key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         if "label" not in batch:
             raise InputError("a classifier needs data with labels")
@@ -77,22 +77,10 @@ def classifier(
         params["head"] = head.init(head_key, latent)
         return gradient.init(optimizer, started(params, start))
 
-    def step(
-        key: Array, state: GradientState, batch: Batch, hparams: HParams
-    ) -> tuple[GradientState, Info]:
-        def objective(params):
-            values, changes = terms(key, params, batch, training=True)
-            means = jax.tree.map(jnp.mean, values)
-            return means.pop("loss"), gradient.Aux(means, changes)
-
-        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
-
-    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return terms(key, state.params, batch, training=False)[0]
-
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return encoder.apply(state.params["encoder"], batch["image"])
 
+    step, evaluate = gradient.learner(optimizer, terms)
     return Method(
         hparams={"learning_rate": learning_rate},
         init=init,

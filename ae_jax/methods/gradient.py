@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Info, Network
+from ae_jax.core import Array, Batch, HParams, Info, Network
 
 
 class GradientState(NamedTuple):
@@ -64,6 +65,32 @@ def step(
             params = {**params, name: {**params[name], **change}}
     info = {"loss": loss, **aux.info, "gradient_norm": optax.tree.norm(gradient)}
     return GradientState(params, optimizer_state), info
+
+
+def learner(
+    optimizer: optax.GradientTransformation,
+    terms: Callable[..., tuple[Mapping[str, Array], Mapping[str, Mapping[str, Any]]]],
+) -> tuple[Callable, Callable]:
+    """Returns the `step` and the `evaluate` of a method that lowers the mean of a loss.
+
+    Args:
+      optimizer: as for `step`.
+      terms: (key, params, batch, hparams, training) -> values of each example, [B], the
+        `loss` among them; and what the pass moves, as Aux's changes.
+    """
+
+    def method_step(key: Array, state: GradientState, batch: Batch, hparams: HParams):
+        def objective(params):
+            values, changes = terms(key, params, batch, hparams, training=True)
+            means = jax.tree.map(jnp.mean, dict(values))
+            return means.pop("loss"), Aux(means, changes)
+
+        return step(optimizer, objective, state, hparams["learning_rate"])
+
+    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
+        return terms(key, state.params, batch, hparams, training=False)[0]
+
+    return method_step, evaluate
 
 
 def forward(

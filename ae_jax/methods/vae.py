@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, Info, Method, Network, Views
+from ae_jax.core import Array, Batch, HParams, Method, Network, Views
 from ae_jax.methods import gradient
 from ae_jax.methods.gradient import GradientState
 from ae_jax.methods.observation import Observation, bernoulli
@@ -64,9 +64,10 @@ def vae(
         return mean, log_var
 
     def terms(
-        key: Array, params, x: Array, hparams: HParams, training: bool
+        key: Array, params, batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict]:
         sample_key, encoder_key, decoder_key = jax.random.split(key, 3)
+        x = batch["image"]
         outputs, moved = gradient.forward(encoder, encoder_key, params["encoder"], x, training)
         mean, log_var = halves(outputs)
         latent = gaussian.sample(sample_key, mean, log_var)
@@ -93,19 +94,6 @@ def vae(
         }
         return gradient.init(optimizer, params)
 
-    def step(
-        key: Array, state: GradientState, batch: Batch, hparams: HParams
-    ) -> tuple[GradientState, Info]:
-        def objective(params):
-            values, changes = terms(key, params, batch["image"], hparams, training=True)
-            means = jax.tree.map(jnp.mean, values)
-            return means.pop("loss"), gradient.Aux(means, changes)
-
-        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
-
-    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return terms(key, state.params, batch["image"], hparams, training=False)[0]
-
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))
 
@@ -116,6 +104,7 @@ def vae(
         latent = jax.random.normal(key, (count, latent_size), jnp.result_type(float))
         return decode(state, latent, hparams)
 
+    step, evaluate = gradient.learner(optimizer, terms)
     return Method(
         hparams={"beta": beta, "learning_rate": learning_rate, **likelihood.hparams},
         init=init,

@@ -170,7 +170,7 @@ def ours(workload: Workload, lanes: int) -> Training:
         return mapping.place_shared(window), arrays
 
     start = time.perf_counter()
-    state = mapping.map(init_lane(method, fetch, (), False))(None, given, shared(0))
+    state = mapping.map(init_lane(method, fetch, (), False), once=True)(None, given, shared(0))
     program = mapping.map(train_chunk(method, fetch, ()), donate=True)
     program = program.lower(state, given, shared(0)).compile()
     seconds = time.perf_counter() - start

@@ -170,7 +170,7 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
     for window, given in zip(windows, feed, strict=False):
         if state is None:
             beginning = given._replace(start=mapping.place(group.start))
-            state = mapping.map(init)(None, beginning, shared(window))
+            state = mapping.map(init, once=True)(None, beginning, shared(window))
         state = train(state, given, shared(window), seconds)
         step = int(window.stop)
         if step % plan.evaluate_every == 0 or step == plan.steps:

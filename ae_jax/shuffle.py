@@ -38,15 +38,15 @@ def index_shuffle(key: jax.Array, indices: jax.Array, size: int) -> jax.Array:
     bases = _bases(size)
     round_keys = jax.random.bits(key, (_rounds(bases),), jnp.uint32)
     index = jnp.mod(indices, jnp.asarray(size, indices.dtype)).astype(jnp.uint32)
-    if bases[0] * bases[1] == size:
-        return _permute(round_keys, index, bases).astype(indices.dtype)
 
     def walk(carry):
         index, outside = carry
         index = jnp.where(outside, _permute(round_keys, index, bases), index)
         return index, index >= jnp.uint32(size)
 
-    # A walk starts inside and follows a cycle of the larger permutation: it ends.
+    # A walk starts inside and follows a cycle of the larger permutation: it ends. Where a * b is
+    # the size it ends at once, but the loop stays: without it the compiler would put the rounds
+    # into whatever reads the data, and LLVM's vectorizer (jax 0.12) may never be done with that.
     first = (index, jnp.full_like(index, True, bool))
     index, _ = lax.while_loop(lambda carry: jnp.any(carry[1]), walk, first)
     return index.astype(indices.dtype)

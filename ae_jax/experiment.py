@@ -106,27 +106,12 @@ def sweep(
     Raises:
       InputError: as `training.run`.
     """
-    if config.seeds < 1:
-        raise InputError(f"seeds must be at least 1, got {config.seeds}")
-    devices = training.use_devices(config.devices, config.distributed)
+    lanes = grid(config, values)
+    options = run_options(config, splits) | options
+    steps = options.pop("steps", config.steps)
     out = cli.directory(config, name)
-    lanes = training.grid(
-        **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
-    )
     result = training.run(
-        method,
-        splits.train,
-        lanes,
-        options.pop("steps", config.steps),
-        out / part if part else out,
-        batch_size=options.pop("batch_size", config.batch_size),
-        validation=splits.validation,
-        test=splits.test,
-        config=cli.identity(config),
-        devices=devices,
-        loggers=config.loggers,
-        progress=True,
-        **options,
+        method, splits.train, lanes, steps, out / part if part else out, **options
     )
     return Sweep(result, out)
 
@@ -155,26 +140,51 @@ def pretrain(
     Raises:
       InputError: as `training.run`, and where the lanes are spread over processes.
     """
-    devices = training.use_devices(config.devices, config.distributed)
+    lanes = grid(config, values)
+    options = run_options(config, splits)
     if jax.process_count() > 1:
         raise InputError("greedy training needs all lanes in one process: no --distributed")
     return greedy.train(
         layers,
         splits.train,
-        training.grid(
-            **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
-        ),
+        lanes,
         steps,
         cli.directory(config, name) / part,
-        batch_size=config.batch_size,
-        validation=splits.validation,
-        test=splits.test,
-        config=cli.identity(config),
-        devices=devices,
-        loggers=config.loggers,
-        progress=True,
         schedules=[training.warmup_cosine(steps)],
+        **options,
     )
+
+
+def grid(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Returns the lanes of some values and the configuration's learning rates and seeds.
+
+    Raises:
+      InputError: if there is no seed, or as `training.grid`.
+    """
+    if config.seeds < 1:
+        raise InputError(f"seeds must be at least 1, got {config.seeds}")
+    return training.grid(
+        **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
+    )
+
+
+def run_options(config: Config, splits: Splits) -> dict[str, Any]:
+    """Returns what a configuration and its data say of how `training.run` runs.
+
+    Makes the devices ready that the configuration asks for.
+
+    Raises:
+      InputError: as `training.use_devices`.
+    """
+    return {
+        "batch_size": config.batch_size,
+        "validation": splits.validation,
+        "test": splits.test,
+        "config": cli.identity(config),
+        "devices": training.use_devices(config.devices, config.distributed),
+        "loggers": config.loggers,
+        "progress": True,
+    }
 
 
 def firsts(result: training.Result, name: str) -> dict[Any, Model]:

@@ -20,8 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, greedy, methods, nets, plots, training
-from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method
-from ae_jax.data.stored import gather
+from ae_jax.core import InputError
 
 Kind = Literal["heavy_tailed", "salt_and_pepper", "gaussian_noise", "masking", "occlusion"]
 Criterion = Literal["squared_error", "absolute_error", "correntropy"]
@@ -173,14 +172,14 @@ def sweep(
     trained = experiment.sweep(
         config,
         "robust_ae",
-        selecting(
+        methods.one_of_several(
             methods.autoencoder(
                 nets.mlp(config.latent_size, config.widths, config.activation),
                 nets.mlp(splits.image_shape, config.widths[::-1], config.activation),
                 reconstruction=methods.OBSERVATIONS[criterion](),
             )
         ),
-        experiment.Splits(*map(side_by_side, zip(*conditions.values(), strict=True))),
+        experiment.Splits(*map(data.side_by_side, zip(*conditions.values(), strict=True))),
         {"condition": range(len(conditions)), **swept(config, criterion)},
         part=criterion,
         schedules=[training.warmup_cosine(config.steps)],
@@ -243,39 +242,6 @@ def swept(config: Config, criterion: str) -> dict[str, Any]:
     return {"sigma": config.sigma} if criterion == "correntropy" else {}
 
 
-def side_by_side(datasets: Sequence[Dataset]) -> Dataset:
-    """Returns a data set whose image is that of several data sets, [K, H, W, C]."""
-    images = np.stack([experiment.images(dataset) for dataset in datasets], axis=1)
-    spec = {"image": jax.ShapeDtypeStruct(images.shape[1:], images.dtype)}
-
-    def fetch(arrays: Mapping[str, Array], indices: Array) -> Batch:
-        return {"image": gather(arrays["image"], indices)}
-
-    return Dataset(spec, len(images), {"image": images}, fetch)
-
-
-def selecting(method: Method) -> Method:
-    """Returns a method that sees the images of one data set of several side by side.
-
-    Which is the traced hyperparameter `condition`: all contaminations are one program.
-    """
-
-    def seen(batch: Batch, hparams: HParams) -> Batch:
-        place = jnp.asarray(hparams["condition"]).astype(int)
-        return {"image": jnp.take(batch["image"], place, axis=1)}
-
-    return method._replace(
-        hparams={**method.hparams, "condition": 0.0},
-        init=lambda key, batch, hparams: method.init(key, seen(batch, hparams), hparams),
-        step=lambda key, state, batch, hparams: method.step(
-            key, state, seen(batch, hparams), hparams
-        ),
-        evaluate=lambda key, state, batch, hparams: method.evaluate(
-            key, state, seen(batch, hparams), hparams
-        ),
-    )
-
-
 def describe(
     trained: experiment.Sweep,
     model: str,
@@ -335,7 +301,7 @@ def words(best: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{point['contamination']} {point['level']:g}, {point['fraction']:.0%} of the images, "
             f"{point['model']}: ",
             [],
-        ).append(f"{name}{sigma} {error.mean:.2f} ± {np.nan_to_num(error.spread):.2f}")
+        ).append(f"{name}{sigma} {error:.2f}")
     return [start + ", ".join(parts) for start, parts in lines.items()]
 
 
@@ -361,17 +327,10 @@ def errors(config: Config, kind: str, rows: Sequence[Mapping[str, Any]]) -> dict
     """Draws the criteria's errors against the level, or the fraction where it alone is swept."""
     x, other = ("level", "fraction") if len(config.level) > 1 else ("fraction", "level")
     last = getattr(config, other)[-1]
-    series = {
-        criterion.replace("_", " "): curve(
-            [
-                row
-                for row in rows
-                if (row["model"], row["criterion"], row[other]) == ("autoencoder", criterion, last)
-            ],
-            x,
-        )
-        for criterion in config.criterion
-    }
+    own = [row for row in rows if (row["model"], row[other]) == ("autoencoder", last)]
+    series = plots.mean_curves(
+        own, x, "squared_error", lambda row: row["criterion"].replace("_", " ")
+    )
     name = kind.replace("_", " ")
     return {
         f"Squared error of clean test images by the criterion of training, at a {other} of "
@@ -392,22 +351,12 @@ def kernel_widths(config: Config, kind: str, rows: Sequence[Mapping[str, Any]]) 
     if not own or len(config.sigma) < 2:
         return {}
     name = kind.replace("_", " ")
-    series = {
-        level: curve([row for row in own if row["level"] == level], "sigma")
-        for level in config.level
-    }
+    series = plots.mean_curves(own, "sigma", "squared_error", lambda row: row["level"])
     return {
         f"Squared error of clean test images against the kernel width, {name}.": plots.lines(
             series, "kernel width", "squared error", name="level", log_x=True, heading=name
         )
     }
-
-
-def curve(rows: Sequence[Mapping[str, Any]], x: str) -> tuple[list, list, list]:
-    """Returns the mean squared error and its spread at each x."""
-    points = plots.aggregate(rows, [x], ["squared_error"])
-    errors = [point["squared_error"] for point in points]
-    return [point[x] for point in points], [e.mean for e in errors], [e.spread for e in errors]
 
 
 def pictures(

@@ -153,7 +153,8 @@ def figures(rows: list[dict], models: dict, splits: experiment.Splits) -> dict[s
     last = {kind: model for (kind, _), model in models.items()}
     drawn["Test images (top) and their reconstructions, at each regulariser's last strength."] = (
         plots.reconstructions(
-            batch["image"], {kind: model.reconstruct(batch) for kind, model in last.items()}
+            batch["image"],
+            {kind.replace("_", " "): model.reconstruct(batch) for kind, model in last.items()},
         )
     )
     for kind, model in last.items():

@@ -20,9 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, greedy, methods, nets, plots, training
-from ae_jax.core import Array, Batch, Dataset, HParams, Info, InputError, Method
+from ae_jax.core import Array, Dataset, InputError, Method
 from ae_jax.data import corruptions
-from ae_jax.data.splits import stratified
 from ae_jax.methods import penalties
 from ae_jax.methods.gradient import GradientState
 
@@ -93,13 +92,6 @@ class Lanes(NamedTuple):
     classifiers: list[dict[str, Any]]
 
 
-class Few(NamedTuple):
-    """What a classifier with few labels carries: its labelled examples and its state."""
-
-    order: Array
-    method: Any
-
-
 def stacked_ae(config: Config) -> None:
     """Pre-trains layer by layer, then fine-tunes an autoencoder and classifiers."""
     splits = experiment.load(config)
@@ -107,19 +99,10 @@ def stacked_ae(config: Config) -> None:
     layers = stack_layers(config, splits.image_shape)
     settings = ("layer_learning_rate", *STRENGTHS[config.layers])
     lanes = all_lanes(config, settings)
-    devices = training.use_devices(config.devices, config.distributed)
+    options = experiment.run_options(config, splits)
     if jax.process_count() > 1:
         raise InputError("stacked_ae needs all lanes in one process: leave out --distributed")
     out = cli.directory(config, "stacked_ae")
-    options = {
-        "batch_size": config.batch_size,
-        "validation": splits.validation,
-        "test": splits.test,
-        "config": cli.identity(config),
-        "devices": devices,
-        "loggers": config.loggers,
-        "progress": True,
-    }
     stack = greedy.train(
         layers, splits.train, lanes.layers, config.layer_steps, out / "layers", **options
     )
@@ -145,7 +128,7 @@ def stacked_ae(config: Config) -> None:
 
     def build(train_encoder: bool) -> Method:
         method = methods.classifier(stack.encoder, classes, train_encoder=train_encoder)
-        return with_settings(few_labels(method, pool), settings)
+        return with_settings(methods.few_labels(method, pool), settings)
 
     result = run(
         build,
@@ -236,8 +219,7 @@ def label_orders(config: Config, train: Dataset) -> tuple[np.ndarray, int]:
             f"labels must be from {classes}, the number of classes, to {len(label)}, the number "
             f"of training images; got {low} to {high}"
         )
-    mixed = [np.random.RandomState(seed).permutation(len(label)) for seed in range(config.seeds)]
-    return np.array([mix[stratified(label[mix])][:high] for mix in mixed]), classes
+    return data.labelled(label, high, config.seeds), classes
 
 
 def stack_layers(config: Config, image_shape: tuple[int, int, int]) -> list[greedy.Layer]:
@@ -284,45 +266,6 @@ def with_settings(method: Method, settings: Sequence[str]) -> Method:
     return method._replace(hparams={**method.hparams, **dict.fromkeys(settings, 0.0)})
 
 
-def few_labels(method: Method, pool: Dataset) -> Method:
-    """Returns a method that trains on a lane's own first examples, however many it may have.
-
-    How many is traced: all numbers of labels, with the examples of every seed, are one program.
-
-    Args:
-      method: whose `init` takes parameters to start from.
-      pool: what the examples are of.
-
-    Returns:
-      The method, with the hyperparameters `labels`, how many examples it draws its batches
-      from, with replacement; and `pretrained`, 1 to start from parameters and 0 for random
-      ones. Its `init` takes `order`, int [N], places in the pool, and `encoder`, parameters.
-    """
-
-    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> Few:
-        fresh = method.init(key, batch, hparams)
-        begun = method.init(key, batch, hparams, {"encoder": start["encoder"]})
-        chosen = jax.tree.map(lambda x, y: jnp.where(hparams["pretrained"] > 0, x, y), begun, fresh)
-        return Few(start["order"], chosen)
-
-    def step(key: Array, state: Few, batch: Batch, hparams: HParams) -> tuple[Few, Info]:
-        place_key, step_key = jax.random.split(key)
-        uniform = jax.random.uniform(place_key, batch["label"].shape)
-        places = state.order[(uniform * hparams["labels"]).astype(int)]
-        own = pool.fetch(pool.arrays, places)
-        learned, info = method.step(step_key, state.method, own, hparams)
-        return Few(state.order, learned), info
-
-    return Method(
-        hparams={**method.hparams, "labels": 100.0, "pretrained": 1.0},
-        init=init,
-        step=step,
-        evaluate=lambda key, state, batch, hparams: method.evaluate(
-            key, state.method, batch, hparams
-        ),
-    )
-
-
 def described(row: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
     """Returns a classifier's row with its way in words and its accuracy in percent."""
     way = WAYS[row["pretrained"], row["train_encoder"]]
@@ -351,8 +294,7 @@ def means(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> str:
     """Returns the squared error over seeds in words, for each value of what is swept."""
     by = [name for name in varied if name in rows[0]]
     return ", ".join(
-        f"{point['squared_error'].mean:.2f} ± {np.nan_to_num(point['squared_error'].spread):.2f}"
-        + "".join(f" ({name} {point[name]:g})" for name in by)
+        f"{point['squared_error']:.2f}" + "".join(f" ({name} {point[name]:g})" for name in by)
         for point in plots.aggregate(rows, by, ["squared_error"])
     )
 
@@ -372,8 +314,8 @@ def gains(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> list[str]
         if (key := (row["labels"], row["learning_rate"], row["seed"])) in scratch
     ]
     return [
-        f"With {point['labels']} labels pre-training adds {point['gain'].mean:.1f} ± "
-        f"{np.nan_to_num(point['gain'].spread):.1f} percentage points of accuracy"
+        f"With {point['labels']} labels pre-training adds {point['gain']:.1f} percentage points "
+        "of accuracy"
         + "".join(f", {name} {point[name]:g}" for name in varied)
         + f" ({point['gain'].count} seeds, each against the same labels from scratch)."
         for point in plots.aggregate(gained, ("labels", *varied), ["gain"])
@@ -382,18 +324,10 @@ def gains(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> list[str]
 
 def accuracies(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> dict[str, Any]:
     """Draws accuracy against the number of labels, a curve for each way."""
-    points: dict[str, list[Any]] = {}
-    for point in plots.aggregate(rows, ("labels", "way", *varied), ["accuracy"]):
-        points.setdefault(named(point["way"], point, varied), []).append(point)
-    order = sorted(points, key=lambda name: -points[name][-1]["accuracy"].mean)
-    series = {
-        name: (
-            [point["labels"] for point in points[name]],
-            [point["accuracy"].mean for point in points[name]],
-            [point["accuracy"].spread for point in points[name]],
-        )
-        for name in order
-    }
+    found = plots.mean_curves(
+        rows, "labels", "accuracy", lambda row: named(row["way"], row, varied)
+    )
+    series = dict(sorted(found.items(), key=lambda item: -item[1][1][-1]))
     return {
         "Accuracy on test images of classifiers that saw so many labels; pre-training saw all "
         "training images and no label.": plots.lines(
@@ -415,15 +349,12 @@ def errors(
             if record["split"] == "validation"
         ]
         by = [name for name in varied if name in seen[0]]
-        points: dict[str, list[Any]] = {}
-        for point in plots.aggregate(seen, (*by, "step"), ["squared_error"]):
-            points.setdefault(named(way, point, by), []).append(point)
-        for name, found in points.items():
-            series[name] = (
-                [offset + point["step"] for point in found],
-                [point["squared_error"].mean for point in found],
-                [point["squared_error"].spread for point in found],
-            )
+        series |= plots.mean_curves(
+            [{**row, "step": offset + row["step"]} for row in seen],
+            "step",
+            "squared_error",
+            lambda row, way=way, by=by: named(way, row, by),
+        )
     return {
         "Squared error of validation images against all steps, those of the layers included: the "
         "whole autoencoder fine-tuned after greedy training, and from scratch.": plots.lines(
@@ -460,8 +391,9 @@ def pictures(
 
 
 def named(way: str, point: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """Returns a curve's name."""
-    return ", ".join([way, *(f"{name.replace('_', ' ')} {point[name]}" for name in varied)])
+    """Returns a curve's name; what has no such setting is named without it."""
+    own = [name for name in varied if point[name] is not None]
+    return ", ".join([way, *(f"{name.replace('_', ' ')} {point[name]}" for name in own)])
 
 
 if __name__ == "__main__":

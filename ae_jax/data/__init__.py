@@ -7,10 +7,20 @@ from ae_jax.core import Dataset, InputError
 from ae_jax.data import digits, images, npz, prepared, shapes, tones, words
 from ae_jax.data.corruptions import CORRUPTIONS, contaminate
 from ae_jax.data.sequences import rows
-from ae_jax.data.splits import SPLITS
-from ae_jax.data.stored import stored, subset
+from ae_jax.data.splits import SPLITS, labelled
+from ae_jax.data.stored import side_by_side, stored, subset
 
-__all__ = ["CORRUPTIONS", "contaminate", "load", "names", "rows", "stored", "subset"]
+__all__ = [
+    "CORRUPTIONS",
+    "contaminate",
+    "labelled",
+    "load",
+    "names",
+    "rows",
+    "side_by_side",
+    "stored",
+    "subset",
+]
 
 _EMBEDDED = {
     "digits": digits.load,

@@ -36,6 +36,27 @@ def stratified(label: np.ndarray) -> np.ndarray:
     return order[np.argsort(place[order], kind="stable")]
 
 
+def labelled(label: np.ndarray, most: int, seeds: int) -> np.ndarray:
+    """Draws, for each seed, the examples whose labels it sees.
+
+    Args:
+      label: int [N].
+      most: how many to draw.
+      seeds: how many seeds, 0, 1, ...
+
+    Returns:
+      Int [seeds, most], different indices of which every stretch holds each class in its
+      proportion: the first n are a seed's n labelled examples.
+
+    Raises:
+      InputError: if there are fewer examples.
+    """
+    if most > len(label):
+        raise InputError(f"there are {len(label)} labels to draw from, not {most}")
+    mixed = [np.random.RandomState(seed).permutation(len(label)) for seed in range(seeds)]
+    return np.array([mix[stratified(label[mix])][:most] for mix in mixed])
+
+
 def part(order: np.ndarray, split: str, sizes: tuple[int, int], origin: str) -> np.ndarray:
     """The indices of a split: validation and test from the end of `order`, train the rest.
 

@@ -1,6 +1,6 @@
 """Stored data: arrays of uint8 or float images, checked once and gathered by index."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -92,6 +92,29 @@ def subset(dataset: Dataset, indices: np.ndarray | slice) -> Dataset:
         return dataset.fetch({}, gather(arrays["index"], indices))
 
     return dataset._replace(size=len(chosen), arrays={"index": chosen}, fetch=fetch)
+
+
+def side_by_side(datasets: Sequence[Dataset]) -> Dataset:
+    """A data set whose image is that of several data sets, [K, H, W, C].
+
+    Args:
+      datasets: K of one size and image shape.
+
+    Raises:
+      InputError: if they differ in those.
+    """
+    shapes = [(dataset.size, *dataset.spec["image"].shape) for dataset in datasets]
+    if len(set(shapes)) != 1:
+        raise InputError(f"data sets side by side need one size and shape, got {shapes}")
+    every = np.arange(shapes[0][0])
+    images = [np.asarray(dataset.fetch(dataset.arrays, every)["image"]) for dataset in datasets]
+    stacked = np.stack(images, axis=1)
+    spec = {"image": jax.ShapeDtypeStruct(stacked.shape[1:], stacked.dtype)}
+
+    def fetch(arrays: Mapping[str, Array], indices: Array) -> Batch:
+        return {"image": gather(arrays["image"], indices)}
+
+    return Dataset(spec, len(stacked), {"image": stacked}, fetch)
 
 
 def gather(array: Array | np.ndarray, indices: Array) -> Array:

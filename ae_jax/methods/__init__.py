@@ -19,6 +19,7 @@ from ae_jax.methods.penalties import Penalty
 from ae_jax.methods.rbm import rbm
 from ae_jax.methods.recurrent import categorical, recurrent_autoencoder
 from ae_jax.methods.registry import REGISTRY, Registered
+from ae_jax.methods.selection import few_labels, one_of_several
 from ae_jax.methods.stage import stage
 from ae_jax.methods.vae import vae
 
@@ -36,8 +37,10 @@ __all__ = [
     "categorical",
     "classifier",
     "correntropy",
+    "few_labels",
     "gan",
     "gaussian",
+    "one_of_several",
     "penalties",
     "rbm",
     "recurrent_autoencoder",

@@ -10,7 +10,7 @@ from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
 from ae_jax.plots.series import bars, lines, spectrum
-from ae_jax.plots.summary import Estimate, aggregate, read_records, read_results
+from ae_jax.plots.summary import Estimate, aggregate, mean_curves, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
 from ae_jax.plots.text import console_table
 from ae_jax.plots.views import plane, traverse, walk
@@ -27,6 +27,7 @@ __all__ = [
     "learning_curves",
     "lines",
     "manifold",
+    "mean_curves",
     "neighbours",
     "plane",
     "rate_distortion",

@@ -157,7 +157,7 @@ def manifold(images: Any, values: Any, names: Sequence[str] = ("z1", "z2")) -> A
         )
     across, upwards = np.broadcast_to(values, (2, values.shape[-1]))
     upright = images.swapaxes(0, 1)[::-1]  # row 0 is drawn at the top
-    figure, axes = _draw("manifold", upright, gap=0.0, lead=0.9, foot=0.7)
+    figure, axes = _draw("manifold", upright, gap=_GAP / 2, lead=0.9, foot=0.7)
     _value_ticks(axes.xaxis, across)
     _value_ticks(axes.yaxis, upwards[::-1])
     axes.set_xlabel(style.plain(names[0]), fontsize=style.FONT, color=style.INK)

@@ -9,7 +9,7 @@ import csv
 import json
 import math
 import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,11 @@ class Estimate(NamedTuple):
     mean: float
     spread: float
     count: int
+
+    def __format__(self, spec: str) -> str:
+        """The mean ± the spread, 0 where it is not known."""
+        spread = 0.0 if math.isnan(self.spread) else self.spread
+        return f"{self.mean:{spec}} ± {spread:{spec}}"
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
@@ -190,6 +195,31 @@ def aggregate(
             | {name: estimate([number(row.get(name)) for row in done]) for name in values}
         )
     return result
+
+
+def mean_curves(
+    rows: Sequence[Row], x: str, y: str, label: Callable[[Row], Any]
+) -> dict[Any, tuple[list[float], list[float], list[float]]]:
+    """Averages a column over the lanes at each x, for each label: what `lines` draws.
+
+    Args:
+      rows: as for `aggregate`.
+      x: a column.
+      y: the column to average.
+      label: row -> the curve that it belongs to.
+
+    Returns:
+      label -> x, mean and spread, each [K]; the labels in the order of the rows.
+    """
+    curves: dict[Any, list[Row]] = {}
+    for row in rows:
+        curves.setdefault(label(row), []).append(row)
+    return {key: _curve(aggregate(own, [x], [y]), x, y) for key, own in curves.items()}
+
+
+def _curve(points: Sequence[Row], x: str, y: str) -> tuple[list, list, list]:
+    found = [point[y] for point in points]
+    return [point[x] for point in points], [e.mean for e in found], [e.spread for e in found]
 
 
 def _numeric(rows: Sequence[Row], name: str) -> bool:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ae_jax.core import InputError
-from ae_jax.data.splits import held_out, part, shuffled, stratified
+from ae_jax.data.splits import held_out, labelled, part, shuffled, stratified
 
 
 def test_held_out():
@@ -25,6 +25,19 @@ def test_every_stretch_is_stratified(label, data):
         expected = (label == value).mean() * count
         classes = len(np.unique(label))
         assert abs((label[order[:count]] == value).sum() - expected) <= classes
+
+
+def test_labelled_examples_are_stratified_and_each_seeds_own():
+    label = np.repeat([0, 1, 2], [30, 20, 10])
+    drawn = labelled(label, 12, 3)
+    assert drawn.shape == (3, 12)
+    for order in drawn:
+        assert len(set(order)) == 12
+        np.testing.assert_array_equal(np.bincount(label[order]), [6, 4, 2])
+    assert len({tuple(sorted(order)) for order in drawn}) == 3
+    np.testing.assert_array_equal(labelled(label, 5, 3), drawn[:, :5])
+    with pytest.raises(InputError, match="60 labels"):
+        labelled(label, 61, 1)
 
 
 def test_parts_are_disjoint_and_complete():

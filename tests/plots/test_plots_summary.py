@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ae_jax.core import InputError
-from ae_jax.plots import aggregate, console_table, read_records, read_results
+from ae_jax.plots import aggregate, console_table, mean_curves, read_records, read_results
 from ae_jax.plots.text import column, table, value
 
 
@@ -49,6 +49,25 @@ def test_aggregate_leaves_values_that_are_not_finite_out_and_counts_the_rest():
     assert found["lanes"] == 5
     assert found["mig"][0] == 2.0
     assert found["mig"].count == 2
+
+
+def test_an_estimate_is_written_with_its_spread():
+    first, second = (row["mig"] for row in aggregate(ROWS, ["beta"]))
+    assert f"{second:.2f}" == "0.30 ± 0.26"
+    assert f"{first:.1f}" == "0.5 ± 0.0"  # of one seed
+
+
+def test_mean_curves_are_aggregates_by_label():
+    rows = [{**row, "step": 10, "way": "a"} for row in ROWS]
+    rows += [{**row, "step": 20, "way": "a", "mig": 1.0} for row in ROWS]
+    rows += [{**row, "step": 10, "way": "b", "mig": 2.0} for row in ROWS[:1]]
+    curves = mean_curves(rows, "step", "mig", lambda row: row["way"])
+    assert list(curves) == ["a", "b"]
+    x, mean, spread = curves["a"]
+    assert x == [10, 20]
+    assert mean == pytest.approx([0.35, 1.0])  # (0.1 + 0.2 + 0.6 + 0.5) / 4: one is frozen
+    assert spread == pytest.approx([math.sqrt(0.17 / 3), 0.0])
+    assert curves["b"][:2] == ([10], [2.0])
 
 
 def test_aggregate_of_frozen_lanes_only_has_no_mean():

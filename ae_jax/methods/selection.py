@@ -1,0 +1,79 @@
+"""Methods whose lanes learn from data of their own, though all lanes get the same batches."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array, Batch, Dataset, HParams, Info, Method, State
+
+
+class FewLabels(NamedTuple):
+    """Places of a lane's labelled examples in the pool, int [N], and the method's state."""
+
+    order: Array
+    method: State
+
+
+def one_of_several(method: Method) -> Method:
+    """Returns a method that sees the images of one of the data sets in `data.side_by_side`.
+
+    Which one is the traced hyperparameter `condition`: all of them are one program.
+    """
+
+    def seen(batch: Batch, hparams: HParams) -> Batch:
+        place = jnp.asarray(hparams["condition"]).astype(int)
+        return {**batch, "image": jnp.take(batch["image"], place, axis=1)}
+
+    return method._replace(
+        hparams={**method.hparams, "condition": 0.0},
+        init=lambda key, batch, hparams: method.init(key, seen(batch, hparams), hparams),
+        step=lambda key, state, batch, hparams: method.step(
+            key, state, seen(batch, hparams), hparams
+        ),
+        evaluate=lambda key, state, batch, hparams: method.evaluate(
+            key, state, seen(batch, hparams), hparams
+        ),
+    )
+
+
+def few_labels(method: Method, pool: Dataset) -> Method:
+    """Returns a method that trains on a lane's own first examples, however many it may have.
+
+    How many is traced: all numbers of labels, with the examples of every seed, are one program.
+
+    Args:
+      method: whose `init` takes parameters to start from.
+      pool: what the examples are of.
+
+    Returns:
+      The method, with the hyperparameters `labels`, how many examples it draws its batches
+      from, with replacement; and `pretrained`, 1 to start from parameters and 0 for random
+      ones. Its `init` takes `order`, int [N], places in the pool, and `encoder`, parameters.
+    """
+
+    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
+        fresh = method.init(key, batch, hparams)
+        begun = method.init(key, batch, hparams, {"encoder": start["encoder"]})
+        chosen = jax.tree.map(lambda x, y: jnp.where(hparams["pretrained"] > 0, x, y), begun, fresh)
+        return FewLabels(start["order"], chosen)
+
+    def step(
+        key: Array, state: FewLabels, batch: Batch, hparams: HParams
+    ) -> tuple[FewLabels, Info]:
+        place_key, step_key = jax.random.split(key)
+        uniform = jax.random.uniform(place_key, batch["label"].shape)
+        places = state.order[(uniform * hparams["labels"]).astype(int)]
+        own = pool.fetch(pool.arrays, places)
+        learned, info = method.step(step_key, state.method, own, hparams)
+        return FewLabels(state.order, learned), info
+
+    return Method(
+        hparams={**method.hparams, "labels": 100.0, "pretrained": 1.0},
+        init=init,
+        step=step,
+        evaluate=lambda key, state, batch, hparams: method.evaluate(
+            key, state.method, batch, hparams
+        ),
+    )

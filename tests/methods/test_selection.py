@@ -1,0 +1,89 @@
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import data
+from ae_jax.core import InputError, Method
+from ae_jax.methods import few_labels, one_of_several
+
+HPARAMS = {"rate": 0.5}
+
+
+class Seen(NamedTuple):
+    start: jax.Array
+    batch: dict
+
+
+def recorder():
+    """A method whose state is the batch that it last saw."""
+
+    def init(key, batch, hparams, start=None):
+        begin = jnp.zeros(()) if start is None else start["encoder"]
+        return Seen(begin, dict(batch))
+
+    def step(key, state, batch, hparams):
+        return state._replace(batch=dict(batch)), {"loss": hparams["rate"]}
+
+    return Method(HPARAMS, init, step, lambda key, state, batch, hparams: dict(batch))
+
+
+def constant(level, count=6):
+    return data.stored(np.full((count, 2, 2, 1), level, np.float32))
+
+
+def test_a_lane_sees_the_images_of_its_condition_alone():
+    several = data.side_by_side([constant(0.0), constant(0.25), constant(1.0)])
+    assert several.size == 6
+    assert several.spec["image"].shape == (3, 2, 2, 1)
+    batch = several.fetch(several.arrays, jnp.arange(4))
+    method = one_of_several(recorder())
+
+    @jax.jit
+    def passed(condition):
+        hparams = {**HPARAMS, "condition": condition}
+        state = method.init(jax.random.key(0), batch, hparams)
+        after, _ = method.step(jax.random.key(1), state, batch, hparams)
+        evaluated = method.evaluate(jax.random.key(2), after, batch, hparams)
+        return state.batch["image"], after.batch["image"], evaluated["image"]
+
+    for condition, level in enumerate((0.0, 0.25, 1.0)):
+        for image in passed(jnp.asarray(float(condition))):
+            np.testing.assert_array_equal(image, np.full((4, 2, 2, 1), level))
+
+
+def test_data_sets_side_by_side_are_of_one_size():
+    with pytest.raises(InputError, match="one size"):
+        data.side_by_side([constant(0.0), constant(0.0, 5)])
+
+
+def test_a_lane_draws_from_its_first_labelled_examples_alone():
+    pool = data.stored(np.arange(8, dtype=np.uint8).reshape(8, 1, 1), np.arange(8))
+    method = few_labels(recorder(), pool)
+    order = jnp.array([6, 2, 5, 0, 1])
+    batch = pool.fetch(pool.arrays, jnp.zeros(400, int))
+
+    @jax.jit
+    def drawn(labels):
+        hparams = {**method.hparams, "labels": labels}
+        start = {"order": order, "encoder": jnp.ones(())}
+        state = method.init(jax.random.key(0), batch, hparams, start)
+        after, _ = method.step(jax.random.key(1), state, batch, hparams)
+        return after.method.batch
+
+    for count in (1, 3, 5):
+        seen = drawn(jnp.asarray(float(count)))
+        assert set(np.asarray(seen["label"])) == set(np.asarray(order)[:count])
+        np.testing.assert_allclose(seen["image"].ravel() * 255, seen["label"], rtol=1e-6)
+
+
+def test_few_labels_starts_from_parameters_where_it_is_pretrained():
+    pool = data.stored(np.zeros((3, 1, 1), np.uint8), np.arange(3))
+    method = few_labels(recorder(), pool)
+    batch = pool.fetch(pool.arrays, jnp.arange(3))
+    start = {"order": jnp.arange(3), "encoder": jnp.asarray(7.0)}
+    for pretrained, expected in ((1.0, 7.0), (0.0, 0.0)):
+        hparams = {**method.hparams, "pretrained": pretrained}
+        assert method.init(jax.random.key(0), batch, hparams, start).method.start == expected

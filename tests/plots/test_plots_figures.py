@@ -236,9 +236,10 @@ def test_the_manifold_has_its_first_dimension_to_the_right_and_its_second_upward
     images[1, 0] = 0.2  # z1 = 1, z2 = 0: bottom right
     images[0, 1] = 1.0  # z1 = 0, z2 = 1: top left
     picture = _picture(manifold(images, values))
-    half = picture.shape[0] // 2
-    assert picture[0, 0, 0] == 255
-    assert picture[half, half, 0] == 51
+    middle = picture.shape[0] // 4  # of the first tile
+    assert picture[middle, middle, 0] == 255
+    assert picture[3 * middle, 3 * middle, 0] == 51
+    assert picture[middle, 3 * middle, 0] == 0
     with pytest.raises(InputError, match="as many values"):
         manifold(images, [0.0])
 

@@ -56,7 +56,10 @@ def test_results_do_not_depend_on_the_length_of_a_chunk(sweep):
     three, seven = sweep(chunk=3), sweep(chunk=7)
     assert three.rows == seven.rows
     for a, b in zip(three.groups, seven.groups, strict=True):
-        chex.assert_trees_all_equal((a.state, a.best), (b.state, b.best))
+        a, b = (a.state, a.best), (b.state, b.best)
+        chex.assert_trees_all_equal(*(jax.tree.map(lambda x: x[:2], tree) for tree in (a, b)))
+        # a broken lane is replayed from its chunk's start, by another program
+        chex.assert_trees_all_close(a, b, rtol=1e-6)
 
 
 def test_a_lane_whose_loss_breaks_is_frozen_at_that_step(sweep, toy, images):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ae_jax import nets, training
+from ae_jax import methods, nets, training
 from ae_jax.core import Dataset, InputError, Method, Network, State
 from ae_jax.methods.stage import stage
 
@@ -40,6 +40,34 @@ class Stack(NamedTuple):
     decoder: Network
     start: list[dict[str, Any]]
     results: list[training.Result]
+
+
+def rbm_layer(hidden_size: int, shape: Sequence[int], **options: Any) -> Layer:
+    """Returns a restricted Boltzmann machine as a layer: of its weights, either way.
+
+    Args:
+      hidden_size: H.
+      shape: of what the layer sees: (H, W, C) of images, where the decoder gives log-odds, or
+        (V,) of a layer below, where it gives probabilities.
+      options: of `methods.rbm`.
+
+    Reference:
+      Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural Networks:
+      unrolling.
+    """
+    code = options.get("hidden") is not None
+    encoder = nets.mlp(hidden_size, (), output_activation="linear" if code else "sigmoid")
+    image = len(shape) > 1
+    decoder = nets.mlp(shape, (), output_activation="linear" if image else "sigmoid")
+
+    def parts(state: State) -> dict[str, Any]:
+        weights, visible_bias, hidden_bias, _ = state.params
+        return {
+            "encoder": {"Dense_0": {"kernel": weights, "bias": hidden_bias}},
+            "decoder": {"Dense_0": {"kernel": weights.T, "bias": visible_bias}},
+        }
+
+    return Layer(encoder, decoder, methods.rbm(hidden_size, **options), parts)
 
 
 def train(

@@ -4,14 +4,15 @@ import functools
 import os
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data import digits, images, npz, prepared, shapes, tones, words
+from ae_jax.data import digits, images, npz, patterns, prepared, shapes, tones, words
 from ae_jax.data.corruptions import CORRUPTIONS, contaminate
 from ae_jax.data.sequences import rows
 from ae_jax.data.splits import SPLITS, labelled
-from ae_jax.data.stored import side_by_side, stored, subset
+from ae_jax.data.stored import binarized, side_by_side, stored, subset
 
 __all__ = [
     "CORRUPTIONS",
+    "binarized",
     "contaminate",
     "labelled",
     "load",
@@ -26,6 +27,8 @@ _EMBEDDED = {
     "digits": digits.load,
     "shapes": functools.partial(shapes.load, resolution=64),
     "shapes32": functools.partial(shapes.load, resolution=32),
+    "bars_and_stripes": functools.partial(patterns.bars_and_stripes, side=3),
+    "bars_and_stripes4": functools.partial(patterns.bars_and_stripes, side=4),
     "tones": tones.load,
     "words": words.load,
     "contexts": words.contexts,

@@ -94,6 +94,17 @@ def subset(dataset: Dataset, indices: np.ndarray | slice) -> Dataset:
     return dataset._replace(size=len(chosen), arrays={"index": chosen}, fetch=fetch)
 
 
+def binarized(dataset: Dataset, threshold: float = 0.5) -> Dataset:
+    """A data set whose images are zeros and ones: 1 above the threshold."""
+
+    def fetch(arrays: Any, indices: Array) -> Batch:
+        batch = dataset.fetch(arrays, indices)
+        image = (batch["image"] > threshold).astype(batch["image"].dtype)
+        return {**batch, "image": image}
+
+    return dataset._replace(fetch=fetch)
+
+
 def side_by_side(datasets: Sequence[Dataset]) -> Dataset:
     """A data set whose image is that of several data sets, [K, H, W, C].
 

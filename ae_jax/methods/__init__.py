@@ -1,9 +1,10 @@
 """Learning methods: factories that return a `Method`, and the registry of their examples."""
 
-from ae_jax.methods import bottlenecks, penalties
+from ae_jax.methods import boltzmann, bottlenecks, penalties
 from ae_jax.methods.autoencoder import autoencoder
 from ae_jax.methods.bottlenecks import Bottleneck
 from ae_jax.methods.classifier import classifier
+from ae_jax.methods.deep_belief_network import deep_belief_network
 from ae_jax.methods.embedding import skip_gram
 from ae_jax.methods.gan import gan
 from ae_jax.methods.observation import (
@@ -33,10 +34,12 @@ __all__ = [
     "absolute_error",
     "autoencoder",
     "bernoulli",
+    "boltzmann",
     "bottlenecks",
     "categorical",
     "classifier",
     "correntropy",
+    "deep_belief_network",
     "few_labels",
     "gan",
     "gaussian",

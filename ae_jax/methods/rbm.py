@@ -1,366 +1,309 @@
-"""The restricted Boltzmann machine with Bernoulli units, trained by contrastive divergence.
-
-E(v, h) = -v.W.h - b.v - c.h,  p(v, h) = exp(-E(v, h)) / Z
-"""
+"""The restricted Boltzmann machine as a learning method."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from ae_jax import losses
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.methods import boltzmann
+from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
 from ae_jax.probability import bernoulli
 
-#: The most units whose 2^n states `log_partition_exact` visits.
-MOST_ENUMERATED = 20
+#: How much of a running mean each batch replaces.
+_SLIDE = 0.01
 
 
-class RBMParams(NamedTuple):
-    """Parameters of the energy; V visible and H hidden units."""
+class Offsets(NamedTuple):
+    """Running means over the data, which the centered gradient subtracts."""
 
-    weights: Array  #: [V, H]
-    visible_bias: Array  #: [V]
-    hidden_bias: Array  #: [H]
+    visible: Array  #: [V]
+    hidden: Array  #: [H], of the hidden units' means
 
 
-class State(NamedTuple):
-    """What contrastive divergence carries from step to step."""
+class RBMState(NamedTuple):
+    """What the training of a machine carries from step to step."""
 
     params: RBMParams
-    velocity: RBMParams
-    #: The first batch's mean image, [...] as one example: shapes what is decoded, and is
-    #: where the chains of `sample` start.
-    marginals: Array
+    optimizer: optax.OptState
+    estimator: Any  #: chains, which go on where they were
+    offsets: Offsets
+    #: The first batch's mean image, [...] as one example: shapes what is decoded.
+    image: Array
 
 
-def hidden_logits(params: RBMParams, v: Array) -> Array:
-    """Log-odds of each hidden unit given v [B, V]: [B, H]."""
-    return v @ params.weights + params.hidden_bias[None, :]
+def centered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
+    """Returns the parameters of the centered machine that is the same distribution.
 
-
-def visible_logits(params: RBMParams, h: Array) -> Array:
-    """Log-odds of each visible unit given h [B, H]: [B, V]."""
-    return h @ params.weights.T + params.visible_bias[None, :]
-
-
-def energy(params: RBMParams, v: Array, h: Array) -> Array:
-    """Energy of joint states.
+    E(v, h) = -A(v) - (s(v) - s(m)).W.(h - l) - c.h, with b + W l for b and c + s(m) W for c: at
+    the offsets m and l of the data its gradient is better conditioned.
 
     Args:
       params: of V visible and H hidden units.
-      v: [B, V].
-      h: [B, H].
-
-    Returns:
-      [B], nats.
-    """
-    with jax.default_matmul_precision("highest"):
-        return -(v @ params.visible_bias) - jnp.sum(hidden_logits(params, v) * h, axis=1)
-
-
-def free_energy(params: RBMParams, v: Array) -> Array:
-    """Minus log of the sum of exp(-energy) over all hidden states; log p(v) = -F(v) - log Z.
-
-    Args:
-      params: of V visible and H hidden units.
-      v: [B, V].
-
-    Returns:
-      [B], nats.
-    """
-    # F(v) = -b.v - sum_j log(1 + exp(c_j + (v W)_j))
-    with jax.default_matmul_precision("highest"):
-        logits = hidden_logits(params, v)
-        return -(v @ params.visible_bias) - jnp.sum(jax.nn.softplus(logits), axis=1)
-
-
-def conditional_logits(params: RBMParams, v: Array, unit: Array) -> Array:
-    """Log-odds of one visible unit of each example given the example's other units.
-
-    Args:
-      params: of V visible and H hidden units.
-      v: [B, V].
-      unit: int [B], which unit.
-
-    Returns:
-      [B]: F(v with the unit off) - F(v with the unit on), by one matrix product.
-    """
-    rows = params.weights[unit]  # [B, H]
-    off = hidden_logits(params, v) - jnp.take_along_axis(v, unit[:, None], axis=1) * rows
-    change = jax.nn.softplus(off + rows) - jax.nn.softplus(off)
-    return params.visible_bias[unit] + jnp.sum(change, axis=1)
-
-
-def log_partition_exact(params: RBMParams) -> Array:
-    """Log of the partition function, by visiting every state of the smaller side.
-
-    Args:
-      params: of which one side has at most 20 units.
-
-    Returns:
-      A scalar, nats; differentiable.
-
-    Raises:
-      InputError: if both sides have more than 20 units.
-    """
-    weights, visible_bias, hidden_bias = params
-    if weights.shape[0] > weights.shape[1]:
-        weights, visible_bias, hidden_bias = weights.T, hidden_bias, visible_bias
-    # from here on the visible side is the smaller one: Z = sum_v exp(-F(v))
-    units = weights.shape[0]
-    if units > MOST_ENUMERATED:
-        raise InputError(
-            f"log_partition_exact needs a side of at most {MOST_ENUMERATED} units, "
-            f"got {params.weights.shape[0]} visible and {params.weights.shape[1]} hidden ones"
-        )
-    small = RBMParams(weights, visible_bias, hidden_bias)
-    block = min(units, 10)
-
-    def log_sum(first: Array) -> Array:
-        numbers = first + jnp.arange(2**block, dtype=jnp.uint32)
-        digits = jnp.arange(units, dtype=jnp.uint32)
-        v = (numbers[:, None] >> digits[None, :] & jnp.uint32(1)).astype(weights.dtype)
-        return jax.nn.logsumexp(-free_energy(small, v))
-
-    blocks = jnp.arange(2 ** (units - block), dtype=jnp.uint32) * jnp.uint32(2**block)
-    return jax.nn.logsumexp(jax.lax.map(log_sum, blocks))
-
-
-def _random_bits(key: Array, count: int) -> tuple[Array, Array]:
-    """Independent uint16 [count], and two uint32 more.
-
-    `jax.random.bits` spends as much on 16 bits as on 32: this draws words and halves them.
-    """
-    words = jax.random.bits(key, ((count + 1) // 2 + 2,), jnp.uint32)
-    return jax.lax.bitcast_convert_type(words[2:], jnp.uint16).reshape(-1)[:count], words[:2]
-
-
-def _shared_digits(words: Array, dtype: jnp.dtype) -> Array:
-    """Uniform multiples of 2^-8 (2^-32 for doubles) in [0, 1), as `_draw` wants them."""
-    digits = min(32, jnp.finfo(dtype).nmant + 1 - 16)
-    return (words >> jnp.uint32(32 - digits)).astype(dtype) * 2.0**-digits
-
-
-def _draw(bits: Array, low: Array, logits: Array) -> Array:
-    """Draws a Bernoulli variable per logit from 16 random bits each.
-
-    (bits + low) / 2^16 is uniform on a grid of 2^-24 (2^-48 for doubles), exactly, because
-    `low` is uniform on [0, 1): every unit has its probability, rounded up to that grid, and
-    two units share only the digits below 2^-16, a covariance of at most 2^-34.
-
-    Args:
-      bits: uint16 [...], independent.
-      low: scalar from `_shared_digits`, shared by all units.
-      logits: [...], float32 or float64.
-
-    Returns:
-      [...] of the logits' dtype, each 0 or 1.
-    """
-    uniform = (bits.astype(logits.dtype) + low) * 2.0**-16
-    return (uniform < jax.nn.sigmoid(logits)).astype(logits.dtype)
-
-
-class _Chain(NamedTuple):
-    visible: Array  # [B, V]
-    visible_logits: Array  # [B, V], given hidden
-    hidden: Array  # [B, H], from which visible was drawn
-    hidden_logits: Array  # [B, H], given visible
-
-
-def _gibbs(key: Array, params: RBMParams, hidden_logits_: Array, steps: int) -> _Chain:
-    """Runs chains from the log-odds of their first hidden state."""
-    count, hidden_size = hidden_logits_.shape
-    visible_size = params.visible_bias.size
-    dtype = hidden_logits_.dtype
-
-    def step(chain: _Chain, key: Array) -> tuple[_Chain, None]:
-        bits, words = _random_bits(key, count * (hidden_size + visible_size))
-        low = _shared_digits(words, dtype)
-        hidden_bits = bits[: count * hidden_size].reshape(count, hidden_size)
-        visible_bits = bits[count * hidden_size :].reshape(count, visible_size)
-        hidden = _draw(hidden_bits, low[0], chain.hidden_logits)
-        logits = visible_logits(params, hidden)
-        visible = _draw(visible_bits, low[1], logits)
-        return _Chain(visible, logits, hidden, hidden_logits(params, visible)), None
-
-    blank = jnp.zeros((count, visible_size), dtype)
-    start = _Chain(blank, blank, jnp.zeros_like(hidden_logits_), hidden_logits_)
-    if steps == 1:  # a key's split is a dozen small kernels, which CD-1 would notice
-        return step(start, key)[0]
-    return jax.lax.scan(step, start, jax.random.split(key, steps))[0]
-
-
-def gibbs(key: Array, params: RBMParams, v: Array, steps: int) -> tuple[Array, Array]:
-    """Runs block Gibbs chains: `steps` times h ~ p(h | v), then v ~ p(v | h).
-
-    Args:
-      key: PRNG key.
-      params: of V visible and H hidden units.
-      v: [B, V], where the B independent chains start; values between 0 and 1 stand for
-        probabilities.
-      steps: at least 1.
-
-    Returns:
-      The last v [B, V] and the h [B, H] it was drawn from, zeros and ones. The pair is a
-      draw of p(v, h) if v was one of p(v).
-
-    Raises:
-      InputError: if steps is below 1.
-    """
-    if steps < 1:
-        raise InputError(f"gibbs needs at least 1 step, got {steps}")
-    chain = _gibbs(key, params, hidden_logits(params, v), steps)
-    return chain.visible, chain.hidden
-
-
-def contrastive_divergence(
-    key: Array, params: RBMParams, v: Array, steps: int
-) -> tuple[RBMParams, Array]:
-    """Estimates the log-likelihood's gradient, with chains of `steps` started at the data.
-
-    Args:
-      key: PRNG key.
-      params: of V visible and H hidden units.
-      v: [B, V], data in [0, 1].
-      steps: at least 1.
-
-    Returns:
-      The gradient of the mean log p(v), to be ascended, and the log-odds [B, V] of the
-      chains' last visible states.
+      offsets: m and l.
+      units: the kinds of units.
 
     Reference:
-      Hinton, 2002, "Training products of experts by minimizing contrastive divergence".
+      Melchior, Fischer and Wiskott (2016), How to Center Deep Boltzmann Machines, section 3.
     """
-    logits = hidden_logits(params, v)
-    chain = _gibbs(key, params, logits, steps)
-    hidden, chain_hidden = jax.nn.sigmoid(logits), jax.nn.sigmoid(chain.hidden_logits)
-    scale = 1 / v.shape[0]
-    gradient = RBMParams(
-        # <v h>_data - <v h>_chain
-        weights=(v.T @ hidden - chain.visible.T @ chain_hidden) * scale,
-        visible_bias=jnp.sum(v - chain.visible, axis=0) * scale,
-        hidden_bias=jnp.sum(hidden - chain_hidden, axis=0) * scale,
+    return _moved(params, offsets, units, 1)
+
+
+def uncentered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
+    """Returns the parameters whose centered ones are given: the inverse of `centered`."""
+    return _moved(params, offsets, units, -1)
+
+
+def _moved(params: RBMParams, offsets: Offsets, units: Units, sign: int) -> RBMParams:
+    signal = units.visible.signal(params, offsets.visible[None, :])[0]
+    return params._replace(
+        visible_bias=params.visible_bias + sign * (params.weights @ offsets.hidden),
+        hidden_bias=params.hidden_bias + sign * (signal @ params.weights),
     )
-    return gradient, chain.visible_logits
 
 
 def rbm(
     hidden_size: int,
     *,
-    gibbs_steps: int = 1,
+    estimator: Estimator | None = None,
+    visible: Visible | None = None,
+    hidden: Hidden | None = None,
+    classes: int = 0,
+    centering: bool = True,
+    optimizer: optax.GradientTransformation | None = None,
     stochastic_binarization: bool = False,
+    exact_likelihood: bool = False,
     sample_steps: int = 1000,
     learning_rate: float = 0.1,
     momentum: float = 0.5,
     weight_decay: float = 1e-4,
+    sparsity_weight: float = 0.0,
+    sparsity_target: float = 0.1,
+    variance_rate: float = 0.1,
 ) -> Method:
-    """Returns the Bernoulli RBM trained by contrastive divergence, CD-k.
+    """Returns a restricted Boltzmann machine.
 
     Args:
       hidden_size: H.
-      gibbs_steps: k, the chain's length.
+      estimator: of the log-likelihood's gradient: `boltzmann.contrastive_divergence()`, that is
+        CD-1, by default; `persistent`, `fast_persistent`, `parallel_tempering`, `exact`.
+      visible: the kind of visible units, `boltzmann.bernoulli()` by default, or `gaussian`.
+      hidden: the kind of hidden units, `boltzmann.bernoulli_hidden()` by default.
+      classes: if not 0, a label's softmax group stands beside the Bernoulli pixels: the machine
+        learns p(image, label), and classifies.
+      centering: climb in the parameters of the centered machine.
+      optimizer: of the direction; by default the gradient with momentum, which is then a
+        traced hyperparameter.
       stochastic_binarization: draw zeros and ones from the images at every step and
         evaluation; otherwise grey levels stand for probabilities.
+      exact_likelihood: evaluate log p(v) too, where a side is small enough.
       sample_steps: the chain's length in the `sample` view, which starts from the pixels'
-        marginals and returns probabilities given the last hidden state.
+        marginals and returns means given the last hidden state.
       learning_rate: traced.
       momentum: traced; the fraction of the last update that is kept.
       weight_decay: traced; of the weights alone.
+      sparsity_weight: traced; pulls hidden units' mean activations to a target.
+      sparsity_target: traced; that activation.
+      variance_rate: traced; the learning rate of Gaussian units' log-variances over that of the
+        other parameters. Only where there are any.
 
     Returns:
-      The method. Evaluation, per example: `loss` = `reconstruction`, the cross-entropy in
-      nats of the mean-field reconstruction (CD has no objective of its own); `free_energy`,
-      nats; `pseudo_log_likelihood`, nats, an unbiased estimate of sum_i log p(v_i | v_-i)
-      from one unit drawn per example. A step reports the cross-entropy of the chains' end.
+      The method. Evaluation, per example, nats: `loss` = `reconstruction`, minus log p(v | h) at
+      the hidden units' means (there is no objective that could be evaluated); `free_energy`;
+      for Bernoulli units `pseudo_log_likelihood`, an unbiased estimate of sum_i log p(v_i | v_-i)
+      from one unit drawn per example; with classes `error`, 0 or 1, and `class_nll`; with
+      exact_likelihood `log_likelihood`. A step reports the batch's `free_energy`, and what its
+      estimator does. Where free energies of training and validation images part, the machine
+      overfits.
 
     Raises:
-      InputError: if gibbs_steps or sample_steps is below 1.
+      InputError: if sample_steps is below 1, or classes come with other units.
 
     Reference:
-      Hinton, 2012, "A practical guide to training restricted Boltzmann machines".
+      Hinton (2012), A Practical Guide to Training Restricted Boltzmann Machines; Fischer and
+      Igel (2014), Training Restricted Boltzmann Machines: An Introduction.
     """
-    if min(gibbs_steps, sample_steps) < 1:
-        raise InputError(f"chains need a step: gibbs_steps={gibbs_steps}, {sample_steps=}")
+    if sample_steps < 1:
+        raise InputError(f"sample_steps must be at least 1, got {sample_steps}")
+    if classes and visible is not None:
+        raise InputError("classes stand beside Bernoulli pixels: leave out visible")
+    estimator = estimator or boltzmann.contrastive_divergence()
+    if classes:
+        visible = boltzmann.softmax(classes)
+    units = Units(visible or boltzmann.bernoulli(), hidden or boltzmann.bernoulli_hidden())
+    binary = units.visible.enumerable and units.hidden.enumerable
 
     def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
         """The visible units, and a key that is still unused."""
         v = batch["image"].reshape(batch["image"].shape[0], -1)
-        if not stochastic_binarization:
-            return v, key
-        data_key, key = jax.random.split(key)
-        return jax.random.bernoulli(data_key, v).astype(v.dtype), key
+        if stochastic_binarization:
+            data_key, key = jax.random.split(key)
+            v = jax.random.bernoulli(data_key, v).astype(v.dtype)
+        if classes:
+            if "label" not in batch:
+                raise InputError("a machine with classes needs data with labels")
+            label = jax.nn.one_hot(batch["label"], classes, dtype=v.dtype)
+            v = jnp.concatenate([v, label], axis=1)
+        return v, key
 
-    def init(key: Array, batch: Batch, hparams: HParams) -> State:
-        image = batch["image"]
-        # the marginals of data and of one grey image more, so that no bias is infinite
-        marginals = (jnp.sum(image, axis=0) + 0.5) / (image.shape[0] + 1)
-        rates = marginals.reshape(-1)
+    def direction_of(hparams: HParams, dtype: jnp.dtype) -> optax.GradientTransformation:
+        return optimizer or optax.trace(jnp.asarray(hparams["momentum"], dtype))
+
+    def init(key: Array, batch: Batch, hparams: HParams) -> RBMState:
+        weight_key, data_key, chain_key = jax.random.split(key, 3)
+        v, _ = visible_of(data_key, batch)
+        bias, log_variance = units.visible.fit(v)
         params = RBMParams(
-            weights=0.01 * jax.random.normal(key, (rates.size, hidden_size), image.dtype),
-            visible_bias=jnp.log(rates) - jnp.log1p(-rates),
-            hidden_bias=jnp.zeros((hidden_size,), image.dtype),
+            weights=0.01 * jax.random.normal(weight_key, (v.shape[1], hidden_size), v.dtype),
+            visible_bias=bias,
+            hidden_bias=jnp.zeros((hidden_size,), v.dtype),
+            log_variance=log_variance,
         )
-        return State(params, jax.tree.map(jnp.zeros_like, params), marginals)
+        middle = units.hidden.mean(jnp.zeros((hidden_size,), v.dtype))
+        return RBMState(
+            params,
+            direction_of(hparams, v.dtype).init(params),
+            estimator.init(chain_key, params, v, units),
+            Offsets(jnp.mean(v, axis=0), middle),
+            jnp.mean(batch["image"], axis=0),
+        )
 
-    def step(key: Array, state: State, batch: Batch, hparams: HParams) -> tuple[State, Info]:
+    def step(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> tuple[RBMState, Info]:
         params = state.params
         v, key = visible_of(key, batch)
-        gradient, logits = contrastive_divergence(key, params, v, gibbs_steps)
-        rate, keep, decay = (
-            jnp.asarray(hparams[name], v.dtype)
-            for name in ("learning_rate", "momentum", "weight_decay")
+        number = {name: jnp.asarray(value, v.dtype) for name, value in hparams.items()}
+        gradient, carried, reported = estimator.gradient(
+            key, params, v, state.estimator, hparams, units
         )
-        gradient = gradient._replace(weights=gradient.weights - decay * params.weights)
-        velocity = jax.tree.map(lambda u, g: keep * u + rate * g, state.velocity, gradient)
+        logits = boltzmann.hidden_logits(params, v, units)
+        means = Offsets(jnp.mean(v, axis=0), jnp.mean(units.hidden.mean(logits), axis=0))
+        offsets = jax.tree.map(lambda x, y: (1 - _SLIDE) * x + _SLIDE * y, state.offsets, means)
+        # the cross-entropy of the target and the mean activation, by what enters the units
+        lack = number["sparsity_weight"] * (number["sparsity_target"] - offsets.hidden)
+        decay = number["weight_decay"] * params.weights
+        gradient = gradient._replace(
+            weights=gradient.weights - decay + means.visible[:, None] * lack[None, :],
+            hidden_bias=gradient.hidden_bias + lack,
+        )
+        own = params
+        if centering:
+            own = centered(params, offsets, units)
+            (gradient,) = jax.vjp(lambda own: uncentered(own, offsets, units), own)[1](gradient)
+        if params.log_variance is not None:
+            slow = number["variance_rate"] * gradient.log_variance
+            gradient = gradient._replace(log_variance=slow)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes counts with floats
+            direction, moved = direction_of(hparams, v.dtype).update(gradient, state.optimizer, own)
+        update = jax.tree.map(lambda d: number["learning_rate"] * d, direction)
         info = {
-            "loss": jnp.mean(losses.bernoulli_nll(logits, v)),
-            "update_norm": jnp.sqrt(sum(jnp.vdot(u, u) for u in velocity)),
+            "free_energy": -jnp.mean(
+                units.visible.log_base(params, v) + units.hidden.log_sum(logits)
+            ),
+            **reported,
+            "update_norm": optax.tree.norm(update),
         }
-        params = jax.tree.map(jnp.add, params, velocity)
-        return State(params, velocity, state.marginals), info
+        params = jax.tree.map(jnp.add, own, update)
+        if centering:
+            params = uncentered(params, offsets, units)
+        return RBMState(params, moved, carried, offsets, state.image), info
 
-    def evaluate(key: Array, state: State, batch: Batch, hparams: HParams) -> Mapping[str, Array]:
+    def evaluate(
+        key: Array, state: RBMState, batch: Batch, hparams: HParams
+    ) -> Mapping[str, Array]:
         params = state.params
         v, key = visible_of(key, batch)
-        hidden = jax.nn.sigmoid(hidden_logits(params, v))
-        reconstruction = losses.bernoulli_nll(visible_logits(params, hidden), v)
-        unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
-        own = jnp.take_along_axis(v, unit[:, None], axis=1)
-        conditional = bernoulli.log_prob(own, conditional_logits(params, v, unit)[:, None])
-        return {
-            "loss": reconstruction,
-            "reconstruction": reconstruction,
-            "free_energy": free_energy(params, v),
-            "pseudo_log_likelihood": v.shape[1] * conditional,
-        }
+        means = units.hidden.mean(boltzmann.hidden_logits(params, v, units))
+        field = boltzmann.visible_field(params, means)
+        reconstruction = boltzmann.reconstruction_nll(params, v, field, units)
+        free = boltzmann.free_energy(params, v, units)
+        values = {"loss": reconstruction, "reconstruction": reconstruction, "free_energy": free}
+        if binary:
+            values["pseudo_log_likelihood"] = pseudo_log_likelihood(key, params, v)
+        if exact_likelihood:
+            values["log_likelihood"] = -free - boltzmann.log_partition_exact(params, units)
+        if classes:
+            log_p = jax.nn.log_softmax(boltzmann.class_logits(params, v, classes, units))
+            own = jnp.take_along_axis(log_p, batch["label"][:, None], axis=1)[:, 0]
+            wrong = jnp.argmax(log_p, axis=1).astype(batch["label"].dtype) != batch["label"]
+            values |= {"error": wrong.astype(v.dtype), "class_nll": -own}
+        return values
 
-    def encode(state: State, batch: Batch, hparams: HParams) -> Array:
+    def encode(state: RBMState, batch: Batch, hparams: HParams) -> Array:
         image = batch["image"]
-        return jax.nn.sigmoid(hidden_logits(state.params, image.reshape(image.shape[0], -1)))
+        v = image.reshape(image.shape[0], -1)
+        if classes:  # by what the machine makes of the label
+            blank = jnp.zeros((v.shape[0], classes), v.dtype)
+            v = jnp.concatenate([v, blank], axis=1)
+            guess = jax.nn.softmax(boltzmann.class_logits(state.params, v, classes, units))
+            v = jnp.concatenate([v[:, :-classes], guess], axis=1)
+        return units.hidden.mean(boltzmann.hidden_logits(state.params, v, units))
 
-    def decode(state: State, latent: Array, hparams: HParams) -> Array:
-        probabilities = jax.nn.sigmoid(visible_logits(state.params, latent))
-        return probabilities.reshape(latent.shape[0], *state.marginals.shape)
+    def decode(state: RBMState, latent: Array, hparams: HParams) -> Array:
+        field = boltzmann.visible_field(state.params, latent)
+        means = units.visible.mean(state.params, field)[:, : state.image.size]
+        return means.reshape(latent.shape[0], *state.image.shape)
 
-    def reconstruct(state: State, batch: Batch, hparams: HParams) -> Array:
+    def reconstruct(state: RBMState, batch: Batch, hparams: HParams) -> Array:
         return decode(state, encode(state, batch, hparams), hparams)
 
-    def sample(key: Array, state: State, count: int, hparams: HParams) -> Array:
-        rates = jnp.broadcast_to(state.marginals.reshape(1, -1), (count, state.marginals.size))
+    def sample(key: Array, state: RBMState, count: int, hparams: HParams) -> Array:
         start_key, chain_key = jax.random.split(key)
-        start = jax.random.bernoulli(start_key, rates).astype(rates.dtype)
-        return decode(state, gibbs(chain_key, state.params, start, sample_steps)[1], hparams)
+        means = state.offsets.visible[None, :]
+        start = jnp.broadcast_to(means, (count, means.size))
+        if state.params.log_variance is None:
+            start = jax.random.bernoulli(start_key, start).astype(start.dtype)
+        h = boltzmann.gibbs(chain_key, state.params, start, sample_steps, units)[1]
+        return decode(state, h, hparams)
 
+    def log_likelihood(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> Array:
+        """Exactly where a side is small enough, else by AIS, which is too high on average."""
+        v, key = visible_of(key, batch)
+        free = boltzmann.free_energy(state.params, v, units)
+        if boltzmann.enumerable(state.params, units):
+            return -free - boltzmann.log_partition_exact(state.params, units)
+        base = boltzmann.base_of(state.params, v, units)
+        return -free - boltzmann.log_partition_ais(key, state.params, base, units=units)[0]
+
+    numbers = {
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "sparsity_weight": sparsity_weight,
+        "sparsity_target": sparsity_target,
+        **estimator.hparams,
+    }
+    if optimizer is None:
+        numbers["momentum"] = momentum
+    if not units.visible.enumerable and not classes:
+        numbers["variance_rate"] = variance_rate
     return Method(
-        hparams={
-            "learning_rate": learning_rate,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-        },
+        hparams=numbers,
         init=init,
         step=step,
         evaluate=evaluate,
-        views=Views(encode=encode, decode=decode, reconstruct=reconstruct, sample=sample),
+        views=Views(
+            encode=encode,
+            decode=decode,
+            reconstruct=reconstruct,
+            sample=sample,
+            log_likelihood=log_likelihood,
+        ),
     )
+
+
+def pseudo_log_likelihood(key: Array, params: RBMParams, v: Array) -> Array:
+    """Estimates sum_i log p(v_i | v_-i) without bias, from one unit drawn per example.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden Bernoulli units.
+      v: [B, V].
+
+    Returns:
+      [B], nats.
+    """
+    unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
+    own = jnp.take_along_axis(v, unit[:, None], axis=1)
+    logits = boltzmann.conditional_logits(params, v, unit)
+    return v.shape[1] * bernoulli.log_prob(own, logits[:, None])

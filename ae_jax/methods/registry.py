@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from ae_jax import data, losses, nets
 from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
 from ae_jax.data import corruptions, sequences, words
-from ae_jax.methods import bottlenecks, penalties
+from ae_jax.methods import boltzmann, bottlenecks, penalties
 from ae_jax.methods.autoencoder import autoencoder
 from ae_jax.methods.classifier import classifier
+from ae_jax.methods.deep_belief_network import deep_belief_network
 from ae_jax.methods.embedding import skip_gram
 from ae_jax.methods.gan import gan
 from ae_jax.methods.rbm import rbm
@@ -102,6 +103,20 @@ def _vae() -> Method:
     return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4)
 
 
+def _rbm() -> Method:
+    """With chains at several temperatures, which go on from step to step."""
+    return rbm(
+        16,
+        estimator=boltzmann.parallel_tempering(chains=8, temperatures=3),
+        sparsity_weight=0.01,
+        learning_rate=0.3,
+    )
+
+
+def _deep_belief_network() -> Method:
+    return deep_belief_network((16, 8), classes=10, learning_rate=0.3)
+
+
 def _gan() -> Method:
     generator = nets.mlp(IMAGE_SHAPE, (32,))
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
@@ -122,7 +137,8 @@ REGISTRY: Mapping[str, Registered] = {
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),
     "vae": Registered(_vae),
-    "rbm": Registered(lambda: rbm(16, learning_rate=0.5), steps=400, improvement=0.85),
+    "rbm": Registered(_rbm, steps=400, improvement=0.85),
+    "deep_belief_network": Registered(_deep_belief_network, steps=600, improvement=0.85),
     "gan": Registered(_gan, score=sample_discrepancy),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"

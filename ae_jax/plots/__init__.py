@@ -3,7 +3,9 @@
 matplotlib is imported when a figure is made: tables and readers work without it.
 """
 
+from ae_jax.plots.animation import Animation, animation
 from ae_jax.plots.curves import learning_curves
+from ae_jax.plots.distributions import histograms
 from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, manifold, reconstructions, traversals
 from ae_jax.plots.report import write_report
@@ -17,12 +19,15 @@ from ae_jax.plots.views import plane, traverse, walk
 from ae_jax.plots.walks import walks
 
 __all__ = [
+    "Animation",
     "Estimate",
     "against",
     "aggregate",
+    "animation",
     "bars",
     "console_table",
     "filters",
+    "histograms",
     "image_grid",
     "learning_curves",
     "lines",

@@ -175,7 +175,7 @@ def _check(images: Any, rank: int, what: str) -> np.ndarray:
     return images.astype(np.float64)
 
 
-def _canvas(cells: np.ndarray, gap: float) -> tuple[np.ndarray, int]:
+def canvas(cells: np.ndarray, gap: float = _GAP) -> tuple[np.ndarray, int]:
     """[R, K, H, W, C] as one picture, uint8, and the pixels per row of images.
 
     Small images are enlarged by a whole number, so that gaps can be narrow.
@@ -203,7 +203,7 @@ def _draw(
     tall, wide = inch * height / max(height, width), inch * width / max(height, width)
     figure = style.figure(name, max(lead + wide * columns + 0.1, 2.0), foot + tall * rows + 0.1)
     axes = figure.subplots()
-    picture, _ = _canvas(cells, gap)
+    picture, _ = canvas(cells, gap)
     extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
     axes.imshow(picture, extent=extent, aspect=height / width, interpolation="nearest")
     axes.spines[:].set_visible(False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ae_jax.plots import style
+from ae_jax.plots.animation import Animation, gif
 from ae_jax.plots.summary import Estimate, Row, frozen
 from ae_jax.plots.text import label, table, value
 
@@ -83,7 +84,8 @@ def write_report(
       config: the configuration; nested mappings are shown with dotted names.
       rows: one per lane.
       summary_rows: one per configuration, as `aggregate` returns them.
-      figures: caption -> matplotlib Figure. A caption is a sentence that says what to see.
+      figures: caption -> matplotlib Figure, or Animation. A caption is a sentence that says
+        what to see.
       notes: sentences to put under the title.
       versions: library -> version.
       device: the hardware, in words.
@@ -141,6 +143,11 @@ def write_report(
 
 def _picture(directory: Path, name: str, caption: str, figure: Any) -> str:
     """Writes a figure's files; returns its HTML."""
+    if isinstance(figure, Animation):
+        data = gif(figure)
+        _write(directory / f"{name}.gif", data)
+        height, width = figure.frames.shape[1:3]
+        return _html(name, caption, (width, height), "gif", data)
     png = style.render(figure, "png")
     _write(directory / f"{name}.png", png)
     kind, data = "png", png
@@ -150,6 +157,11 @@ def _picture(directory: Path, name: str, caption: str, figure: Any) -> str:
         if len(svg) <= _LARGEST_SVG:
             kind, data = "svg+xml", svg
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return _html(name, caption, (width, height), kind, data)
+
+
+def _html(name: str, caption: str, size: tuple[int, int], kind: str, data: bytes) -> str:
+    width, height = size
     wide = ' class="wide"' if width > min(1.9 * height, 900) else ""
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     return (

@@ -1,0 +1,242 @@
+"""The distribution of a restricted Boltzmann machine: p(v, h) = exp(-E(v, h)) / Z.
+
+E(v, h) = -A(v) - s(v).W.h - c.h + C(h); for zeros and ones, -v.W.h - b.v - c.h
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array, InputError
+from ae_jax.methods.boltzmann.noise import uniforms
+from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+
+#: The most units whose 2^n states are visited.
+MOST_ENUMERATED = 20
+
+
+def hidden_logits(params: RBMParams, v: Array, units: Units = BERNOULLI) -> Array:
+    """What v [B, V] sends to the hidden units, s(v) W + c: [B, H], the log-odds of Bernoullis."""
+    return units.visible.signal(params, v) @ params.weights + params.hidden_bias[None, :]
+
+
+def visible_field(params: RBMParams, h: Array) -> Array:
+    """What h [B, H] sends to the visible units, without their bias: [B, V]."""
+    return h @ params.weights.T
+
+
+def energy(
+    params: RBMParams,
+    v: Array,
+    h: Array,
+    units: Units = BERNOULLI,
+    precision: str | None = "highest",
+) -> Array:
+    """Energy of joint states.
+
+    Args:
+      params: of V visible and H hidden units.
+      v: [B, V].
+      h: [B, H].
+      units: the kinds of units.
+      precision: of matrix products; None is what the accelerator does fastest.
+
+    Returns:
+      [B], nats.
+    """
+    with jax.default_matmul_precision(precision):
+        interaction = jnp.sum(hidden_logits(params, v, units) * h, axis=-1)
+        return -units.visible.log_base(params, v) - interaction - units.hidden.log_base(h)
+
+
+def free_energy(
+    params: RBMParams, v: Array, units: Units = BERNOULLI, precision: str | None = "highest"
+) -> Array:
+    """Minus log of the sum of exp(-energy) over all hidden states; log p(v) = -F(v) - log Z.
+
+    Args:
+      params: of V visible and H hidden units.
+      v: [B, V].
+      units: the kinds of units.
+      precision: of matrix products; None is what the accelerator does fastest.
+
+    Returns:
+      [B], nats.
+    """
+    # F(v) = -b.v - sum_j log(1 + exp(c_j + (v W)_j)) for zeros and ones
+    with jax.default_matmul_precision(precision):
+        logits = hidden_logits(params, v, units)
+        return -units.visible.log_base(params, v) - units.hidden.log_sum(logits)
+
+
+def hidden_free_energy(params: RBMParams, h: Array, units: Units = BERNOULLI) -> Array:
+    """Minus log of the sum of exp(-energy) over all visible states.
+
+    Args:
+      params: of V visible and H hidden units.
+      h: [B, H].
+      units: the kinds of units.
+
+    Returns:
+      [B], nats.
+    """
+    with jax.default_matmul_precision("highest"):
+        inward = h @ params.hidden_bias + units.hidden.log_base(h)
+        return -inward - units.visible.log_sum(params, visible_field(params, h))
+
+
+def reconstruction_nll(
+    params: RBMParams, v: Array, field: Array, units: Units = BERNOULLI
+) -> Array:
+    """Minus log p(v | h), nats, [B]: cross-entropy for Bernoulli units.
+
+    Args:
+      params: of V visible and H hidden units.
+      v: [B, V].
+      field: [B, V], what h sends: see `visible_field`.
+      units: the kinds of units.
+    """
+    found = units.visible.log_base(params, v) + jnp.sum(
+        units.visible.signal(params, v) * field, axis=-1
+    )
+    return units.visible.log_sum(params, field) - found
+
+
+def conditional_logits(params: RBMParams, v: Array, unit: Array) -> Array:
+    """Log-odds of one Bernoulli visible unit of each example given the example's other units.
+
+    Args:
+      params: of V visible and H hidden Bernoulli units.
+      v: [B, V].
+      unit: int [B], which unit.
+
+    Returns:
+      [B]: F(v with the unit off) - F(v with the unit on), by one matrix product.
+    """
+    rows = params.weights[unit]  # [B, H]
+    off = hidden_logits(params, v) - jnp.take_along_axis(v, unit[:, None], axis=1) * rows
+    change = jax.nn.softplus(off + rows) - jax.nn.softplus(off)
+    return params.visible_bias[unit] + jnp.sum(change, axis=1)
+
+
+def class_logits(params: RBMParams, v: Array, classes: int, units: Units) -> Array:
+    """Log p(class | pixels) up to a constant of the pixels, by free energies.
+
+    Args:
+      params: of visible units whose last `classes` are a softmax group, the label.
+      v: [B, V], of which the label is not looked at.
+      classes: C.
+      units: the kinds of units.
+
+    Returns:
+      [B, C], nats.
+
+    Reference:
+      Larochelle and Bengio (2008), Classification using Discriminative Restricted Boltzmann
+      Machines, equation 2.
+    """
+    with jax.default_matmul_precision("highest"):
+        pixels = v.at[:, -classes:].set(0)
+        logits = hidden_logits(params, pixels, units)[:, None, :]
+        of_class = params.weights[-classes:]  # [C, H]
+        return params.visible_bias[None, -classes:] + units.hidden.log_sum(
+            logits + of_class[None, :, :]
+        )
+
+
+class Enumeration(NamedTuple):
+    """All states of one side, in blocks."""
+
+    visible: bool  #: whether they are those of the visible side
+    blocks: int
+    size: int  #: of a block
+    units: int
+
+
+def enumerable(params: RBMParams, units: Units = BERNOULLI) -> bool:
+    """Whether the partition function can be had exactly."""
+    return _smaller(params, units) is not None
+
+
+def log_partition_exact(params: RBMParams, units: Units = BERNOULLI) -> Array:
+    """Log of the partition function, by visiting every state of the smaller side.
+
+    Args:
+      params: of which one side has at most 20 units, zeros and ones.
+      units: the kinds of units.
+
+    Returns:
+      A scalar, nats; differentiable.
+
+    Raises:
+      InputError: if no side can be enumerated.
+    """
+    plan = _smaller(params, units)
+    if plan is None:
+        visible, hidden = params.weights.shape
+        raise InputError(
+            f"an exact partition function needs a side of at most {MOST_ENUMERATED} Bernoulli "
+            f"units, got {visible} visible and {hidden} hidden ones"
+        )
+
+    def log_sum(block: Array) -> Array:
+        return jax.nn.logsumexp(_log_masses(params, units, plan, block)[1])
+
+    return jax.nn.logsumexp(jax.lax.map(log_sum, jnp.arange(plan.blocks, dtype=jnp.uint32)))
+
+
+def draw_exact(key: Array, params: RBMParams, count: int, units: Units = BERNOULLI) -> Array:
+    """Independent draws of p(v), by visiting every state of the smaller side.
+
+    Args:
+      key: PRNG key.
+      params: of which one side has at most 20 units, zeros and ones.
+      count: how many.
+      units: the kinds of units.
+
+    Returns:
+      [count, V].
+
+    Raises:
+      InputError: if no side can be enumerated.
+    """
+    log_partition_exact(params, units)
+    plan = _smaller(params, units)
+    blocks = jnp.arange(plan.blocks, dtype=jnp.uint32)
+    masses = jax.lax.map(lambda block: _log_masses(params, units, plan, block)[1], blocks)
+    state_key, visible_key = jax.random.split(key)
+    drawn = jax.random.categorical(state_key, masses.reshape(-1), shape=(count,))
+    states = _states(drawn.astype(jnp.uint32), plan.units, params.weights.dtype)
+    if plan.visible:
+        return states
+    field = visible_field(params, states)
+    (uniform,) = uniforms(visible_key, field.dtype, field.shape)
+    return units.visible.draw(uniform, params, field)
+
+
+def _smaller(params: RBMParams, units: Units) -> Enumeration | None:
+    visible, hidden = params.weights.shape
+    sides = [(visible, True)] * units.visible.enumerable + [(hidden, False)] * (
+        units.hidden.enumerable
+    )
+    size, side = min(sides, default=(MOST_ENUMERATED + 1, True))
+    if size > MOST_ENUMERATED:
+        return None
+    block = min(size, 10)
+    return Enumeration(side, 2 ** (size - block), 2**block, size)
+
+
+def _log_masses(
+    params: RBMParams, units: Units, plan: Enumeration, block: Array
+) -> tuple[Array, Array]:
+    """The states of one block, and the logs of their unnormalised probabilities."""
+    numbers = block * jnp.uint32(plan.size) + jnp.arange(plan.size, dtype=jnp.uint32)
+    states = _states(numbers, plan.units, params.weights.dtype)
+    other = free_energy if plan.visible else hidden_free_energy
+    return states, -other(params, states, units)
+
+
+def _states(numbers: Array, units: int, dtype: jnp.dtype) -> Array:
+    digits = jnp.arange(units, dtype=jnp.uint32)
+    return (numbers[:, None] >> digits[None, :] & jnp.uint32(1)).astype(dtype)

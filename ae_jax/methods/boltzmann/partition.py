@@ -1,0 +1,329 @@
+"""Partition functions by annealed importance sampling, from both ends.
+
+Machines of inverse temperatures 0 = beta_0 < ... < beta_K = 1 lead from independent units, whose
+partition function is known, to the model. Going up gives a weight whose mean is Z: by Jensen's
+inequality its log is too low on average. Going down from the model gives one whose mean is 1 / Z:
+too high. They are reported together, because either alone looks good when it is wrong.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax.core import Array, InputError
+from ae_jax.methods.boltzmann.energy import (
+    enumerable,
+    free_energy,
+    hidden_logits,
+    log_partition_exact,
+    visible_field,
+)
+from ae_jax.methods.boltzmann.noise import uniforms
+from ae_jax.methods.boltzmann.sampling import between, log_mass, visible_part
+from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+
+#: Standard errors to either side of a mean that hold it 95 times of 100.
+_NORMAL_95 = 1.959964
+
+
+class PartitionEstimate(NamedTuple):
+    """An estimate of log Z from N chains, nats.
+
+    The interval is that of the weights' mean, +- 1.96 standard errors, on a logarithmic scale.
+    It knows of the chains that were run and nothing of those that would have mattered: a mode
+    that no chain found is in no interval.
+    """
+
+    log_partition: Array
+    low: Array  #: -inf (for reverse AIS: `high` is inf) where the standard error is too large
+    high: Array
+    effective_sample_size: Array  #: (sum w)^2 / sum w^2, from 1 to N
+    log_weights: Array  #: [N]
+
+
+class Assessment(NamedTuple):
+    """How likely data are, and how far that can be trusted; nats per example.
+
+    Attributes:
+      exact: the mean log p(v), or NaN where no side can be enumerated.
+      ais: by AIS: too high on average.
+      ais_low: by the interval of log Z.
+      ais_high: by the interval of log Z.
+      effective_sample_size: of AIS.
+      reverse_ais: by reverse AIS from the data: too low on average.
+      reverse_ais_error: the standard error of that mean over examples.
+      gap: ais - reverse_ais.
+      verdict: what to make of it, a sentence.
+    """
+
+    exact: float
+    ais: float
+    ais_low: float
+    ais_high: float
+    effective_sample_size: float
+    reverse_ais: float
+    reverse_ais_error: float
+    gap: float
+    verdict: str
+
+
+def log_partition_ais(
+    key: Array,
+    params: RBMParams,
+    base: RBMParams,
+    *,
+    chains: int = 100,
+    temperatures: int = 1000,
+    units: Units = BERNOULLI,
+) -> PartitionEstimate:
+    """Estimates log Z from below (on average) by annealed importance sampling.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden units.
+      base: independent units to start from, `base_of` the data: uniform ones are worse.
+      chains: N.
+      temperatures: K, evenly spaced; twice as many halve the bias, roughly.
+      units: the kinds of units.
+
+    Raises:
+      InputError: if chains or temperatures is below 1.
+
+    Reference:
+      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks,
+      section 4.
+    """
+    _check(chains, temperatures)
+    dtype = params.weights.dtype
+    betas = jnp.linspace(0, 1, temperatures + 1, dtype=dtype)
+    start = jnp.zeros((chains, params.visible_bias.size), dtype)  # forgotten at beta_0
+    weights = log_partition_base(base, units) + _anneal(key, params, base, start, betas, units)
+    return _estimate(weights, 1)
+
+
+def log_partition_reverse_ais(
+    key: Array,
+    params: RBMParams,
+    base: RBMParams,
+    v: Array,
+    *,
+    temperatures: int = 1000,
+    units: Units = BERNOULLI,
+) -> PartitionEstimate:
+    """Estimates log Z from above (on average), by annealing draws of the model away.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden units.
+      base: as for `log_partition_ais`.
+      v: [N, V], draws of the model. Where they come from a chain that has not mixed the
+        estimate may be too low after all.
+      temperatures: K, evenly spaced.
+      units: the kinds of units.
+
+    Raises:
+      InputError: if temperatures is below 1.
+
+    Reference:
+      Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using
+      bidirectional Monte Carlo, section 3.
+    """
+    _check(1, temperatures)
+    betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
+    weights = _anneal(key, params, base, v, betas, units) - log_partition_base(base, units)
+    return _estimate(weights, -1)
+
+
+def log_likelihood_reverse_ais(
+    key: Array,
+    params: RBMParams,
+    base: RBMParams,
+    v: Array,
+    *,
+    temperatures: int = 1000,
+    units: Units = BERNOULLI,
+) -> Array:
+    """Estimates log p(v) from below (on average), by annealing the data themselves away.
+
+    Each example's p is estimated without bias under the model that annealing from the base
+    would draw from, which K temperatures bring close to the machine.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden units.
+      base: as for `log_partition_ais`.
+      v: [B, V].
+      temperatures: K, evenly spaced.
+      units: the kinds of units.
+
+    Returns:
+      [B], nats.
+
+    Raises:
+      InputError: if temperatures is below 1.
+
+    Reference:
+      Burda, Grosse and Salakhutdinov (2015), Accurate and Conservative Estimates of MRF
+      Log-likelihood using Reverse Annealing, section 4.
+    """
+    _check(1, temperatures)
+    betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
+    weights = _anneal(key, params, base, v, betas, units)
+    return weights - free_energy(params, v, units) - log_partition_base(base, units)
+
+
+def log_partition_base(base: RBMParams, units: Units = BERNOULLI) -> Array:
+    """Log of the partition function of independent units, a scalar."""
+    visible = jnp.zeros((1, base.visible_bias.size), base.visible_bias.dtype)
+    hidden = jnp.zeros((1, base.hidden_bias.size), base.hidden_bias.dtype)
+    return (units.visible.log_sum(base, visible) + units.hidden.log_sum(hidden))[0]
+
+
+def assess(
+    key: Array,
+    params: RBMParams,
+    base: RBMParams,
+    v: Array,
+    *,
+    chains: int = 100,
+    temperatures: int = 1000,
+    units: Units = BERNOULLI,
+) -> Assessment:
+    """Says how likely data are under a trained machine, and how far to trust that.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden units.
+      base: as for `log_partition_ais`.
+      v: [B, V].
+      chains: of AIS; reverse AIS has one per example.
+      temperatures: of both.
+      units: the kinds of units.
+
+    Raises:
+      InputError: if chains or temperatures is below 1.
+    """
+    up_key, down_key = jax.random.split(key)
+    up, down, free = _both_ends(up_key, down_key, params, base, v, chains, temperatures, units)
+    energy = float(jnp.mean(free))
+    exact = math.nan
+    if enumerable(params, units):
+        exact = -energy - float(_exact(params, units))
+    ais = -energy - float(up.log_partition)
+    below, error = float(jnp.mean(down)), float(jnp.std(down) / math.sqrt(len(v)))
+    size = float(up.effective_sample_size)
+    return Assessment(
+        exact=exact,
+        ais=ais,
+        ais_low=-energy - float(up.high),
+        ais_high=-energy - float(up.low),
+        effective_sample_size=size,
+        reverse_ais=below,
+        reverse_ais_error=error,
+        gap=ais - below,
+        verdict=_verdict(exact, ais, below, size / chains),
+    )
+
+
+def _verdict(exact: float, ais: float, below: float, effective: float) -> str:
+    if math.isfinite(exact):
+        return f"{exact:.2f} nats, exactly: AIS says {ais:.2f}, reverse AIS {below:.2f}"
+    between = f"between {below:.2f} (reverse AIS) and {ais:.2f} nats (AIS)"
+    if not math.isfinite(ais - below):
+        return "nothing is known: an estimate is not finite"
+    if ais - below > 1:
+        return (
+            f"{between}: do not compare models by less than the gap of {ais - below:.1f} nats; "
+            "use more temperatures"
+        )
+    if effective < 0.1:
+        return (
+            f"{between}, but {effective:.0%} of the chains carry AIS: use more temperatures or "
+            "chains"
+        )
+    return f"{between}: to be trusted to {max(ais - below, 0):.2f} nats"
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6, 7))
+def _both_ends(
+    up_key: Array,
+    down_key: Array,
+    params: RBMParams,
+    base: RBMParams,
+    v: Array,
+    chains: int,
+    temperatures: int,
+    units: Units,
+) -> tuple[PartitionEstimate, Array, Array]:
+    up = log_partition_ais(
+        up_key, params, base, chains=chains, temperatures=temperatures, units=units
+    )
+    down = log_likelihood_reverse_ais(
+        down_key, params, base, v, temperatures=temperatures, units=units
+    )
+    return up, down, free_energy(params, v, units)
+
+
+_exact = jax.jit(log_partition_exact, static_argnums=1)
+
+
+def _anneal(
+    key: Array, params: RBMParams, base: RBMParams, v: Array, betas: Array, units: Units
+) -> Array:
+    """Takes chains through the machines at betas, each by one step of Gibbs sampling.
+
+    Returns:
+      The sum over k of log p_(k + 1)(v_k) - log p_k(v_k), unnormalised, where v_k is what the
+      step at beta_k gave: [N].
+    """
+
+    def sweep(key: Array, beta: Array, logits: Array) -> Array:
+        for_hidden, for_visible = uniforms(key, v.dtype, logits.shape, v.shape)
+        h = units.hidden.draw(for_hidden, beta * logits)
+        # as visible_field of the machine between, whose weights are never written down
+        field = visible_part(params, base, beta)[None, :] * visible_field(params, h)
+        return units.visible.draw(for_visible, between(params, base, beta), field)
+
+    def step(carry: tuple[Array, Array], now: tuple) -> tuple[tuple[Array, Array], None]:
+        v, total = carry
+        key, beta, after = now
+        logits = hidden_logits(params, v, units)  # serves both masses and the next step
+        total = total + log_mass(params, base, after, v, logits, units)
+        total = total - log_mass(params, base, beta, v, logits, units)
+        return (sweep(key, after, logits), total), None
+
+    with jax.default_matmul_precision("highest"):
+        keys = jax.random.split(key, len(betas))
+        v = sweep(keys[0], betas[0], hidden_logits(params, v, units))
+        carry = (v, jnp.zeros(v.shape[0], v.dtype))
+        return jax.lax.scan(step, carry, (keys[1:], betas[:-1], betas[1:]))[0][1]
+
+
+def _estimate(log_weights: Array, sign: int) -> PartitionEstimate:
+    """Log of the mean weight, of Z (sign 1) or of 1 / Z (sign -1)."""
+    count = log_weights.shape[0]
+    top = jnp.max(log_weights)
+    weights = jnp.exp(log_weights - top)
+    mean = jnp.mean(weights)
+    error = jnp.std(weights) / math.sqrt(max(count - 1, 1))
+    ends = [
+        jnp.log(jnp.maximum(mean + side * _NORMAL_95 * error, 0)) + top for side in (-sign, sign)
+    ]
+    return PartitionEstimate(
+        sign * (jnp.log(mean) + top),
+        sign * ends[0],
+        sign * ends[1],
+        jnp.sum(weights) ** 2 / jnp.sum(weights**2),
+        log_weights,
+    )
+
+
+def _check(chains: int, temperatures: int) -> None:
+    if min(chains, temperatures) < 1:
+        raise InputError(
+            f"annealing needs chains and temperatures, got chains={chains}, "
+            f"temperatures={temperatures}"
+        )

@@ -1,0 +1,210 @@
+"""Estimates of the log-likelihood's gradient beside the gradient itself, by enumeration."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.core import InputError
+from ae_jax.methods import boltzmann
+from ae_jax.methods.boltzmann import BERNOULLI, Units, estimators
+
+GAUSSIAN = Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
+CASES = [3, 5, 10, 15]
+
+
+def mean_log_likelihood(params, v, units=BERNOULLI):
+    free = boltzmann.free_energy(params, v, units)
+    return -jnp.mean(free) - boltzmann.log_partition_exact(params, units)
+
+
+def problem(machines, scale=1.5):
+    """Parameters of 4 visible and 3 hidden units, and four examples."""
+    params = machines.make(4, 3, scale)
+    return params, jnp.asarray(machines.states(4)[CASES])
+
+
+def exact_gradient(machines, params, v):
+    return machines.flat(jax.jit(jax.grad(mean_log_likelihood))(params, v))
+
+
+def repeated(machines, estimator, params, v, calls, seeds=100, **hparams):
+    """Gradients at fixed parameters, [seeds, calls, P]: the chains go on from call to call."""
+
+    @jax.jit
+    @jax.vmap
+    def run(key):
+        start_key, key = jax.random.split(key)
+
+        def call(carried, key):
+            gradient, carried, _ = estimator.gradient(key, params, v, carried, hparams, BERNOULLI)
+            return carried, jnp.concatenate([x.reshape(-1) for x in jax.tree.leaves(gradient)])
+
+        start = estimator.init(start_key, params, v, BERNOULLI)
+        return jax.lax.scan(call, start, jax.random.split(key, calls))[1]
+
+    return np.asarray(run(jax.random.split(jax.random.key(7), seeds)))
+
+
+def within(draws, expected, errors=4.5):
+    """Whether the mean over the first axis is the expected one, and how sure that is."""
+    error = draws.std(axis=0) / np.sqrt(len(draws))
+    assert np.all(np.abs(draws.mean(axis=0) - expected) < errors * error)
+    return error.max()
+
+
+@pytest.mark.parametrize("units", [BERNOULLI, GAUSSIAN])
+def test_the_exact_gradient_is_that_of_the_log_likelihood(machines, units):
+    params = machines.make(3, 2, gaussian=units is GAUSSIAN)
+    v = jnp.asarray(np.random.RandomState(1).normal(size=(4, 3)))
+    estimator = boltzmann.exact()
+    gradient, _, info = jax.jit(estimator.gradient, static_argnums=5)(
+        jax.random.key(0), params, v, (), {}, units
+    )
+    value = jax.jit(mean_log_likelihood, static_argnums=2)
+    np.testing.assert_allclose(info["log_likelihood"], value(params, v, units), rtol=1e-12)
+    leaves, structure = jax.tree.flatten(params)
+    for place, leaf in enumerate(leaves):
+        for index in np.ndindex(leaf.shape):
+            ends = [
+                value(
+                    structure.unflatten(
+                        [x.at[index].add(h) if i == place else x for i, x in enumerate(leaves)]
+                    ),
+                    v,
+                    units,
+                )
+                for h in (-1e-5, 1e-5)
+            ]
+            slope = (ends[1] - ends[0]) / 2e-5
+            assert abs(jax.tree.leaves(gradient)[place][index] - slope) < 1e-7
+
+
+def expected_cd(machines, params, steps):
+    """The mean of CD's estimate, from the transition matrix."""
+    up, down = machines.kernel(params)
+    start = np.bincount(CASES, minlength=16) / 4
+    end = start @ np.linalg.matrix_power(up @ down, steps)
+    v = jnp.asarray(machines.states(4))
+
+    def contrast(params):
+        return jnp.asarray(end - start) @ boltzmann.free_energy(params, v)
+
+    return machines.flat(jax.grad(contrast)(params))
+
+
+def test_expected_contrastive_divergence_tends_to_the_exact_gradient(machines):
+    params, v = problem(machines)
+    exact = exact_gradient(machines, params, v)
+    errors = [np.abs(expected_cd(machines, params, k) - exact).max() for k in (1, 2, 5, 500)]
+    assert all(np.diff(errors) < 0)
+    assert errors[0] > 0.01
+    assert errors[-1] < 1e-9
+
+
+@pytest.mark.parametrize("statistics", ["mean", "sample"])
+@pytest.mark.parametrize("steps", [1, 15])
+def test_contrastive_divergence_is_unbiased_for_its_expectation(machines, steps, statistics):
+    params, v = problem(machines)
+    estimator = boltzmann.contrastive_divergence(steps, statistics=statistics)
+    draws = repeated(machines, estimator, params, v, 1, 4000)[:, 0]
+    assert within(draws, expected_cd(machines, params, steps)) < 0.02
+
+
+def test_means_of_hidden_units_vary_less_than_samples(machines):
+    params, v = problem(machines)
+    spread = [
+        repeated(machines, boltzmann.persistent(statistics=kind), params, v, 5, 50).std(axis=0)
+        for kind in ("mean", "sample")
+    ]
+    assert np.mean(spread[0]) < np.mean(spread[1])
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        boltzmann.persistent(chains=50),
+        boltzmann.parallel_tempering(chains=20, temperatures=4),
+    ],
+    ids=["persistent", "parallel tempering"],
+)
+def test_persistent_chains_come_to_the_exact_gradient(machines, estimator):
+    params, v = problem(machines)
+    draws = repeated(machines, estimator, params, v, 200)[:, 100:].mean(axis=1)
+    assert within(draws, exact_gradient(machines, params, v)) < 0.01
+
+
+def test_tempering_crosses_where_persistent_chains_stay(machines):
+    """Two modes, all on and all off, between which Gibbs sampling hardly ever moves."""
+    weights = jnp.full((4, 3), 6.0)
+    params = boltzmann.RBMParams(weights, jnp.full(4, -9.0), jnp.full(3, -12.0))
+    params = params._replace(visible_bias=params.visible_bias + jnp.array([0.3, 0, 0, 0]))
+    v = jnp.asarray(machines.states(4)[[0, 15]])
+    exact = exact_gradient(machines, params, v)
+    errors = {}
+    for name, estimator in (
+        ("persistent", boltzmann.persistent(chains=20)),
+        ("tempered", boltzmann.parallel_tempering(chains=20, temperatures=8)),
+    ):
+        draws = repeated(machines, estimator, params, v, 400, 30)[:, 200:].mean(axis=1)
+        errors[name] = np.abs(draws.mean(axis=0) - exact).max()
+    assert errors["tempered"] < 0.02
+    assert errors["persistent"] > 5 * errors["tempered"]
+
+
+def test_tempering_reports_how_often_neighbours_swap(machines):
+    params, v = problem(machines)
+    estimator = boltzmann.parallel_tempering(chains=200, temperatures=3)
+    carried = estimator.init(jax.random.key(0), params, v, BERNOULLI)
+    step = jax.jit(lambda key, carried: estimator.gradient(key, params, v, carried, {}, BERNOULLI))
+    for seed in range(2):  # even pairs, then odd ones
+        before = carried.swap_rates
+        _, carried, info = step(jax.random.key(seed), carried)
+        moved = np.asarray(carried.swap_rates != before)
+        np.testing.assert_array_equal(moved, [seed == 0, seed == 1])
+    np.testing.assert_allclose(info["swap_rate"], np.mean(carried.swap_rates))
+    np.testing.assert_allclose(info["least_swap_rate"], np.min(carried.swap_rates))
+
+
+def test_fast_weights_decay_and_follow_the_gradient(machines):
+    params, v = problem(machines)
+    fast = boltzmann.fast_persistent(chains=6, decay=0.9)
+    plain = boltzmann.persistent(chains=6)
+    key = jax.random.key(3)
+    carried = fast.init(key, params, v, BERNOULLI)
+    hparams = {"fast_learning_rate": 0.2}
+    first, after, _ = fast.gradient(key, params, v, carried, hparams, BERNOULLI)
+    expected, chains, _ = plain.gradient(key, params, v, carried.chains, {}, BERNOULLI)
+    # without fast weights yet it is PCD
+    np.testing.assert_array_equal(machines.flat(first), machines.flat(expected))
+    np.testing.assert_array_equal(after.chains, chains)
+    np.testing.assert_allclose(machines.flat(after.weights), 0.2 * machines.flat(first))
+    second, last, _ = fast.gradient(key, params, v, after, hparams, BERNOULLI)
+    np.testing.assert_allclose(
+        machines.flat(last.weights),
+        0.9 * machines.flat(after.weights) + 0.2 * machines.flat(second),
+    )
+
+
+def test_grey_levels_stand_for_probabilities(machines):
+    params, _ = problem(machines)
+    grey = jax.random.uniform(jax.random.key(5), (3, 4))
+    estimator = boltzmann.contrastive_divergence()
+    gradient, _, _ = estimator.gradient(jax.random.key(6), params, grey, (), {}, BERNOULLI)
+    # the visible bias: the data's mean minus that of a chain of zeros and ones
+    chain = np.mean(grey, axis=0) - gradient.visible_bias
+    np.testing.assert_allclose(3 * chain, np.round(3 * chain), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        (lambda: boltzmann.contrastive_divergence(0), "steps=0"),
+        (lambda: boltzmann.persistent(chains=0), "chains=0"),
+        (lambda: boltzmann.parallel_tempering(temperatures=1), "at least 2 temperatures"),
+        (lambda: estimators.fast_persistent(statistics="most"), "unknown statistics 'most'"),
+    ],
+)
+def test_what_no_estimator_can_use_is_refused(wrong, match):
+    with pytest.raises(InputError, match=match):
+        wrong()

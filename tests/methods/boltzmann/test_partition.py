@@ -1,0 +1,153 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.core import InputError
+from ae_jax.methods import boltzmann
+from ae_jax.methods.boltzmann import BERNOULLI, Units
+
+GAUSSIAN = Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
+LABELLED = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
+KINDS = {"bernoulli": BERNOULLI, "gaussian": GAUSSIAN, "labelled": LABELLED}
+
+
+def problem(machines, kind="bernoulli", scale=1.0):
+    params = machines.make(5, 3, scale, gaussian=kind == "gaussian")
+    random = np.random.RandomState(2)
+    v = jnp.asarray(random.randint(0, 2, (40, 5)).astype(float))
+    if kind != "bernoulli":  # far from data weights would have no variance to speak of
+        v = boltzmann.draw_exact(jax.random.key(1), params, 40, KINDS[kind])
+    return params, boltzmann.base_of(params, v, KINDS[kind]), v
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_base_has_its_partition_function(machines, kind):
+    _, base, _ = problem(machines, kind)
+    units = KINDS[kind]
+    by_hidden = boltzmann.log_partition_exact(base, units)
+    np.testing.assert_allclose(boltzmann.log_partition_base(base, units), by_hidden, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_have_the_partition_function_as_their_mean(machines, kind):
+    """E[w] = Z going up and 1 / Z going down from exact draws, however few the temperatures."""
+    params, base, _ = problem(machines, kind)
+    units = KINDS[kind]
+    exact = float(boltzmann.log_partition_exact(params, units))
+    count = 20_000
+
+    @jax.jit
+    def both(key):
+        up_key, draw_key, down_key = jax.random.split(key, 3)
+        options = {"temperatures": 4, "units": units}
+        up = boltzmann.log_partition_ais(up_key, params, base, chains=count, **options)
+        v = boltzmann.draw_exact(draw_key, params, count, units)
+        return up, boltzmann.log_partition_reverse_ais(down_key, params, base, v, **options)
+
+    up, down = both(jax.random.key(0))
+    for estimate, sign in ((up, 1), (down, -1)):
+        weights = np.exp(sign * (np.asarray(estimate.log_weights) * sign - exact))
+        assert abs(weights.mean() - 1) < 4 * weights.std() / np.sqrt(count)
+        assert weights.std() > 0.05
+        assert estimate.low < estimate.log_partition < estimate.high
+        assert estimate.low - 0.02 < exact < estimate.high + 0.02
+
+
+def test_intervals_hold_the_partition_function_19_times_of_20(machines):
+    params, base, _ = problem(machines)
+    exact = boltzmann.log_partition_exact(params)
+    estimate = jax.jit(
+        jax.vmap(
+            lambda key: boltzmann.log_partition_ais(key, params, base, chains=400, temperatures=20)
+        )
+    )(jax.random.split(jax.random.key(0), 400))
+    held = np.mean((estimate.low < exact) & (exact < estimate.high))
+    assert 0.91 < held < 0.98
+
+
+def test_estimates_lie_on_either_side(machines):
+    """On a machine with strong weights and few temperatures, on average over repetitions."""
+    params, base, _ = problem(machines, scale=3.0)
+    exact = boltzmann.log_partition_exact(params)
+
+    @jax.jit
+    @jax.vmap
+    def both(key):
+        up_key, draw_key, down_key = jax.random.split(key, 3)
+        up = boltzmann.log_partition_ais(up_key, params, base, chains=5, temperatures=5)
+        v = boltzmann.draw_exact(draw_key, params, 5)
+        down = boltzmann.log_partition_reverse_ais(down_key, params, base, v, temperatures=5)
+        return up.log_partition, down.log_partition
+
+    up, down = both(jax.random.split(jax.random.key(0), 400))
+    assert np.mean(up) + 3 * np.std(up) / 20 < exact
+    assert np.mean(down) - 3 * np.std(down) / 20 > exact
+
+
+def test_more_temperatures_close_the_gap(machines):
+    params, base, v = problem(machines, scale=2.0)
+    found = [
+        boltzmann.assess(jax.random.key(0), params, base, v, chains=200, temperatures=count)
+        for count in (3, 300)
+    ]
+    for assessment in found:
+        assert assessment.gap == pytest.approx(assessment.ais - assessment.reverse_ais)
+        assert assessment.ais_low <= assessment.ais <= assessment.ais_high
+    assert found[0].gap > 2 * found[1].gap
+    assert abs(found[1].ais - found[1].exact) < 0.05
+    assert found[1].reverse_ais < found[1].exact + 4 * found[1].reverse_ais_error
+    assert found[0].effective_sample_size < found[1].effective_sample_size <= 200
+    assert "exactly" in found[1].verdict
+
+
+def test_reverse_ais_of_data_underestimates_their_likelihood(machines):
+    params, base, v = problem(machines, scale=2.0)
+    exact = -boltzmann.free_energy(params, v) - boltzmann.log_partition_exact(params)
+    keys = jax.random.split(jax.random.key(0), 300)
+    for temperatures, most in ((3, math.inf), (100, 0.1)):
+        draw = jax.jit(
+            jax.vmap(
+                lambda key, temperatures=temperatures: boltzmann.log_likelihood_reverse_ais(
+                    key, params, base, v, temperatures=temperatures
+                )
+            )
+        )
+        gap = exact[None] - draw(keys)  # [300, 40]
+        mean = np.mean(gap, axis=1)
+        assert np.mean(mean) + 4 * np.std(mean) / np.sqrt(300) > 0
+        assert np.mean(mean) < most
+
+
+def test_the_effective_sample_size_counts_the_weights_that_matter(x64):
+    from ae_jax.methods.boltzmann.partition import _estimate
+
+    even = _estimate(jnp.full(50, 700.0), 1)  # exp(700) overflows when squared
+    np.testing.assert_allclose(even.effective_sample_size, 50)
+    np.testing.assert_allclose([even.low, even.log_partition, even.high], 700)
+    one = _estimate(jnp.asarray([0.0] + [-800.0] * 49), 1)
+    np.testing.assert_allclose(one.effective_sample_size, 1)
+    np.testing.assert_allclose(one.log_partition, -np.log(50))
+    assert one.low == -np.inf
+    assert _estimate(jnp.asarray([0.0] + [-800.0] * 49), -1).high == np.inf
+
+
+def test_verdicts_say_what_the_numbers_are_worth():
+    from ae_jax.methods.boltzmann.partition import _verdict
+
+    nan = math.nan
+    assert "do not compare" in _verdict(nan, -84.9, -96.6, 0.9)
+    assert "10%" not in _verdict(nan, -84.9, -85.1, 0.5)
+    assert "4% of the chains" in _verdict(nan, -84.9, -85.1, 0.04)
+    assert "to be trusted to 0.20 nats" in _verdict(nan, -84.9, -85.1, 0.5)
+    assert "not finite" in _verdict(nan, nan, -85.1, 0.5)
+
+
+def test_annealing_needs_temperatures(machines):
+    params, base, _ = problem(machines)
+    with pytest.raises(InputError, match="temperatures=0"):
+        boltzmann.log_partition_ais(jax.random.key(0), params, base, temperatures=0)
+    with pytest.raises(InputError, match="chains=0"):
+        boltzmann.log_partition_ais(jax.random.key(0), params, base, chains=0)

@@ -1,0 +1,116 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from ae_jax.core import InputError
+from ae_jax.methods import boltzmann
+from ae_jax.methods.boltzmann import BERNOULLI, Clamp, Units
+from ae_jax.methods.boltzmann.sampling import log_mass
+
+GAUSSIAN = Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
+LABELLED = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
+gibbs = jax.jit(boltzmann.gibbs, static_argnums=(3, 4))
+
+
+def test_the_gibbs_kernel_leaves_the_joint_distribution_invariant(machines):
+    params = machines.make(3, 2)
+    joint = machines.joint(params)  # [8, 4]
+    up, down = machines.kernel(params)
+    np.testing.assert_allclose(joint, joint.sum(axis=1)[:, None] * up, rtol=1e-10)
+    # draw h from p(h | v), then v from p(v | h)
+    after = np.einsum("vg,vh,hw->wh", joint, up, down)
+    np.testing.assert_allclose(after, joint, rtol=1e-10)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_gibbs_follows_its_transition_matrix(machines, steps):
+    params = machines.make(3, 2)
+    up, down = machines.kernel(params)
+    start, count = 5, 20_000
+    v0 = jnp.asarray(np.repeat(machines.states(3)[start : start + 1], count, axis=0))
+    v, h = gibbs(jax.random.key(2), params, v0, steps, BERNOULLI)
+    before = np.linalg.matrix_power(up @ down, steps - 1)[start]
+    expected = np.einsum("v,vh,hw->wh", before, up, down)  # joint of the returned pair
+    code = machines.number(v) + 8 * machines.number(h)
+    observed = np.bincount(code, minlength=32).reshape(4, 8).T
+    assert stats.chisquare(observed.ravel(), count * expected.ravel()).pvalue > 0.01
+
+
+def test_real_and_grouped_chains_stay_where_the_model_is(machines):
+    for units, size in ((GAUSSIAN, 2), (LABELLED, 5)):
+        params = machines.make(size, 3, gaussian=units is GAUSSIAN)
+        start = boltzmann.draw_exact(jax.random.key(0), params, 20_000, units)
+        end = gibbs(jax.random.key(1), params, start, 3, units)[0]
+        fresh = boltzmann.draw_exact(jax.random.key(2), params, 20_000, units)
+        for power in (1, 2):
+            difference = np.mean(end**power, axis=0) - np.mean(fresh**power, axis=0)
+            error = np.std(fresh**power, axis=0) * np.sqrt(2 / 20_000)
+            assert np.all(np.abs(difference) < 4 * error)
+
+
+def test_a_clamped_chain_draws_the_rest_given_what_is_clamped(machines):
+    params = machines.make(5, 3)
+    label = np.array([0.0, 0, 0, 1, 0])
+    count = 20_000
+    clamp = Clamp(
+        jnp.asarray(np.repeat(label[None], count, axis=0)), jnp.asarray([False] * 2 + [True] * 3)
+    )
+    v = np.asarray(gibbs(jax.random.key(0), params, clamp.values, 30, LABELLED, clamp)[0])
+    np.testing.assert_array_equal(v[:, 2:], np.repeat(label[None, 2:], count, axis=0))
+    given = np.concatenate([machines.states(2), np.repeat(label[None, 2:], 4, axis=0)], axis=1)
+    p = np.exp(-np.asarray(boltzmann.free_energy(params, jnp.asarray(given), LABELLED)))
+    observed = np.bincount(machines.number(v[:, :2]), minlength=4)
+    assert stats.chisquare(observed, count * p / p.sum()).pvalue > 0.01
+
+
+def test_gibbs_needs_a_step(machines):
+    with pytest.raises(InputError, match="at least 1 step"):
+        boltzmann.gibbs(jax.random.key(0), machines.make(), jnp.zeros((1, 3)), 0)
+
+
+@pytest.mark.parametrize("units", [BERNOULLI, GAUSSIAN])
+def test_machines_between_two_mix_their_energies(machines, units):
+    params = machines.make(2, 3, gaussian=units is GAUSSIAN)
+    data = jnp.asarray(np.random.RandomState(0).uniform(size=(50, 2)))
+    base = boltzmann.base_of(params, data, units)
+    v = jnp.asarray(machines.states(2))
+    h = jnp.asarray(machines.states(3)[[6, 1, 3, 5]])
+    for beta in (0.0, 0.3, 1.0):
+        machine = boltzmann.between(params, base, jnp.asarray(beta))
+        mixed = (1 - beta) * boltzmann.energy(base, v, h, units)
+        mixed = mixed + beta * boltzmann.energy(params, v, h, units)
+        difference = boltzmann.energy(machine, v, h, units) - mixed
+        np.testing.assert_allclose(difference, difference[0], atol=1e-12)
+        logits = boltzmann.hidden_logits(params, v, units)
+        mass = log_mass(params, base, jnp.asarray(beta), v, logits, units)
+        np.testing.assert_allclose(mass, -boltzmann.free_energy(machine, v, units), rtol=1e-12)
+
+
+def test_swaps_leave_the_product_of_tempered_distributions_invariant(machines):
+    params, count = machines.make(2, 2, 2.0), 20_000
+    base = boltzmann.base_of(params, jnp.asarray([[0.0, 1], [1, 1], [0, 0]]))
+    betas = jnp.array([0.0, 0.5, 1.0])
+    ladder = [boltzmann.between(params, base, beta) for beta in betas]
+    start = jnp.stack(
+        [boltzmann.draw_exact(jax.random.key(i), m, count) for i, m in enumerate(ladder)]
+    )
+    p = np.stack([machines.joint(machine).sum(axis=1) for machine in ladder])  # [3, 4]
+    product = np.einsum("a,b,c->abc", *p)
+    for odd in (0, 1):
+        v, rates = jax.jit(boltzmann.swap)(
+            jax.random.key(9), params, base, betas, start, jnp.asarray(odd)
+        )
+        code = machines.number(v)
+        observed = np.bincount(16 * code[0] + 4 * code[1] + code[2], minlength=64)
+        assert stats.chisquare(observed, count * product.ravel()).pvalue > 0.01
+        # E min(1, p_t(b) p_(t+1)(a) / (p_t(a) p_(t+1)(b))) over the product
+        own = np.einsum("a,b->ab", p[odd], p[odd + 1])
+        expected = np.minimum(own, own.T).sum()
+        error = np.sqrt(expected * (1 - expected) / count)
+        assert abs(rates[odd] - expected) < 4 * error
+        assert np.isnan(rates[1 - odd])
+        assert np.mean(v[odd] != start[odd]) > 0.01
+        untouched = 2 if odd == 0 else 0
+        np.testing.assert_array_equal(v[untouched], start[untouched])

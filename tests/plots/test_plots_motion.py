@@ -1,0 +1,49 @@
+import io
+
+import numpy as np
+import pytest
+
+from ae_jax.core import InputError
+from ae_jax.plots import animation, histograms, write_report
+from ae_jax.plots.animation import gif
+
+
+def frames(count=5):
+    return np.random.RandomState(0).uniform(size=(count, 8, 4, 4, 1))
+
+
+def test_an_animation_has_its_frames_and_a_strip_that_fills_up():
+    from PIL import Image
+
+    film = animation(frames(), rows=2, milliseconds=50, name="particles")
+    with Image.open(io.BytesIO(gif(film))) as opened:
+        assert opened.n_frames == 5
+        assert opened.size == film.frames.shape[2:0:-1]
+    strip = film.frames[:, -1, :, 0]
+    filled = (strip == strip[-1, 0]).sum(axis=1)
+    np.testing.assert_array_equal(np.diff(filled) > 0, True)
+    assert filled[-1] == film.frames.shape[2]
+
+
+def test_a_report_shows_an_animation(tmp_path):
+    film = animation(frames(), name="particles")
+    page = write_report(tmp_path, "title", {}, [], [], {"Particles that move.": film})
+    assert (tmp_path / "figures" / "particles.gif").read_bytes() == gif(film)
+    assert "data:image/gif;base64," in page.read_text()
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 4, 4), (5, 8, 4, 4, 2), (5, 3, 4, 4, 1)])
+def test_what_cannot_be_animated_is_refused(shape):
+    with pytest.raises(InputError, match="an animation needs"):
+        animation(np.zeros(shape))
+
+
+def test_histograms_share_bins_and_sum_to_a_hundred_percent():
+    figure = histograms({"a": [0.0, 1.0, np.nan], "b": np.full(10, 0.25)}, "weight")
+    shares = [patch.get_data() for patch in figure.axes[0].patches]
+    assert len(shares) == 4  # an outline and an area for each label
+    for values, edges, _ in shares:
+        assert values.sum() == pytest.approx(100)
+        np.testing.assert_allclose(edges[[0, -1]], [0, 1])
+    with pytest.raises(InputError, match="no finite number"):
+        histograms({"a": [np.nan]}, "weight")

@@ -11,7 +11,7 @@ from ae_jax.plots.images import image_grid, manifold, reconstructions, traversal
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
-from ae_jax.plots.series import bars, lines, spectrum
+from ae_jax.plots.series import bars, dots, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, mean_curves, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
 from ae_jax.plots.text import console_table
@@ -26,6 +26,7 @@ __all__ = [
     "animation",
     "bars",
     "console_table",
+    "dots",
     "filters",
     "histograms",
     "image_grid",

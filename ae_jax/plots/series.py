@@ -162,14 +162,7 @@ def bars(
     """
     from matplotlib.patches import Patch
 
-    groups = list(table)
-    labels = list(dict.fromkeys(label for row in table.values() for label in row))
-    if not labels:
-        raise InputError("there is no bar to draw; pass at least one group with one")
-    cells = np.full((len(groups), len(labels), 2), np.nan)
-    for row, group in enumerate(groups):
-        for label, cell in table[group].items():
-            cells[row, labels.index(label)] = _pair(group, label, cell)
+    groups, labels, cells = _cells(table)
     figure = style.figure(ylabel, max(2.5 + 0.62 * len(groups) * (len(labels) + 1), 6.5), 4.8)
     axes = figure.subplots()
     style.dress(axes, "", ylabel, heading)
@@ -203,6 +196,66 @@ def bars(
     if np.any(cells[..., 1] > 0):
         style.footnote(figure, f"mean ± {spread}")
     return figure
+
+
+def dots(
+    table: Mapping[str, Mapping[str, Any]],
+    ylabel: str,
+    *,
+    name: str = "",
+    spread: str = "standard deviation over seeds",
+    heading: str = "",
+) -> Any:
+    """What `bars` draws, as points on an axis that does not start at 0.
+
+    Args:
+      table: as for `bars`.
+      ylabel: what the points measure, with its unit.
+      name: what the points' labels are, for the legend.
+      spread: what the whiskers are, for the footnote.
+      heading: a title.
+
+    Returns:
+      A matplotlib Figure.
+
+    Raises:
+      InputError: as `bars`.
+    """
+    groups, labels, cells = _cells(table)
+    figure = style.figure(ylabel, max(3.0 + 0.4 * len(groups) * (len(labels) + 1), 6.5), 4.8)
+    axes = figure.subplots()
+    style.dress(axes, "", ylabel, heading)
+    wide, handles = 1 / (len(labels) + 1.5), []
+    for index, label in enumerate(labels):
+        at = np.arange(len(groups)) + wide * (index - (len(labels) - 1) / 2)
+        mean, band = cells[:, index].T
+        style_of = {"fmt": "o", "ms": 10, "mec": "white", "capsize": 4, "elinewidth": 1.8}
+        drawn = axes.errorbar(
+            at, mean, np.nan_to_num(band), color=_shade(index), label=style.plain(label), **style_of
+        )
+        handles.append(drawn)
+    axes.margins(x=0.1, y=0.1)
+    axes.set_xticks(range(len(groups)), [style.plain(group) for group in groups])
+    axes.set_xlim(-0.6, len(groups) - 0.4)
+    axes.tick_params(axis="x", length=0, labelsize=style.FONT)
+    if len(labels) > 1:
+        style.legend(figure, handles, name)
+    if np.any(cells[..., 1] > 0):
+        style.footnote(figure, f"mean ± {spread}")
+    return figure
+
+
+def _cells(table: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str], np.ndarray]:
+    """The groups, the labels, and means and spreads [groups, labels, 2]."""
+    groups = list(table)
+    labels = list(dict.fromkeys(label for row in table.values() for label in row))
+    if not labels:
+        raise InputError("there is nothing to draw; pass at least one group with one bar")
+    cells = np.full((len(groups), len(labels), 2), np.nan)
+    for row, group in enumerate(groups):
+        for label, cell in table[group].items():
+            cells[row, labels.index(label)] = _pair(group, label, cell)
+    return groups, labels, cells
 
 
 def _curve(key: Any, x: Any, mean: Any, spread: Any, log_x: bool) -> tuple[np.ndarray, ...]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax.core import InputError
-from ae_jax.plots import animation, histograms, write_report
+from ae_jax.plots import animation, dots, histograms, write_report
 from ae_jax.plots.animation import gif
 
 
@@ -47,3 +47,14 @@ def test_histograms_share_bins_and_sum_to_a_hundred_percent():
         np.testing.assert_allclose(edges[[0, -1]], [0, 1])
     with pytest.raises(InputError, match="no finite number"):
         histograms({"a": [np.nan]}, "weight")
+
+
+def test_dots_are_at_their_values():
+    table = {"CD-1": {"AIS": (-84.9, 0.1), "reverse AIS": -96.6}, "PCD": {"AIS": -85.0}}
+    figure = dots(table, "log-likelihood (nats)")
+    heights = [container.lines[0].get_ydata() for container in figure.axes[0].containers]
+    np.testing.assert_array_equal(heights, [[-84.9, -85.0], [-96.6, np.nan]])
+    low, high = figure.axes[0].get_ylim()
+    assert low < -96.6 < -84.9 < high < -80
+    with pytest.raises(InputError, match="nothing to draw"):
+        dots({}, "log-likelihood (nats)")

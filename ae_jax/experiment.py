@@ -194,6 +194,34 @@ def firsts(result: training.Result, name: str) -> dict[Any, Model]:
     return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
 
 
+def label_orders(config: Config, train: Dataset, labels: Sequence[int]) -> tuple[np.ndarray, int]:
+    """Draws the training images whose labels each seed sees.
+
+    Args:
+      config: of the experiment.
+      train: with labels.
+      labels: the numbers of labels that are to be compared.
+
+    Returns:
+      Indices [seeds, the most labels], of which every stretch holds each class in its
+      proportion: the first n are a seed's n labelled images. And the number of classes.
+
+    Raises:
+      InputError: if there are no labels, or not that many.
+    """
+    if "label" not in train.spec:
+        raise InputError(f"few labels need labels, which {config.dataset} does not have")
+    label = np.asarray(first_batch(train, train.size)["label"])
+    classes = int(label.max()) + 1
+    low, high = min(labels, default=0), max(labels, default=0)
+    if low < classes or high > len(label):
+        raise InputError(
+            f"labels must be from {classes}, the number of classes, to {len(label)}, the number "
+            f"of training images; got {low} to {high}"
+        )
+    return data.labelled(label, high, config.seeds), classes
+
+
 def own_rows(result: training.Result) -> list[dict[str, Any]]:
     """Returns the rows of the lanes that this process trained."""
     own = {int(index) for group in result.groups for index in group.index}

@@ -51,9 +51,7 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(
-        estimator=("cd-1", "exact"), optimizer=("adam",), hidden_size=4, seeds=2, steps=40
-    ),
+    "smoke": Config(estimator=("pt-1",), optimizer=("adam",), hidden_size=4, seeds=2, steps=40),
     "paper": Config(
         dataset="bars_and_stripes4",
         estimator=("cd-1", "cd-10", "cd-100", "pcd-1", "pt-1", "exact"),

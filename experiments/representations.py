@@ -55,7 +55,7 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        autoencoder=("basic", "denoising"),
+        autoencoder=("denoising",),
         latent_size=4,
         widths=(16,),
         labels=200,

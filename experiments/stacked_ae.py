@@ -55,7 +55,7 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        widths=(16, 8), layer_steps=30, steps=30, labels=(100,), classifier_steps=30, seeds=2
+        widths=(8,), layer_steps=30, steps=30, labels=(100,), classifier_steps=30, seeds=2
     ),
     "paper": Config(
         dataset="mnist",
@@ -95,7 +95,7 @@ class Lanes(NamedTuple):
 def stacked_ae(config: Config) -> None:
     """Pre-trains layer by layer, then fine-tunes an autoencoder and classifiers."""
     splits = experiment.load(config)
-    orders, classes = label_orders(config, splits.train)
+    orders, classes = experiment.label_orders(config, splits.train, config.labels)
     layers = stack_layers(config, splits.image_shape)
     settings = ("layer_learning_rate", *STRENGTHS[config.layers])
     lanes = all_lanes(config, settings)
@@ -197,29 +197,6 @@ def all_lanes(config: Config, settings: Sequence[str]) -> Lanes:
             if lane["pretrained"] or (lane["train_encoder"] and first.items() <= lane.items())
         ],
     )
-
-
-def label_orders(config: Config, train: Dataset) -> tuple[np.ndarray, int]:
-    """Draws the training images whose labels each seed sees.
-
-    Returns:
-      Indices [seeds, the most labels], of which every stretch holds each class in its
-      proportion: the first n are a seed's n labelled images. And the number of classes.
-
-    Raises:
-      InputError: if there are no labels, or not that many.
-    """
-    if "label" not in train.spec:
-        raise InputError(f"stacked_ae needs labels, which {config.dataset} does not have")
-    label = np.asarray(experiment.first_batch(train, train.size)["label"])
-    classes = int(label.max()) + 1
-    low, high = min(config.labels, default=0), max(config.labels, default=0)
-    if low < classes or high > len(label):
-        raise InputError(
-            f"labels must be from {classes}, the number of classes, to {len(label)}, the number "
-            f"of training images; got {low} to {high}"
-        )
-    return data.labelled(label, high, config.seeds), classes
 
 
 def stack_layers(config: Config, image_shape: tuple[int, int, int]) -> list[greedy.Layer]:

@@ -191,12 +191,12 @@ def rbm(
         if centering:
             own = centered(params, offsets, units)
             (gradient,) = jax.vjp(lambda own: uncentered(own, offsets, units), own)[1](gradient)
-        if params.log_variance is not None:
-            slow = number["variance_rate"] * gradient.log_variance
-            gradient = gradient._replace(log_variance=slow)
         with jax.numpy_dtype_promotion("standard"):  # optax mixes counts with floats
             direction, moved = direction_of(hparams, v.dtype).update(gradient, state.optimizer, own)
         update = jax.tree.map(lambda d: number["learning_rate"] * d, direction)
+        if update.log_variance is not None:
+            slow = number["variance_rate"] * update.log_variance
+            update = update._replace(log_variance=slow)
         info = {
             "free_energy": -jnp.mean(
                 units.visible.log_base(params, v) + units.hidden.log_sum(logits)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ae_jax.core import Array, HParams, InputError
 from ae_jax.methods.boltzmann.energy import (
@@ -269,14 +268,10 @@ def contrast(
     """
     v = jnp.concatenate([positive, negative])
     # what each example counts: 1 / B for the data, -1 / N for the model
-    share = jnp.repeat(
-        jnp.array([1 / len(positive), -1 / len(negative)], v.dtype),
-        np.array([len(positive), len(negative)]),
-        total_repeat_length=len(v),
-    )[:, None]
-    # by themselves: those of the data are there already, for the chains
-    logits = [hidden_logits(params, x, units) for x in (positive, negative)]
-    logits = jnp.concatenate(logits)
+    counts = ((len(positive), 1), (len(negative), -1))
+    share = jnp.concatenate([jnp.full((n, 1), sign / n, v.dtype) for n, sign in counts])
+    # each by itself: those of the data are there already, for the chains
+    logits = jnp.concatenate([hidden_logits(params, x, units) for x in (positive, negative)])
     if statistics == "sample":
         h = units.hidden.draw(*uniforms(key, logits.dtype, logits.shape), logits)
     else:

@@ -20,6 +20,8 @@ from ae_jax.methods.deep_belief_network import (
     params_of,
 )
 
+# Its tests share a greedily trained network, in one process.
+pytestmark = pytest.mark.xdist_group("deep belief network")
 LABELLED = Units(boltzmann.softmax(2), boltzmann.bernoulli_hidden())
 
 
@@ -145,7 +147,7 @@ def test_up_down_raises_the_bound_of_greedy_training(x64):
         def step(state, key):
             return method.step(key, state, batch, method.hparams)
 
-        return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), 3000))[0]
+        return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), 1500))[0]
 
     before, after = mean_bound(start), mean_bound(train(start))
     # 1/2, 1/4, 1/4: the best is minus their entropy, -1.04

@@ -146,7 +146,7 @@ def test_tempering_crosses_where_persistent_chains_stay(machines):
         ("persistent", boltzmann.persistent(chains=20)),
         ("tempered", boltzmann.parallel_tempering(chains=20, temperatures=8)),
     ):
-        draws = repeated(machines, estimator, params, v, 400, 30)[:, 200:].mean(axis=1)
+        draws = repeated(machines, estimator, params, v, 300, 20)[:, 150:].mean(axis=1)
         errors[name] = np.abs(draws.mean(axis=0) - exact).max()
     assert errors["tempered"] < 0.02
     assert errors["persistent"] > 5 * errors["tempered"]

@@ -22,7 +22,7 @@ def bars_and_stripes(split: str, side: int) -> Dataset:
       stripes, whose rows are even, and 1 for bars.
 
     Reference:
-      MacKay (2003), Information Theory, Inference, and Learning Algorithms, section 43.
+      MacKay (2003), Information Theory, Inference, and Learning Algorithms, chapter 43.
     """
     del split
     lines = np.arange(2**side)[:, None] >> np.arange(side) & 1

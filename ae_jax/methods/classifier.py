@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from ae_jax.core import Array, Batch, HParams, InputError, Method, Network, Views
 from ae_jax.methods import gradient
 from ae_jax.methods.gradient import GradientState
-from ae_jax.methods.parts import started
+from ae_jax.methods.parts import classified, started
 from ae_jax.nets import mlp
 
 
@@ -58,14 +57,8 @@ def classifier(
             encoder, key, params["encoder"], batch["image"], training and train_encoder
         )
         logits = head.apply(params["head"], latent)
-        label = batch["label"]
-        values = {
-            "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
-            "error": (jnp.argmax(logits, axis=-1).astype(label.dtype) != label).astype(
-                logits.dtype
-            ),
-        }
-        return values, {"encoder": moved}
+        loss, error = classified(logits, batch["label"])
+        return {"loss": loss, "error": error}, {"encoder": moved}
 
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None

@@ -14,7 +14,7 @@ from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units
 from ae_jax.methods.boltzmann.noise import uniforms
-from ae_jax.methods.parts import started
+from ae_jax.methods.parts import classified, started
 from ae_jax.probability import bernoulli
 
 
@@ -77,8 +77,8 @@ def bound(key: Array, params: DBNParams, v: Array, units: Units, classes: int = 
       [B], nats.
 
     Reference:
-      Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets, appendix
-      A; Salakhutdinov and Murray (2008), section 5.
+      Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets;
+      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks.
     """
     total = jnp.zeros(v.shape[0], v.dtype)
     for up, down in zip(params.up, params.down, strict=True):
@@ -164,8 +164,7 @@ def deep_belief_network(
       InputError: if there are fewer than two layers, or a chain has no step.
 
     Reference:
-      Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets, section 5
-      and appendix B.
+      Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets.
     """
     if len(widths) < 2:
         raise InputError(f"a deep belief network needs at least two layers, got {len(widths)}")
@@ -263,12 +262,8 @@ def deep_belief_network(
         error = error - jnp.sum(jax.scipy.special.xlog1py(1 - v, -mean), axis=1)
         values = {"loss": error, "reconstruction": error, "unnormalised_nll": found}
         if classes:
-            log_p = jax.nn.log_softmax(
-                boltzmann.class_logits(params.top, with_label(x, batch), classes, units)
-            )
-            own = jnp.take_along_axis(log_p, batch["label"][:, None], axis=1)[:, 0]
-            wrong = jnp.argmax(log_p, axis=1).astype(batch["label"].dtype) != batch["label"]
-            values |= {"error": wrong.astype(v.dtype), "class_nll": -own}
+            logits = boltzmann.class_logits(params.top, with_label(x, batch), classes, units)
+            values["class_nll"], values["error"] = classified(logits, batch["label"])
         return values
 
     def encode(state: DBNState, batch: Batch, hparams: HParams) -> Array:

@@ -5,8 +5,9 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from ae_jax.core import InputError
+from ae_jax.core import Array, InputError
 
 
 class Part(Protocol):
@@ -29,6 +30,21 @@ def joined(own: Mapping[str, float], *parts: Part) -> dict[str, float]:
             raise InputError(f"two parts share the hyperparameter {', '.join(sorted(shared))}")
         hparams |= part.hparams
     return hparams
+
+
+def classified(logits: Array, label: Array) -> tuple[Array, Array]:
+    """Returns minus the log-probability of labels, nats, and 1 where a wrong one is likelier.
+
+    Args:
+      logits: [B, classes].
+      label: int [B].
+
+    Returns:
+      [B] and [B], of the logits' dtype.
+    """
+    wrong = jnp.argmax(logits, axis=-1).astype(label.dtype) != label
+    nll = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    return nll, wrong.astype(logits.dtype)
 
 
 def started(params: Mapping[str, Any], start: Mapping[str, Any] | None) -> dict[str, Any]:

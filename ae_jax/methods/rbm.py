@@ -10,6 +10,7 @@ import optax
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
+from ae_jax.methods.parts import classified
 from ae_jax.probability import bernoulli
 
 #: How much of a running mean each batch replaces.
@@ -46,7 +47,7 @@ def centered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
       units: the kinds of units.
 
     Reference:
-      Melchior, Fischer and Wiskott (2016), How to Center Deep Boltzmann Machines, section 3.
+      Melchior, Fischer and Wiskott (2016), How to Center Deep Boltzmann Machines.
     """
     return _moved(params, offsets, units, 1)
 
@@ -224,10 +225,8 @@ def rbm(
         if exact_likelihood:
             values["log_likelihood"] = -free - boltzmann.log_partition_exact(params, units)
         if classes:
-            log_p = jax.nn.log_softmax(boltzmann.class_logits(params, v, classes, units))
-            own = jnp.take_along_axis(log_p, batch["label"][:, None], axis=1)[:, 0]
-            wrong = jnp.argmax(log_p, axis=1).astype(batch["label"].dtype) != batch["label"]
-            values |= {"error": wrong.astype(v.dtype), "class_nll": -own}
+            logits = boltzmann.class_logits(params, v, classes, units)
+            values["class_nll"], values["error"] = classified(logits, batch["label"])
         return values
 
     def encode(state: RBMState, batch: Batch, hparams: HParams) -> Array:

@@ -134,7 +134,7 @@ def class_logits(params: RBMParams, v: Array, classes: int, units: Units) -> Arr
 
     Reference:
       Larochelle and Bengio (2008), Classification using Discriminative Restricted Boltzmann
-      Machines, equation 2.
+      Machines.
     """
     with jax.default_matmul_precision("highest"):
         pixels = v.at[:, -classes:].set(0)
@@ -172,13 +172,7 @@ def log_partition_exact(params: RBMParams, units: Units = BERNOULLI) -> Array:
     Raises:
       InputError: if no side can be enumerated.
     """
-    plan = _smaller(params, units)
-    if plan is None:
-        visible, hidden = params.weights.shape
-        raise InputError(
-            f"an exact partition function needs a side of at most {MOST_ENUMERATED} Bernoulli "
-            f"units, got {visible} visible and {hidden} hidden ones"
-        )
+    plan = _plan(params, units)
 
     def log_sum(block: Array) -> Array:
         return jax.nn.logsumexp(_log_masses(params, units, plan, block)[1])
@@ -201,8 +195,7 @@ def draw_exact(key: Array, params: RBMParams, count: int, units: Units = BERNOUL
     Raises:
       InputError: if no side can be enumerated.
     """
-    log_partition_exact(params, units)
-    plan = _smaller(params, units)
+    plan = _plan(params, units)
     blocks = jnp.arange(plan.blocks, dtype=jnp.uint32)
     masses = jax.lax.map(lambda block: _log_masses(params, units, plan, block)[1], blocks)
     state_key, visible_key = jax.random.split(key)
@@ -213,6 +206,17 @@ def draw_exact(key: Array, params: RBMParams, count: int, units: Units = BERNOUL
     field = visible_field(params, states)
     (uniform,) = uniforms(visible_key, field.dtype, field.shape)
     return units.visible.draw(uniform, params, field)
+
+
+def _plan(params: RBMParams, units: Units) -> Enumeration:
+    plan = _smaller(params, units)
+    if plan is None:
+        visible, hidden = params.weights.shape
+        raise InputError(
+            f"an exact partition function needs a side of at most {MOST_ENUMERATED} Bernoulli "
+            f"units, got {visible} visible and {hidden} hidden ones"
+        )
+    return plan
 
 
 def _smaller(params: RBMParams, units: Units) -> Enumeration | None:

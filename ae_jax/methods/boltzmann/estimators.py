@@ -11,10 +11,10 @@ import jax.numpy as jnp
 
 from ae_jax.core import Array, HParams, InputError
 from ae_jax.methods.boltzmann.energy import (
+    energy,
     free_energy,
     hidden_logits,
     log_partition_exact,
-    visible_field,
 )
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import base_of, between, gibbs, swap
@@ -142,7 +142,7 @@ def fast_persistent(
 
     Reference:
       Tieleman and Hinton (2009), Using Fast Weights to Improve Persistent Contrastive
-      Divergence, section 4.
+      Divergence.
     """
     check(steps, chains, statistics)
 
@@ -266,29 +266,22 @@ def contrast(
     Returns:
       The gradient of mean F(negative) - mean F(positive).
     """
-    v = jnp.concatenate([positive, negative])
-    # what each example counts: 1 / B for the data, -1 / N for the model
-    counts = ((len(positive), 1), (len(negative), -1))
-    share = jnp.concatenate([jnp.full((n, 1), sign / n, v.dtype) for n, sign in counts])
-    # each by itself: those of the data are there already, for the chains
-    logits = jnp.concatenate([hidden_logits(params, x, units) for x in (positive, negative)])
     if statistics == "sample":
-        h = units.hidden.draw(*uniforms(key, logits.dtype, logits.shape), logits)
-    else:
-        h = units.hidden.mean(logits)
-    # minus the free energy's gradient: s(v) h for W, h for c
-    weights = units.visible.signal(params, share * v).T @ h
+        both = [hidden_logits(params, v, units) for v in (positive, negative)]
+        noise = uniforms(key, both[0].dtype, *(logits.shape for logits in both))
+        hidden = [units.hidden.draw(*pair) for pair in zip(noise, both, strict=True)]
 
-    def of_visible(bias: Array, log_variance: Array | None) -> Array:
-        own = params._replace(visible_bias=bias, log_variance=log_variance)
-        total = share[:, 0] @ units.visible.log_base(own, v)
-        if log_variance is not None:
-            seen = share * units.visible.signal(own, v)
-            total += jnp.sum(seen * visible_field(params, h))
-        return total
+        def mean_energy(params: RBMParams, v: Array, h: Array) -> Array:
+            return jnp.mean(energy(params, v, h, units, precision=None))
 
-    bias, log_variance = jax.grad(of_visible, (0, 1))(params.visible_bias, params.log_variance)
-    return RBMParams(weights, bias, (share.T @ h)[0], log_variance)
+        return jax.grad(
+            lambda p: mean_energy(p, negative, hidden[1]) - mean_energy(p, positive, hidden[0])
+        )(params)
+
+    def mean_free_energy(params: RBMParams, v: Array) -> Array:
+        return jnp.mean(free_energy(params, v, units, precision=None))
+
+    return jax.grad(lambda p: mean_free_energy(p, negative) - mean_free_energy(p, positive))(params)
 
 
 def start(key: Array, params: RBMParams, v: Array, units: Units, chains: int) -> Array:

@@ -93,8 +93,7 @@ def log_partition_ais(
       InputError: if chains or temperatures is below 1.
 
     Reference:
-      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks,
-      section 4.
+      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks.
     """
     _check(chains, temperatures)
     dtype = params.weights.dtype
@@ -129,7 +128,7 @@ def log_partition_reverse_ais(
 
     Reference:
       Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using
-      bidirectional Monte Carlo, section 3.
+      bidirectional Monte Carlo.
     """
     _check(1, temperatures)
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
@@ -167,7 +166,7 @@ def log_likelihood_reverse_ais(
 
     Reference:
       Burda, Grosse and Salakhutdinov (2015), Accurate and Conservative Estimates of MRF
-      Log-likelihood using Reverse Annealing, section 4.
+      Log-likelihood using Reverse Annealing.
     """
     _check(1, temperatures)
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)

@@ -79,8 +79,8 @@ def base_of(params: RBMParams, v: Array, units: Units = BERNOULLI) -> RBMParams:
       units: the kinds of units.
 
     Reference:
-      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks,
-      section 4.1: the base-rate model.
+      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks:
+      the base-rate model.
     """
     bias, log_variance = units.visible.fit(v)
     return RBMParams(

@@ -104,7 +104,7 @@ def softmax(*sizes: int) -> Visible:
 
     Reference:
       Larochelle and Bengio (2008), Classification using Discriminative Restricted Boltzmann
-      Machines, section 2: labels beside pixels.
+      Machines: labels beside pixels.
     """
     if not sizes or min(sizes) < 2:
         raise InputError(f"softmax needs groups of at least two units, got {sizes}")
@@ -155,7 +155,7 @@ def gaussian() -> Visible:
 
     Reference:
       Cho, Ilin and Raiko (2011), Improved Learning of Gaussian-Bernoulli Restricted Boltzmann
-      Machines, section 3: this energy, and log sigma^2 as the parameter.
+      Machines: this energy, and log sigma^2 as the parameter.
     """
 
     def log_base(params: RBMParams, v: Array) -> Array:

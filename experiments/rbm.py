@@ -170,6 +170,7 @@ def builder(config: Config) -> Any:
             hidden_size,
             estimator=boltzmann.named(estimator, config.chains, config.temperatures),
             centering=config.centering,
+            stochastic_binarization=False,  # the splits are
             exact_likelihood=hidden_size <= 16,
         )
 

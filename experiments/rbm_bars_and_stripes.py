@@ -109,6 +109,7 @@ def sweep(config: Config, optimizer: str, splits: experiment.Splits) -> experime
             estimator=boltzmann.named(estimator, config.chains, config.temperatures),
             optimizer=optax.scale_by_adam() if adam else None,
             centering=adam or config.gradient_centering,
+            stochastic_binarization=False,  # all pixels are 0 or 1
             exact_likelihood=True,
             momentum=0.0,
             weight_decay=0.0,

@@ -101,7 +101,7 @@ WORKLOADS = {
         batch_size=100,
         chunk=100,
         peers=("torch", "sklearn"),
-        method=lambda ae: ae.methods.rbm(500),
+        method=lambda ae: ae.methods.rbm(500, stochastic_binarization=False),  # as the peers
     ),
     "contractive": _contractive("jacobian"),
     "contractive_closed_form": _contractive("sigmoid"),

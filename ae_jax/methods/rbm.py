@@ -74,7 +74,7 @@ def rbm(
     classes: int = 0,
     centering: bool = True,
     optimizer: optax.GradientTransformation | None = None,
-    stochastic_binarization: bool = False,
+    stochastic_binarization: bool | None = None,
     exact_likelihood: bool = False,
     sample_steps: int = 1000,
     learning_rate: float = 0.1,
@@ -97,8 +97,10 @@ def rbm(
       centering: climb in the parameters of the centered machine.
       optimizer: of the direction; by default the gradient with momentum, which is then a
         traced hyperparameter.
-      stochastic_binarization: draw zeros and ones from the images at every step and
-        evaluation; otherwise grey levels stand for probabilities.
+      stochastic_binarization: draw zeros and ones from the images, which are probabilities, at
+        every step and evaluation; by default where visible units are Bernoulli. Without it grey
+        levels are taken for states: what the chains draw then varies more than the data, which
+        shrinks the weights. False saves the drawing where all pixels are 0 or 1.
       exact_likelihood: evaluate log p(v) too, where a side is small enough.
       sample_steps: the chain's length in the `sample` view, which starts from the pixels'
         marginals and returns means given the last hidden state.
@@ -120,7 +122,8 @@ def rbm(
       overfits.
 
     Raises:
-      InputError: if sample_steps is below 1, or classes come with other units.
+      InputError: if sample_steps is below 1, classes come with other units, or Gaussian units
+        are to be binarized.
 
     Reference:
       Hinton (2012), A Practical Guide to Training Restricted Boltzmann Machines; Fischer and
@@ -134,6 +137,11 @@ def rbm(
     if classes:
         visible = boltzmann.softmax(classes)
     units = Units(visible or boltzmann.bernoulli(), hidden or boltzmann.bernoulli_hidden())
+    pixels_binary = units.visible.enumerable or bool(classes)
+    if stochastic_binarization is None:
+        stochastic_binarization = pixels_binary
+    elif stochastic_binarization and not pixels_binary:
+        raise InputError("Gaussian units take images as they are: no stochastic_binarization")
     binary = units.visible.enumerable and units.hidden.enumerable
 
     def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
@@ -274,7 +282,7 @@ def rbm(
     }
     if optimizer is None:
         numbers["momentum"] = momentum
-    if not units.visible.enumerable and not classes:
+    if not pixels_binary:
         numbers["variance_rate"] = variance_rate
     return Method(
         hparams=numbers,

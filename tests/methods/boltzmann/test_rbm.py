@@ -14,8 +14,8 @@ from ae_jax.methods.rbm import Offsets, centered, uncentered
 
 
 def compiled(*arguments, **options):
-    """A method and its hyperparameters."""
-    method = rbm(*arguments, **options)
+    """A method and its hyperparameters; images are taken as they are."""
+    method = rbm(*arguments, **{"stochastic_binarization": False} | options)
     views = method.views._replace(
         encode=jax.jit(method.views.encode),
         reconstruct=jax.jit(method.views.reconstruct),
@@ -282,7 +282,7 @@ def test_pseudo_log_likelihood_is_unbiased(machines):
 
 def test_binarization_draws_the_pixels(machines):
     grey = {"image": jnp.full((500, 2, 2, 1), 0.3)}
-    method, params = compiled(3, stochastic_binarization=True), machines.make(4, 3)
+    method, params = compiled(3, stochastic_binarization=None), machines.make(4, 3)
     state = begun(method, params)
     values = method.evaluate(jax.random.key(0), state, grey, method.hparams)["free_energy"]
     possible = boltzmann.free_energy(params, jnp.asarray(machines.states(4)))
@@ -291,6 +291,30 @@ def test_binarization_draws_the_pixels(machines):
     p = stats.binom(4, 0.3).pmf(0)  # all pixels off
     zeros = np.mean(np.abs(values - possible[0]) < 1e-12)
     assert abs(zeros - p) < 4 * np.sqrt(p * (1 - p) / 500)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_grey_levels_taken_for_states_shrink_the_weights(machines, drawn):
+    # images are the pixels' probabilities given hidden states that the machine drew: zeros and
+    # ones drawn from them follow the machine, so that it has nothing to learn
+    params = machines.make(4, 2)
+    shares = 1000 * machines.joint(params).sum(axis=0)
+    h = np.repeat(machines.states(2), np.round(shares).astype(int), axis=0)
+    means = 1 / (1 + np.exp(-(np.asarray(params.visible_bias) + h @ np.asarray(params.weights).T)))
+    images = {"image": jnp.asarray(np.tile(means, (20, 1)).reshape(-1, 2, 2, 1))}
+    method = compiled(
+        2,
+        stochastic_binarization=drawn,
+        estimator=boltzmann.exact(),
+        centering=False,
+        learning_rate=1.0,
+        momentum=0.0,
+        weight_decay=0.0,
+    )
+    state = begun(method, params, images)
+    learned = method.step(jax.random.key(1), state, images, method.hparams)[0].params
+    growth = np.sum((learned.weights - params.weights) * params.weights)
+    assert abs(growth) < 0.01 if drawn else growth < -0.03
 
 
 def test_samples_follow_the_model(machines):
@@ -331,6 +355,8 @@ def test_what_a_machine_cannot_be_is_refused(x64):
         rbm(3, sample_steps=0)
     with pytest.raises(InputError, match="leave out visible"):
         rbm(3, classes=2, visible=boltzmann.gaussian())
+    with pytest.raises(InputError, match="no stochastic_binarization"):
+        rbm(3, visible=boltzmann.gaussian(), stochastic_binarization=True)
     method = rbm(3, classes=2)
     with pytest.raises(InputError, match="needs data with labels"):
         method.init(jax.random.key(0), {"image": batch()["image"]}, method.hparams)

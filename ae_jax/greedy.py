@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ae_jax import methods, nets, training
 from ae_jax.core import Dataset, InputError, Method, Network, State
+from ae_jax.methods import boltzmann
 from ae_jax.methods.stage import stage
 
 
@@ -68,6 +69,27 @@ def rbm_layer(hidden_size: int, shape: Sequence[int], **options: Any) -> Layer:
         }
 
     return Layer(encoder, decoder, methods.rbm(hidden_size, **options), parts)
+
+
+def rbm_layers(
+    widths: Sequence[int], shape: Sequence[int], code: int = 0, **options: Any
+) -> list[Layer]:
+    """Returns restricted Boltzmann machines, each on what the one below makes of an image.
+
+    Args:
+      widths: hidden units of each, upwards.
+      shape: (H, W, C) of images.
+      code: if not 0, one more machine, of so many Gaussian hidden units of variance 1.
+      options: of `methods.rbm`, for all.
+    """
+    shapes = [shape, *((width,) for width in widths)]
+    layers = [
+        rbm_layer(width, below, **options) for width, below in zip(widths, shapes[:-1], strict=True)
+    ]
+    if code:
+        hidden = boltzmann.gaussian_hidden()
+        layers.append(rbm_layer(code, shapes[-1], hidden=hidden, **options))
+    return layers
 
 
 def train(

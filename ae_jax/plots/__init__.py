@@ -7,7 +7,7 @@ from ae_jax.plots.animation import Animation, animation
 from ae_jax.plots.curves import learning_curves
 from ae_jax.plots.distributions import histograms
 from ae_jax.plots.filters import filters
-from ae_jax.plots.images import image_grid, manifold, reconstructions, traversals
+from ae_jax.plots.images import image_grid, manifold, reconstructions, rows, traversals
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
@@ -40,6 +40,7 @@ __all__ = [
     "read_records",
     "read_results",
     "reconstructions",
+    "rows",
     "scatter",
     "scatters",
     "spectrum",

@@ -60,7 +60,7 @@ def reconstructions(
       InputError: where an output's shape is not that of the inputs.
     """
     inputs = _check(inputs, 4, "inputs [N, H, W, C]")
-    rows = {first: inputs}
+    table = {first: inputs}
     for name, output in outputs.items():
         output = _check(output, 4, f"reconstructions {name!r} [N, H, W, C]")
         if output.shape != inputs.shape:
@@ -68,12 +68,33 @@ def reconstructions(
                 f"reconstructions {name!r} are {list(output.shape)} and the inputs "
                 f"{list(inputs.shape)}; pass them for the same examples"
             )
-        rows[str(name)] = output
-    lead = 0.55 + 0.12 * max(map(len, rows))  # inches that the longest label takes
-    figure, axes = _draw("reconstructions", np.stack(list(rows.values())), lead=lead)
+        table[str(name)] = output
+    figure = rows(table, heading)
+    figure.axes[0].get_yticklabels()[0].set_fontweight("bold")
+    return figure
+
+
+def rows(table: Mapping[str, Any], heading: str = "") -> Any:
+    """Rows of images, each with a label.
+
+    Args:
+      table: a row's label -> images [N, H, W, C], as many in every row; top to bottom.
+      heading: a title, where the rows need one.
+
+    Returns:
+      A matplotlib Figure.
+
+    Raises:
+      InputError: if there is no row, or one is no images.
+    """
+    if not table:
+        raise InputError("there is no row of images to draw")
+    cells = [_check(images, 4, f"images {name!r} [N, H, W, C]") for name, images in table.items()]
+    lead = 0.35 + 0.1 * max(map(len, table))  # inches that the longest label takes
+    foot = 0.3 if heading else 0.0  # with more the images would grow into the labels
+    figure, axes = _draw("reconstructions", np.stack(cells), lead=lead, foot=foot)
     axes.set_xticks([])
-    axes.set_yticks(range(len(rows)), [style.plain(name) for name in rows])
-    axes.get_yticklabels()[0].set_fontweight("bold")
+    axes.set_yticks(range(len(table)), [style.plain(name) for name in table])
     axes.set_title(style.plain(heading), fontsize=style.FONT, color=style.INK)
     return figure
 
@@ -206,6 +227,7 @@ def _draw(
     picture, _ = canvas(cells, gap)
     extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
     axes.imshow(picture, extent=extent, aspect=height / width, interpolation="nearest")
+    axes.set_anchor("E")  # what room is left is for the rows' labels
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=style.SMALL, labelcolor=style.INK, pad=6)
     return figure, axes

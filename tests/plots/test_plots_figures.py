@@ -12,6 +12,7 @@ from ae_jax.plots import (
     manifold,
     rate_distortion,
     reconstructions,
+    rows,
     traversals,
 )
 from ae_jax.plots.style import render
@@ -205,6 +206,18 @@ def test_reconstructions_are_rows_under_their_inputs(channels):
     assert (picture[third + third // 2, third // 2] == 255).all()
     with pytest.raises(InputError, match="same examples"):
         reconstructions(black, {"β = 1": white[:3]})
+    with pytest.raises(InputError, match="no row"):
+        rows({})
+
+
+@pytest.mark.parametrize("label", ["0", "a label of thirty-two characters"])
+def test_labels_of_rows_are_inside_the_figure(label):
+    figure = rows({label: np.zeros((16, 8, 8, 1)), "1": np.ones((16, 8, 8, 1))})
+    render(figure, "png")
+    box = figure.axes[0].get_tightbbox()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width
+    assert box.x0 < 0.1 * figure.bbox.width
 
 
 def test_a_pixel_that_is_not_a_number_is_seen():

@@ -107,10 +107,7 @@ def stripes():
 
 @functools.cache
 def greedily_trained():
-    layers = [
-        greedy.rbm_layer(4, (2, 2, 1), learning_rate=0.2),
-        greedy.rbm_layer(3, (4,), learning_rate=0.2),
-    ]
+    layers = greedy.rbm_layers((4, 3), (2, 2, 1), learning_rate=0.2)
     return greedy.train(layers, stripes(), training.grid(seed=0), 300, batch_size=32)
 
 

@@ -1,0 +1,252 @@
+"""A deep belief network that knows classes: samples of each, and a bound on the likelihood.
+
+    python experiments/dbn.py
+
+Greedy training gives binarised test digits a bound of -17.71 ± 0.07 nats and calls 4.8 ± 0.2 % of
+them by the wrong class; up-down training of the whole then gives -17.30 ± 0.06 and 4.4 ± 0.5 %.
+One and three quarters of a minute on two CPU cores.
+
+Reference: Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets;
+Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ae_jax import cli, data, experiment, greedy, methods, plots, training
+from ae_jax.core import InputError, Method
+from ae_jax.methods import boltzmann
+from ae_jax.methods.boltzmann import Units
+from ae_jax.methods.deep_belief_network import DBNParams, DBNState, draw, params_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(experiment.Config):
+    """Options that take several values are swept: their product is trained at once."""
+
+    widths: tuple[int, ...] = (128, 128, 256)
+    """Layers above the data; labels stand beside the last but one. Not swept."""
+    estimator: str = "cd-1"
+    """Of the gradient of all machines but the top one; they follow it with Adam."""
+    top_estimator: str = "pcd-5"
+    layer_learning_rate: float = 0.01
+    """Of the machines, at first; it falls to 0 as a half cosine."""
+    layer_steps: int = 2000
+    """For each machine."""
+    learning_rate: tuple[float, ...] = (0.01,)
+    """Of the up-down algorithm, likewise."""
+    gibbs_steps: int = 5
+    """Of the top machine in the up-down algorithm."""
+    annealing_chains: int = 200
+    annealing_temperatures: int = 2000
+    sample_steps: int = 1000
+    steps: int = 3000
+    seeds: int = 3
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        widths=(16, 16),
+        layer_steps=20,
+        annealing_chains=10,
+        annealing_temperatures=20,
+        sample_steps=10,
+        steps=20,
+    ),
+    "paper": Config(
+        dataset="mnist",
+        widths=(500, 500, 2000),
+        layer_learning_rate=1e-3,
+        layer_steps=150_000,
+        learning_rate=(1e-3,),
+        gibbs_steps=10,
+        annealing_temperatures=20_000,
+        steps=300_000,
+        batch_size=100,
+    ),
+}
+
+
+def dbn(config: Config) -> None:
+    """Trains machines greedily, the top one with labels, then all of them up-down."""
+    if len(config.widths) < 2:
+        raise InputError("widths must name at least two layers")
+    splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
+    if "label" not in splits.train.spec:
+        raise InputError(f"dbn needs labels, which {config.dataset} does not have")
+    label = experiment.first_batch(splits.train, splits.train.size)["label"]
+    classes = int(np.max(label)) + 1
+    stack = experiment.pretrain(
+        config,
+        "dbn",
+        greedy.rbm_layers(
+            config.widths[:-1],
+            splits.image_shape,
+            estimator=boltzmann.named(config.estimator),
+            optimizer=optax.scale_by_adam(),
+        ),
+        splits,
+        {"learning_rate": config.layer_learning_rate},
+        config.layer_steps,
+    )
+    top = experiment.sweep(
+        config,
+        "dbn",
+        methods.stage(stack.encoder, top_machine(config, classes)),
+        splits,
+        {"learning_rate": config.layer_learning_rate},
+        part="top",
+        steps=config.layer_steps,
+        start=[{"encoder": start["encoder"]} for start in stack.start],
+        schedules=[training.warmup_cosine(config.layer_steps)],
+    )
+    networks = [
+        params_of(start, experiment.model(top.result, seed).state.method.params)
+        for seed, start in enumerate(stack.start)
+    ]
+    method = methods.deep_belief_network(
+        config.widths,
+        classes=classes,
+        gibbs_steps=config.gibbs_steps,
+        sample_steps=config.sample_steps,
+    )
+    tuned = experiment.sweep(
+        config,
+        "dbn",
+        method,
+        splits,
+        {},
+        part="up-down",
+        start=[{"params": networks[lane["seed"]]} for lane in experiment.grid(config, {})],
+        schedules=[training.warmup_cosine(config.steps)],
+    )
+    units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
+    image = jnp.zeros(splits.image_shape)
+    rows: list[dict[str, Any]] = []
+    for seed, params in enumerate(networks):
+        found = measured(config, method, DBNState(params, image), splits, units, seed)
+        rows.append(
+            {"lane": len(rows), "training": "greedy", "seed": seed, "status": "ok", **found}
+        )
+    for row in tuned.result.rows:
+        state = experiment.model(tuned.result, row["lane"]).state
+        found = measured(config, method, state, splits, units, row["seed"])
+        rows.append({**row, "lane": len(rows), "training": "up-down", **found})
+    by = ["training", *varied(config)]
+    rows = [{**dict.fromkeys(("lane", *by, "seed")), **row} for row in rows]
+    examples = {"greedy": networks[0], "up-down": experiment.model(tuned.result, 0).state.params}
+    experiment.report(
+        config,
+        tuned.out,
+        f"Deep belief networks on {config.dataset}",
+        rows,
+        by,
+        ("bound", "error", "reconstruction", "effective_sample_size"),
+        lambda: figures(config, rows, examples, splits, units, classes),
+        tuned.result,
+        [
+            "bound is a lower bound on the log-likelihood of binarised test images, nats per "
+            "image, but for the top machine's partition function, which AIS underestimates on "
+            f"average ({config.annealing_chains} chains, {config.annealing_temperatures} "
+            "temperatures). error is the percentage of test images whose class the top machine's "
+            "free energies get wrong."
+        ],
+    )
+
+
+def top_machine(config: Config, classes: int) -> Method:
+    """Returns the machine of p(what the last layer but one sees, label)."""
+    return methods.rbm(
+        config.widths[-1],
+        estimator=boltzmann.named(config.top_estimator),
+        classes=classes,
+        optimizer=optax.scale_by_adam(),
+    )
+
+
+def varied(config: Config) -> list[str]:
+    """Returns the names of what is swept."""
+    return ["learning_rate"] if len(config.learning_rate) > 1 else []
+
+
+def measured(
+    config: Config,
+    method: Method,
+    state: DBNState,
+    splits: experiment.Splits,
+    units: Units,
+    seed: int,
+) -> dict[str, float]:
+    """Returns a network's bound, error (%) and reconstruction on test images."""
+    test = experiment.first_batch(splits.test, 5000)
+    train = experiment.first_batch(splits.train, 1000)
+    top = state.params.top
+    classes = top.visible_bias.size - state.params.up[-1].bias.size
+    below = method.views.encode(state, train, method.hparams)
+    seen = jnp.concatenate([below, jax.nn.one_hot(train["label"], classes)], axis=1)
+    key, annealing_key = jax.random.split(jax.random.key(seed))
+    estimate = jax.jit(
+        lambda key: boltzmann.log_partition_ais(
+            key,
+            top,
+            boltzmann.base_of(top, seen, units),
+            chains=config.annealing_chains,
+            temperatures=config.annealing_temperatures,
+            units=units,
+        )
+    )(annealing_key)
+    values = jax.jit(method.evaluate)(key, state, test, dict(method.hparams))
+    return {
+        "bound": float(-jnp.mean(values["unnormalised_nll"]) - estimate.log_partition),
+        "error": 100 * float(jnp.mean(values["error"])),
+        "reconstruction": float(jnp.mean(values["reconstruction"])),
+        "effective_sample_size": float(estimate.effective_sample_size),
+    }
+
+
+def figures(
+    config: Config,
+    rows: Sequence[Mapping[str, Any]],
+    networks: Mapping[str, DBNParams],
+    splits: experiment.Splits,
+    units: Units,
+    classes: int,
+) -> dict[str, Any]:
+    """Draws samples of each class before and after up-down, bounds, and what the units draw."""
+    label = jax.nn.one_hot(jnp.repeat(jnp.arange(classes), 16), classes)
+    run = jax.jit(draw, static_argnums=(2, 3, 4))
+    drawn = {}
+    for words, params in networks.items():
+        samples = run(jax.random.key(1), params, len(label), config.sample_steps, units, label)
+        images = np.asarray(samples).reshape(classes, 16, *splits.image_shape)
+        table = {str(index): row for index, row in enumerate(images)}
+        drawn[
+            f"Samples after {words} training, a row for each class: {config.sample_steps} steps "
+            "of Gibbs sampling with the label held, and one pass down."
+        ] = plots.rows(table, f"{words} training")
+    summary = plots.aggregate(rows, ["training", *varied(config)], ["bound"])
+    bounds = {
+        ", ".join([row["training"], *(f"{name} {row[name]:g}" for name in varied(config))]): {
+            "": row["bound"]
+        }
+        for row in summary
+    }
+    drawn["Lower bound on the log-likelihood of test images."] = plots.dots(
+        bounds, "bound on log p (nats per image)"
+    )
+    kernel = np.asarray(networks["up-down"].down[0].kernel.T)
+    drawn["What the units of the first layer draw, the largest norm first."] = plots.filters(
+        kernel, splits.image_shape, count=40
+    )
+    return drawn
+
+
+if __name__ == "__main__":
+    cli.main(dbn, PRESETS)

@@ -229,22 +229,24 @@ def own_rows(result: training.Result) -> list[dict[str, Any]]:
 
 
 def described(
-    trained: Sweep, describe: Callable[[Model], Mapping[str, Any]]
+    trained: Sweep, describe: Callable[[Model], Mapping[str, Any]], best: bool = False
 ) -> list[dict[str, Any]]:
     """Returns the rows of a sweep with further columns, which say more about each lane.
 
-    Every process describes its own lanes; the first one gets all rows.
+    Every process describes its own lanes, at the end or with their best state; the first one
+    gets all rows.
     """
     rows = [
-        {**row, **describe(model(trained.result, row["lane"]))} for row in own_rows(trained.result)
+        {**row, **describe(model(trained.result, row["lane"], best))}
+        for row in own_rows(trained.result)
     ]
     return training.join_rows(trained.out, rows)
 
 
-def model(result: training.Result, index: int) -> Model:
-    """Returns one lane of a result."""
+def model(result: training.Result, index: int, best: bool = False) -> Model:
+    """Returns one lane of a result, with its final or its best state."""
     row = next(row for row in result.rows if row["lane"] == index)
-    return Model(row, *training.lane(result, index))
+    return Model(row, *training.lane(result, index, best))
 
 
 def first_batch(dataset: Dataset, count: int) -> Batch:

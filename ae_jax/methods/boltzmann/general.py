@@ -136,7 +136,7 @@ def probabilities(params: BoltzmannParams) -> Array:
     return jax.nn.softmax(-energy(params, _every(params.bias.size, params.bias.dtype)))
 
 
-def propagate(params: BoltzmannParams, start: Array, sweeps: int) -> Array:
+def propagate(params: BoltzmannParams, start: Array, sweeps: int | Array) -> Array:
     """The distribution of a Gibbs chain's state after some sweeps, without drawing.
 
     Units are visited in turn, as `gibbs` does where the blocks hold them in their order: those of
@@ -145,7 +145,7 @@ def propagate(params: BoltzmannParams, start: Array, sweeps: int) -> Array:
     Args:
       params: of N units.
       start: [2^N], probabilities in the order of `probabilities`.
-      sweeps: over all units.
+      sweeps: over all units; may be traced.
 
     Returns:
       [2^N].
@@ -158,13 +158,13 @@ def propagate(params: BoltzmannParams, start: Array, sweeps: int) -> Array:
     own = jax.nn.sigmoid((2 * every - 1) * conditional_logits(params, every))
     kept = [own[:, i].reshape(2 ** (size - 1 - i), 2, 2**i) for i in range(size)]
 
-    def sweep(p: Array, _: None) -> tuple[Array, None]:
+    def sweep(_: Array, p: Array) -> Array:
         for conditional in kept:
             either = p.reshape(conditional.shape)
             p = (either[:, :1] + either[:, 1:]) * conditional
-        return p.reshape(-1), None
+        return p.reshape(-1)
 
-    return jax.lax.scan(sweep, start, length=sweeps)[0]
+    return jax.lax.fori_loop(0, sweeps, sweep, start)
 
 
 def blocks(connections: np.ndarray, free: Sequence[int] | None = None) -> list[np.ndarray]:

@@ -41,7 +41,7 @@ def brute_energies(params, states):
     )
 
 
-propagate = jax.jit(general.propagate, static_argnums=2)
+propagate = jax.jit(general.propagate)
 
 
 def gibbs(params, count, sweeps, mask, **options):

@@ -242,6 +242,7 @@ def machine(config: Config, splits: experiment.Splits) -> Side:
         return methods.rbm(
             latent_size,
             estimator=boltzmann.named(config.estimator, config.chains),
+            stochastic_binarization=False,  # the splits are
             sample_steps=config.sample_steps,
         )
 

@@ -2,6 +2,7 @@
 
 from ae_jax.methods import boltzmann, bottlenecks, penalties
 from ae_jax.methods.autoencoder import autoencoder
+from ae_jax.methods.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.bottlenecks import Bottleneck
 from ae_jax.methods.classifier import classifier
 from ae_jax.methods.deep_belief_network import deep_belief_network
@@ -35,6 +36,7 @@ __all__ = [
     "autoencoder",
     "bernoulli",
     "boltzmann",
+    "boltzmann_machine",
     "bottlenecks",
     "categorical",
     "classifier",

@@ -10,6 +10,7 @@ from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
 from ae_jax.data import corruptions, sequences, words
 from ae_jax.methods import boltzmann, bottlenecks, penalties
 from ae_jax.methods.autoencoder import autoencoder
+from ae_jax.methods.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.classifier import classifier
 from ae_jax.methods.deep_belief_network import deep_belief_network
 from ae_jax.methods.embedding import skip_gram
@@ -113,6 +114,11 @@ def _rbm() -> Method:
     )
 
 
+def _boltzmann_machine() -> Method:
+    estimator = boltzmann.general.persistent(chains=8, clamped_sweeps=2)
+    return boltzmann_machine(4, estimator=estimator, sample_sweeps=10)
+
+
 def _deep_belief_network() -> Method:
     return deep_belief_network((16, 8), classes=10, learning_rate=0.3)
 
@@ -138,6 +144,7 @@ REGISTRY: Mapping[str, Registered] = {
     "stage": Registered(_stage),
     "vae": Registered(_vae),
     "rbm": Registered(_rbm, steps=400, improvement=0.85),
+    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85),
     "deep_belief_network": Registered(_deep_belief_network, steps=600, improvement=0.85),
     "gan": Registered(_gan, score=sample_discrepancy),
     "recurrent_autoencoder": Registered(

@@ -1,5 +1,9 @@
-"""Boltzmann machines as distributions: energies, chains, gradients, partition functions."""
+"""Boltzmann machines as distributions: energies, chains, gradients, partition functions.
 
+The restricted machine is here; `general` has the one whose units may all be connected.
+"""
+
+from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
@@ -73,6 +77,7 @@ __all__ = [
     "free_energy",
     "gaussian",
     "gaussian_hidden",
+    "general",
     "gibbs",
     "hidden_free_energy",
     "hidden_logits",

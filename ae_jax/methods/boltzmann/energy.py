@@ -200,7 +200,7 @@ def draw_exact(key: Array, params: RBMParams, count: int, units: Units = BERNOUL
     masses = jax.lax.map(lambda block: _log_masses(params, units, plan, block)[1], blocks)
     state_key, visible_key = jax.random.split(key)
     drawn = jax.random.categorical(state_key, masses.reshape(-1), shape=(count,))
-    states = _states(drawn.astype(jnp.uint32), plan.units, params.weights.dtype)
+    states = states_of(drawn.astype(jnp.uint32), plan.units, params.weights.dtype)
     if plan.visible:
         return states
     field = visible_field(params, states)
@@ -236,11 +236,12 @@ def _log_masses(
 ) -> tuple[Array, Array]:
     """The states of one block, and the logs of their unnormalised probabilities."""
     numbers = block * jnp.uint32(plan.size) + jnp.arange(plan.size, dtype=jnp.uint32)
-    states = _states(numbers, plan.units, params.weights.dtype)
+    states = states_of(numbers, plan.units, params.weights.dtype)
     other = free_energy if plan.visible else hidden_free_energy
     return states, -other(params, states, units)
 
 
-def _states(numbers: Array, units: int, dtype: jnp.dtype) -> Array:
+def states_of(numbers: Array, units: int, dtype: jnp.dtype) -> Array:
+    """Returns the states of some numbers, unit i as the i-th binary digit: [B] -> [B, units]."""
     digits = jnp.arange(units, dtype=jnp.uint32)
     return (numbers[:, None] >> digits[None, :] & jnp.uint32(1)).astype(dtype)

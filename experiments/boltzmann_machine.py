@@ -164,6 +164,7 @@ def build(config: Config, machine: str, hidden_size: int, estimator: str) -> Met
         connections=MACHINES[machine],
         estimator=chosen,
         optimizer=optax.scale_by_adam(),
+        stochastic_binarization=False,  # all pixels are 0 or 1
         exact_likelihood=True,
         weight_decay=0.0,
     )

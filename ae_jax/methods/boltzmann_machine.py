@@ -13,6 +13,7 @@ from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.energy import MOST_ENUMERATED
 from ae_jax.methods.boltzmann.general import BoltzmannParams
+from ae_jax.methods.parts import visible_units
 from ae_jax.probability import bernoulli
 
 #: Sweeps over the hidden units, given data, in an evaluation.
@@ -34,12 +35,13 @@ def boltzmann_machine(
     connections: general.Connections = general.full,
     estimator: general.Estimator | None = None,
     optimizer: optax.GradientTransformation | None = None,
+    stochastic_binarization: bool = True,
     exact_likelihood: bool = False,
     sample_sweeps: int = 1000,
     learning_rate: float = 0.05,
     weight_decay: float = 1e-4,
 ) -> Method:
-    """Returns a general Boltzmann machine of zeros and ones; grey levels stand for probabilities.
+    """Returns a general Boltzmann machine of zeros and ones.
 
     Args:
       hidden_size: H; 0 for a machine of visible units alone.
@@ -48,6 +50,8 @@ def boltzmann_machine(
       estimator: of the log-likelihood's gradient: `boltzmann.general.persistent()` by default, or
         `exact()`, for at most 20 units in all.
       optimizer: of the direction; by default the gradient itself.
+      stochastic_binarization: draw zeros and ones from the images at every step and evaluation;
+        see `rbm`.
       exact_likelihood: evaluate log p(v) too, and offer it as a view, for at most 20 units in all.
       sample_sweeps: the chains' length in the `sample` view, which draws zeros and ones.
       learning_rate: traced.
@@ -74,8 +78,8 @@ def boltzmann_machine(
     estimator = estimator or general.persistent()
     optimizer = optimizer or optax.identity()
 
-    def visible_of(batch: Batch) -> Array:
-        return batch["image"].reshape(batch["image"].shape[0], -1)
+    def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
+        return visible_units(key, batch, stochastic_binarization)
 
     def mask_of(visible: int) -> np.ndarray:
         found = np.asarray(connections(visible, hidden_size))
@@ -89,8 +93,8 @@ def boltzmann_machine(
         return found
 
     def init(key: Array, batch: Batch, hparams: HParams) -> BoltzmannState:
+        v, key = visible_of(key, batch)
         weight_key, chain_key = jax.random.split(key)
-        v = visible_of(batch)
         mask = mask_of(v.shape[1])
         weights = 0.01 * jnp.triu(jax.random.normal(weight_key, mask.shape, v.dtype), 1)
         bias, _ = boltzmann.BERNOULLI.visible.fit(v)
@@ -108,7 +112,8 @@ def boltzmann_machine(
     def step(
         key: Array, state: BoltzmannState, batch: Batch, hparams: HParams
     ) -> tuple[BoltzmannState, Info]:
-        params, v = state.params, visible_of(batch)
+        params = state.params
+        v, key = visible_of(key, batch)
         gradient, carried, reported = estimator.gradient(
             key, params, v, state.estimator, mask_of(v.shape[1])
         )
@@ -126,7 +131,8 @@ def boltzmann_machine(
     def evaluate(
         key: Array, state: BoltzmannState, batch: Batch, hparams: HParams
     ) -> Mapping[str, Array]:
-        params, v = state.params, visible_of(batch)
+        params = state.params
+        v, key = visible_of(key, batch)
         visible = v.shape[1]
         x = general.clamped(key, params, v, _CLAMPED_SWEEPS, mask_of(visible))
         logits = general.conditional_logits(params, x)[:, :visible]
@@ -137,7 +143,8 @@ def boltzmann_machine(
         return values
 
     def encode(state: BoltzmannState, batch: Batch, hparams: HParams) -> Array:
-        return general.hidden_mean(state.params, visible_of(batch))
+        image = batch["image"]
+        return general.hidden_mean(state.params, image.reshape(image.shape[0], -1))
 
     def sample(key: Array, state: BoltzmannState, count: int, hparams: HParams) -> Array:
         start_key, key = jax.random.split(key)
@@ -148,7 +155,7 @@ def boltzmann_machine(
         return x[:, :visible].reshape(count, *state.image.shape)
 
     def log_likelihood(key: Array, state: BoltzmannState, batch: Batch, hparams: HParams) -> Array:
-        return general.log_likelihood_exact(state.params, visible_of(batch))
+        return general.log_likelihood_exact(state.params, visible_of(key, batch)[0])
 
     return Method(
         hparams={"learning_rate": learning_rate, "weight_decay": weight_decay},

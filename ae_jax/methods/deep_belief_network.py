@@ -14,7 +14,7 @@ from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units
 from ae_jax.methods.boltzmann.noise import uniforms
-from ae_jax.methods.parts import classified, started
+from ae_jax.methods.parts import classified, started, visible_units
 from ae_jax.probability import bernoulli
 
 
@@ -173,10 +173,6 @@ def deep_belief_network(
     visible = boltzmann.softmax(classes) if classes else boltzmann.bernoulli()
     units = Units(visible, boltzmann.bernoulli_hidden())
 
-    def binarized(key: Array, batch: Batch) -> Array:
-        v = batch["image"].reshape(batch["image"].shape[0], -1)
-        return jax.random.bernoulli(key, v).astype(v.dtype)
-
     def with_label(x: Array, batch: Batch) -> Array:
         if not classes:
             return x
@@ -218,7 +214,7 @@ def deep_belief_network(
     def step(key: Array, state: DBNState, batch: Batch, hparams: HParams) -> tuple[DBNState, Info]:
         params = state.params
         data_key, up_key, chain_key, contrast_key, down_key = jax.random.split(key, 5)
-        awake = [binarized(data_key, batch)]
+        awake = [visible_units(data_key, batch, True)[0]]
         for own, layer in zip(jax.random.split(up_key, len(params.up)), params.up, strict=True):
             awake.append(bernoulli.sample(own, logits_of(layer, awake[-1])))
         seen = with_label(awake[-1], batch)
@@ -253,8 +249,7 @@ def deep_belief_network(
         key: Array, state: DBNState, batch: Batch, hparams: HParams
     ) -> Mapping[str, Array]:
         params = state.params
-        data_key, key = jax.random.split(key)
-        v = binarized(data_key, batch)
+        v, key = visible_units(key, batch, True)
         found = -bound(key, params, v, units, classes)
         x = rise(params, v)
         mean = fall(params, x)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import Array, Batch, InputError
 
 
 class Part(Protocol):
@@ -30,6 +30,21 @@ def joined(own: Mapping[str, float], *parts: Part) -> dict[str, float]:
             raise InputError(f"two parts share the hyperparameter {', '.join(sorted(shared))}")
         hparams |= part.hparams
     return hparams
+
+
+def visible_units(key: Array, batch: Batch, stochastic_binarization: bool) -> tuple[Array, Array]:
+    """Returns a machine's visible units, [B, V], and a key that is still unused.
+
+    Args:
+      key: PRNG key.
+      batch: with `image`, [B, ...].
+      stochastic_binarization: whether images are probabilities, of which zeros and ones are drawn.
+    """
+    v = batch["image"].reshape(batch["image"].shape[0], -1)
+    if not stochastic_binarization:
+        return v, key
+    data_key, key = jax.random.split(key)
+    return jax.random.bernoulli(data_key, v).astype(v.dtype), key
 
 
 def classified(logits: Array, label: Array) -> tuple[Array, Array]:

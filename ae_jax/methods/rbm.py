@@ -10,7 +10,7 @@ import optax
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
-from ae_jax.methods.parts import classified
+from ae_jax.methods.parts import classified, visible_units
 from ae_jax.probability import bernoulli
 
 #: How much of a running mean each batch replaces.
@@ -146,10 +146,7 @@ def rbm(
 
     def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
         """The visible units, and a key that is still unused."""
-        v = batch["image"].reshape(batch["image"].shape[0], -1)
-        if stochastic_binarization:
-            data_key, key = jax.random.split(key)
-            v = jax.random.bernoulli(data_key, v).astype(v.dtype)
+        v, key = visible_units(key, batch, stochastic_binarization)
         if classes:
             if "label" not in batch:
                 raise InputError("a machine with classes needs data with labels")

@@ -23,6 +23,7 @@ def lines(
     *,
     name: str = "",
     log_x: bool = False,
+    log_y: bool = False,
     level: float | None = None,
     spread: str = "standard deviation over seeds",
     heading: str = "",
@@ -36,6 +37,7 @@ def lines(
       ylabel: what y is, with its unit.
       name: what the labels are values of ("trained at noise").
       log_x: whether the horizontal axis is logarithmic.
+      log_y: whether the vertical one is. A band that reaches 0 ends at a tenth of the mean.
       level: a value of y to mark by a horizontal line, such as a gain of 0.
       spread: what the bands are, for the footnote.
       heading: a title.
@@ -44,16 +46,24 @@ def lines(
       A matplotlib Figure.
 
     Raises:
-      InputError: where there is no curve, or the lengths do not agree.
+      InputError: where there is no curve, the lengths do not agree, or a logarithmic axis is to
+        show what is not above 0.
     """
     curves = {parse(key): _curve(key, *item, log_x) for key, item in series.items()}
     if not curves:
         raise InputError("there is no curve to draw; pass at least one")
+    for key, (_, mean, _) in curves.items():
+        if log_y and (mean <= 0).any():
+            raise InputError(
+                f"curve {key!r} has y = {np.nanmin(mean):g} on a logarithmic axis; leave it out"
+            )
     figure = style.figure(f"{ylabel} against {xlabel}", 8.0, 4.8)
     axes = figure.subplots()
     style.dress(axes, xlabel, ylabel, heading)
     if log_x:
         axes.set_xscale("log")
+    if log_y:
+        axes.set_yscale("log")
     if level is not None:
         axes.axhline(level, color=style.MUTED, lw=1.5, ls=(0, (4, 3)), zorder=1)
     ends, banded = [], False
@@ -63,6 +73,8 @@ def lines(
         axes.plot(x, mean, color=colour, lw=2.5, marker="o", ms=7, mec="white", mew=1, zorder=4)
         if np.any(np.nan_to_num(band) > 0):
             low, high = mean - np.nan_to_num(band), mean + np.nan_to_num(band)
+            if log_y:
+                low = np.maximum(low, mean / 10)
             axes.fill_between(x, low, high, color=colour, alpha=0.18, lw=0, zorder=2)
             banded = True
         if (seen := np.flatnonzero(np.isfinite(mean))).size:

@@ -233,14 +233,16 @@ def test_long_chains_give_the_exact_gradient(machines, name):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("estimator", [general.exact(), general.persistent(1, 50, 2)])
-def test_training_climbs_and_keeps_the_connections(machines, name, estimator):
+@pytest.mark.parametrize(
+    ("estimator", "learning_rate"), [(general.exact(), 0.3), (general.persistent(1, 50, 2), 0.05)]
+)
+def test_training_climbs_and_keeps_the_connections(machines, name, estimator, learning_rate):
     method = methods.boltzmann_machine(
         2,
         connections=ARCHITECTURES[name],
         estimator=estimator,
         exact_likelihood=True,
-        learning_rate=0.3,
+        learning_rate=learning_rate,
     )
     image = machines.states(4)[[0, 0, 0, 15] * 8].reshape(32, 2, 2, 1)
     batch, hparams = {"image": jnp.asarray(image)}, dict(method.hparams)
@@ -253,7 +255,7 @@ def test_training_climbs_and_keeps_the_connections(machines, name, estimator):
 
         return jax.lax.scan(step, state, keys)[0]
 
-    state = train(first, jax.random.split(jax.random.key(1), 1000))
+    state = train(first, jax.random.split(jax.random.key(1), 3000))
     weights = np.asarray(state.params.weights)
     np.testing.assert_array_equal(weights, weights.T)
     mask = ARCHITECTURES[name](4, 2)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import cli, experiment, methods, plots, training
+from ae_jax import cli, experiment, methods, metrics, plots, training
 from ae_jax.core import InputError, Method
 from ae_jax.methods.boltzmann import general
 
@@ -36,6 +36,8 @@ MACHINES = {
 }
 #: Chains whose sweeps are timed.
 CHAINS = 100
+#: Nats below the best likelihood that can be told from rounding.
+LEAST = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +122,6 @@ def boltzmann_machine(config: Config) -> None:
         {
             **row,
             "sweeps": sweeps,
-            "milliseconds": sweeps * row["sweep_us"] / 1000,
             "distance": row[f"distance_{sweeps}"],
         }
         for row in rows
@@ -128,6 +129,7 @@ def boltzmann_machine(config: Config) -> None:
         if row.get(f"distance_{sweeps}") is not None
     ]
     times = timed(config)
+    best = metrics.best_log_likelihood(experiment.images(splits.train))
     experiment.report(
         config,
         trained.out,
@@ -135,12 +137,13 @@ def boltzmann_machine(config: Config) -> None:
         rows,
         ("machine", "hidden_size", "estimator", "learning_rate"),
         ("parameters", "log_likelihood", "updates", "sweep_us", f"distance_{config.mixing_sweeps}"),
-        lambda: figures(config, trained, mixing, times, size),
+        lambda: figures(config, trained, mixing, times, size, best),
         trained.result,
         notes=[
-            f"log_likelihood is the sum over the {size} images, in nats, exactly; updates are "
-            f"those of a sweep, one after the other; sweep_us is the time of a sweep of {CHAINS} "
-            "chains; distance_N is that to the model after N sweeps, see the figure.",
+            f"log_likelihood is the sum over the {size} images, in nats, exactly, at best "
+            f"{best:.2f}; updates are those of a sweep, one after the other; sweep_us is the time "
+            f"of a sweep of {CHAINS} chains; distance_N is that to the model after N sweeps, see "
+            "the figure.",
             *(
                 f"a sweep of {CHAINS} chains of {units} units, {name}: {1000 * found:.0f} us"
                 for name, curve in times.items()
@@ -236,36 +239,42 @@ def figures(
     mixing: Sequence[Mapping[str, Any]],
     times: Mapping[str, Mapping[int, float]],
     size: int,
+    best: float,
 ) -> dict[str, Any]:
     """Draws likelihoods over training, mixing, the time of sweeps, and weights."""
     lanes = {row["lane"]: row for row in trained.result.rows}
     seen = [
-        {**lanes[record["lane"]], **record, "sum": size * record["log_likelihood"]}
+        {
+            **lanes[record["lane"]],
+            **record,
+            "below": max(LEAST, best - size * record["log_likelihood"]),
+        }
         for record in experiment.records(trained.out)
-        if record["split"] == "validation" and record["step"] > 0
+        if record["split"] == "validation"
     ]
     found = {}
     for estimator in config.estimator:
         own = [row for row in seen if row["estimator"] == estimator]
-        found[f"The exact log-likelihood of all images over training, gradient: {estimator}."] = (
-            plots.lines(
-                plots.mean_curves(own, "step", "sum", label),
-                "training step",
-                "log-likelihood (nats)",
-                heading=f"gradient: {estimator}",
-            )
-        )
-    for x, words in (("sweeps", "sweeps"), ("milliseconds", f"ms of {CHAINS} chains")):
         found[
-            f"How far chains that start at the blank image are from the model, over {words}: the "
-            "total variation distance of p(v), without drawing."
+            f"How far the exact log-likelihood of all images is below {best:.2f}, the best "
+            f"possible, over training; gradient: {estimator}."
         ] = plots.lines(
-            plots.mean_curves(mixing, x, "distance", label),
-            words,
-            "total variation distance",
-            log_x=True,
-            level=0.0,
+            plots.mean_curves(own, "step", "below", label),
+            "training step",
+            "nats below the best likelihood",
+            log_y=True,
+            heading=f"gradient: {estimator}",
         )
+    found[
+        "How far chains that start at the blank image are from the model: the total variation "
+        "distance of p(v), without drawing."
+    ] = plots.lines(
+        plots.mean_curves(mixing, "sweeps", "distance", label),
+        "sweeps",
+        "total variation distance",
+        log_x=True,
+        level=0.0,
+    )
     found[f"The time of a Gibbs sweep of {CHAINS} chains by the number of units."] = plots.lines(
         {
             name: (list(curve), [1000 * t / units for units, t in curve.items()], None)

@@ -11,7 +11,7 @@ Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Net
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 from ae_jax import cli, data, experiment, greedy, methods, plots, training
-from ae_jax.core import InputError, Method
+from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Units
 from ae_jax.methods.deep_belief_network import DBNParams, DBNState, draw, params_of
@@ -129,15 +129,16 @@ def dbn(config: Config) -> None:
     )
     units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
     image = jnp.zeros(splits.image_shape)
+    measured = measure(config, method, splits, units, classes)
     rows: list[dict[str, Any]] = []
     for seed, params in enumerate(networks):
-        found = measured(config, method, DBNState(params, image), splits, units, seed)
+        found = measured(seed, DBNState(params, image))
         rows.append(
             {"lane": len(rows), "training": "greedy", "seed": seed, "status": "ok", **found}
         )
     for row in tuned.result.rows:
         state = experiment.model(tuned.result, row["lane"]).state
-        found = measured(config, method, state, splits, units, row["seed"])
+        found = measured(row["seed"], state)
         rows.append({**row, "lane": len(rows), "training": "up-down", **found})
     by = ["training", *varied(config)]
     rows = [{**dict.fromkeys(("lane", *by, "seed")), **row} for row in rows]
@@ -176,39 +177,39 @@ def varied(config: Config) -> list[str]:
     return ["learning_rate"] if len(config.learning_rate) > 1 else []
 
 
-def measured(
-    config: Config,
-    method: Method,
-    state: DBNState,
-    splits: experiment.Splits,
-    units: Units,
-    seed: int,
-) -> dict[str, float]:
-    """Returns a network's bound, error (%) and reconstruction on test images."""
+def measure(
+    config: Config, method: Method, splits: experiment.Splits, units: Units, classes: int
+) -> Callable[[int, DBNState], dict[str, float]]:
+    """Returns what gives a network's bound, error (%) and reconstruction on test images."""
     test = experiment.first_batch(splits.test, 5000)
     train = experiment.first_batch(splits.train, 1000)
-    top = state.params.top
-    classes = top.visible_bias.size - state.params.up[-1].bias.size
-    below = method.views.encode(state, train, method.hparams)
-    seen = jnp.concatenate([below, jax.nn.one_hot(train["label"], classes)], axis=1)
-    key, annealing_key = jax.random.split(jax.random.key(seed))
-    estimate = jax.jit(
-        lambda key: boltzmann.log_partition_ais(
-            key,
-            top,
-            boltzmann.base_of(top, seen, units),
+
+    @jax.jit
+    def found(key: Array, state: DBNState, train: Batch, test: Batch) -> dict[str, Array]:
+        key, annealing_key = jax.random.split(key)
+        below = method.views.encode(state, train, method.hparams)
+        seen = jnp.concatenate([below, jax.nn.one_hot(train["label"], classes)], axis=1)
+        estimate = boltzmann.log_partition_ais(
+            annealing_key,
+            state.params.top,
+            boltzmann.base_of(state.params.top, seen, units),
             chains=config.annealing_chains,
             temperatures=config.annealing_temperatures,
             units=units,
         )
-    )(annealing_key)
-    values = jax.jit(method.evaluate)(key, state, test, dict(method.hparams))
-    return {
-        "bound": float(-jnp.mean(values["unnormalised_nll"]) - estimate.log_partition),
-        "error": 100 * float(jnp.mean(values["error"])),
-        "reconstruction": float(jnp.mean(values["reconstruction"])),
-        "effective_sample_size": float(estimate.effective_sample_size),
-    }
+        values = method.evaluate(key, state, test, dict(method.hparams))
+        return {
+            "bound": -jnp.mean(values["unnormalised_nll"]) - estimate.log_partition,
+            "error": 100 * jnp.mean(values["error"]),
+            "reconstruction": jnp.mean(values["reconstruction"]),
+            "effective_sample_size": estimate.effective_sample_size,
+        }
+
+    def measured(seed: int, state: DBNState) -> dict[str, float]:
+        values = found(jax.random.key(seed), state, train, test)
+        return {name: float(value) for name, value in values.items()}
+
+    return measured
 
 
 def figures(

@@ -14,13 +14,12 @@ Boltzmann Machines: An Introduction.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optax
 
-from ae_jax import cli, experiment, methods, plots, training
+from ae_jax import cli, experiment, methods, metrics, plots, training
 from ae_jax.core import InputError, Method
 from ae_jax.methods import boltzmann
 
@@ -66,6 +65,8 @@ PRESETS = {
         seeds=25,
     ),
 }
+#: Nats below the best likelihood that can be told from rounding.
+LEAST = 1e-4
 
 
 def rbm_bars_and_stripes(config: Config) -> None:
@@ -86,7 +87,7 @@ def rbm_bars_and_stripes(config: Config) -> None:
                     "log_likelihood": size * row["log_likelihood"],
                 }
             )
-    best = optimum(splits)
+    best = metrics.best_log_likelihood(experiment.images(splits.train))
     experiment.report(
         config,
         trained[config.optimizer[0]].out,
@@ -141,20 +142,15 @@ def sweep(config: Config, optimizer: str, splits: experiment.Splits) -> experime
     )
 
 
-def optimum(splits: experiment.Splits) -> float:
-    """Returns the largest sum of log p there can be: each image as probable as it is frequent."""
-    images = experiment.images(splits.train)
-    counts: dict[bytes, int] = {}
-    for image in images:
-        counts[image.tobytes()] = counts.get(image.tobytes(), 0) + 1
-    return sum(count * math.log(count / len(images)) for count in counts.values())
-
-
 def figures(optimizer: str, found: experiment.Sweep, size: int, best: float) -> dict[str, Any]:
     """Draws how far below the best likelihood each estimator is, over training."""
     lanes = {row["lane"]: row for row in found.result.rows}
     seen = [
-        {**lanes[record["lane"]], **record, "below": best - size * record["log_likelihood"]}
+        {
+            **lanes[record["lane"]],
+            **record,
+            "below": max(LEAST, best - size * record["log_likelihood"]),
+        }
         for record in experiment.records(found.out / optimizer)
         if record["split"] == "validation"
     ]

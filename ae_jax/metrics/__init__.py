@@ -5,6 +5,7 @@ Probes and subspaces are computed by libraries on the host; the others can be ji
 
 from ae_jax.metrics.disentanglement import mig, mutual_information
 from ae_jax.metrics.image import psnr, ssim
+from ae_jax.metrics.likelihood import best_log_likelihood
 from ae_jax.metrics.neighbours import nearest_neighbours
 from ae_jax.metrics.probes import (
     fisher_separability,
@@ -26,6 +27,7 @@ __all__ = [
     "PrincipalComponents",
     "active_fraction",
     "active_units",
+    "best_log_likelihood",
     "fisher_separability",
     "knn_accuracy",
     "latent_summary",

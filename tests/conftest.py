@@ -43,11 +43,14 @@ import jax
 import optax
 import pytest
 
+from ae_jax.training import devices
+
 # Before the first computation, which fixes the backend. It sets the number of CPU devices only:
 # JAX_PLATFORMS still chooses where the tests run.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+devices._HASTE["xla_backend_optimization_level"] = 0  # an option outweighs the flag above
 
 
 def _with_standard_promotion(function: Callable) -> Callable:

@@ -7,8 +7,8 @@ gradient the full machine comes to -41.8 (91 parameters), the semi-restricted on
 restricted one to -62.3 (49); with 8 hidden units the restricted one comes to -41.7 too (89). With
 PCD-1 they come to -43.7, -43.7, -66.0 and -53.4. All machines that fit well mix slowly.
 What the restriction buys is time: nothing with 17 units, where a sweep of 17 updates in turn takes
-as long as one of 2, but with 512 units a sweep takes 0.8 ms and not 3.1 ms; and the posterior of
-the hidden units in one update. Two and a half minutes on two CPU cores.
+as long as one of 2, but with 512 units a sweep takes 0.8 ms and not 3.0 ms; and the posterior of
+the hidden units in one update. Two and three quarter minutes on two CPU cores.
 
 Reference: Ackley, Hinton and Sejnowski (1985), A Learning Algorithm for Boltzmann Machines;
 Osindero and Hinton (2008), Modeling Image Patches with a Directed Hierarchy of Markov Random

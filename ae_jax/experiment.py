@@ -222,6 +222,17 @@ def label_orders(config: Config, train: Dataset, labels: Sequence[int]) -> tuple
     return data.labelled(label, high, config.seeds), classes
 
 
+def swept(config: Config, *names: str) -> list[str]:
+    """Returns those of a configuration's options that have several values."""
+    return [name for name in names if len(getattr(config, name)) > 1]
+
+
+def named(first: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Returns what names a curve: a word and the row's settings, but for those it has not."""
+    own = [name for name in names if row[name] is not None]
+    return ", ".join([first, *(f"{name.replace('_', ' ')} {row[name]:g}" for name in own)])
+
+
 def own_rows(result: training.Result) -> list[dict[str, Any]]:
     """Returns the rows of the lanes that this process trained."""
     own = {int(index) for group in result.groups for index in group.index}

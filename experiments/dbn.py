@@ -140,7 +140,7 @@ def dbn(config: Config) -> None:
         state = experiment.model(tuned.result, row["lane"]).state
         found = measured(row["seed"], state)
         rows.append({**row, "lane": len(rows), "training": "up-down", **found})
-    by = ["training", *varied(config)]
+    by = ["training", *experiment.swept(config, "learning_rate")]
     rows = [{**dict.fromkeys(("lane", *by, "seed")), **row} for row in rows]
     examples = {"greedy": networks[0], "up-down": experiment.model(tuned.result, 0).state.params}
     experiment.report(
@@ -150,7 +150,7 @@ def dbn(config: Config) -> None:
         rows,
         by,
         ("bound", "error", "reconstruction", "effective_sample_size"),
-        lambda: figures(config, rows, examples, splits, units, classes),
+        lambda: figures(config, rows, by, examples, splits, units, classes),
         tuned.result,
         [
             "bound is a lower bound on the log-likelihood of binarised test images, nats per "
@@ -170,11 +170,6 @@ def top_machine(config: Config, classes: int) -> Method:
         classes=classes,
         optimizer=optax.scale_by_adam(),
     )
-
-
-def varied(config: Config) -> list[str]:
-    """Returns the names of what is swept."""
-    return ["learning_rate"] if len(config.learning_rate) > 1 else []
 
 
 def measure(
@@ -215,6 +210,7 @@ def measure(
 def figures(
     config: Config,
     rows: Sequence[Mapping[str, Any]],
+    by: Sequence[str],
     networks: Mapping[str, DBNParams],
     splits: experiment.Splits,
     units: Units,
@@ -232,13 +228,8 @@ def figures(
             f"Samples after {words} training, a row for each class: {config.sample_steps} steps "
             "of Gibbs sampling with the label held, and one pass down."
         ] = plots.rows(table, f"{words} training")
-    summary = plots.aggregate(rows, ["training", *varied(config)], ["bound"])
-    bounds = {
-        ", ".join([row["training"], *(f"{name} {row[name]:g}" for name in varied(config))]): {
-            "": row["bound"]
-        }
-        for row in summary
-    }
+    summary = plots.aggregate(rows, by, ["bound"])
+    bounds = {experiment.named(row["training"], row, by[1:]): {"": row["bound"]} for row in summary}
     drawn["Lower bound on the log-likelihood of test images."] = plots.dots(
         bounds, "bound on log p (nats per image)"
     )

@@ -120,16 +120,17 @@ def dbn_pretraining(config: Config) -> None:
         **experiment.run_options(config, splits),
     )
     rows = [described(row) for row in result.rows]
+    varied = experiment.swept(config, "learning_rate")
     experiment.report(
         config,
         out,
         f"Pre-training classifiers with few labels on {config.dataset}",
         rows,
-        ("labels", "start", *varied(config)),
+        ("labels", "start", *varied),
         ("accuracy", "loss", "best_step"),
-        lambda: figures(config, rows, stacks, splits),
+        lambda: figures(rows, varied, stacks, splits),
         result,
-        gains(config, rows),
+        gains(rows, varied),
     )
 
 
@@ -156,11 +157,6 @@ def autoencoders(config: Config, shape: tuple[int, ...]) -> list[greedy.Layer]:
     return layers
 
 
-def varied(config: Config) -> list[str]:
-    """Returns the names of what is swept."""
-    return ["learning_rate"] if len(config.learning_rate) > 1 else []
-
-
 def described(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a classifier's row with its start in words and its accuracy in percent."""
     kept = {key: row[key] for key in row if key not in ("started_by", "pretrained", "lane")}
@@ -168,7 +164,7 @@ def described(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"lane": row["lane"], "start": start, **kept, "accuracy": 100 * (1 - row["error"])}
 
 
-def gains(config: Config, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def gains(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> list[str]:
     """Says for each number of labels what each start adds, seed by seed."""
     key = ("labels", "learning_rate", "seed")
     ok = [row for row in rows if row["status"] == "ok"]
@@ -185,22 +181,22 @@ def gains(config: Config, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         f"With {point['labels']} labels a {point['start']} adds {point['gain']:.1f} percentage "
         "points of accuracy"
-        + "".join(f", {name} {point[name]:g}" for name in varied(config))
+        + "".join(f", {name} {point[name]:g}" for name in varied)
         + f" ({point['gain'].count} seeds, each against the same labels from scratch)."
-        for point in plots.aggregate(gained, ("labels", "start", *varied(config)), ["gain"])
+        for point in plots.aggregate(gained, ("labels", "start", *varied), ["gain"])
     ]
 
 
 def figures(
-    config: Config,
     rows: Sequence[Mapping[str, Any]],
+    varied: Sequence[str],
     stacks: Sequence[greedy.Stack],
     splits: experiment.Splits,
 ) -> dict[str, Any]:
     """Draws accuracies against the number of labels, and the filters that are the start."""
 
     def name(row: Mapping[str, Any]) -> str:
-        return ", ".join([row["start"], *(f"{key} {row[key]:g}" for key in varied(config))])
+        return experiment.named(row["start"], row, varied)
 
     drawn = {
         "Accuracy on test images of classifiers that saw so many labels; pre-training saw all "

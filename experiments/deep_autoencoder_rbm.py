@@ -135,18 +135,18 @@ def figures(
     """Draws the errors, their course over all steps, reconstructions and filters."""
 
     def name(row: Mapping[str, Any]) -> str:
-        swept = ["learning_rate"] if len(config.learning_rate) > 1 else []
-        return ", ".join([row["way"], *(f"{key} {row[key]:g}" for key in swept)])
+        return experiment.named(row["way"], row, experiment.swept(config, "learning_rate"))
 
     summary = plots.aggregate(rows, ["way", "learning_rate"], ["squared_error"])
     table = {"PCA": {"": error}, **{name(row): {"": row["squared_error"]} for row in summary}}
     before = config.layer_steps * (len(config.widths) + 1)
-    seen = [
-        {**record, "way": WAYS[part], "step": record["step"] + before * (part == "fine-tuned")}
-        for part, sweep in trained.items()
-        for record in experiment.records(sweep.out / part)
-        if record["split"] == "validation"
-    ]
+    seen = []
+    for part, sweep in trained.items():
+        lanes = {row["lane"]: row for row in sweep.result.rows}
+        for record in experiment.records(sweep.out / part):
+            if record["split"] == "validation":
+                step = record["step"] + before * (part == "fine-tuned")
+                seen.append({**lanes[record["lane"]], **record, "way": WAYS[part], "step": step})
     batch = experiment.first_batch(splits.test, 16)
     models = {
         WAYS[part]: experiment.model(sweep.result, experiment.own_rows(sweep.result)[0]["lane"])

@@ -180,7 +180,7 @@ def builder(config: Config) -> Any:
 def varied(config: Config) -> list[str]:
     """Returns the names of what is swept, the estimator aside."""
     names = ("hidden_size", "learning_rate", "weight_decay", "momentum", "sparsity_weight")
-    return [name for name in names if len(getattr(config, name)) > 1]
+    return experiment.swept(config, *names)
 
 
 def vectors(images: Array) -> Array:
@@ -204,8 +204,7 @@ def figures(
     ]
 
     def name(row: Mapping[str, Any]) -> str:
-        others = [f"{key.replace('_', ' ')} {row[key]:g}" for key in by[1:]]
-        return ", ".join([row["estimator"].upper(), *others])
+        return experiment.named(row["estimator"].upper(), row, by[1:])
 
     drawn = {
         "Log-likelihood of test images: AIS overestimates it and reverse AIS underestimates it, "

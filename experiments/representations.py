@@ -216,7 +216,7 @@ def measured(latents: Labelled) -> dict[str, float]:
 def varied(config: Config) -> list[str]:
     """Returns the names of what is swept."""
     names = dict.fromkeys(name for kind in config.autoencoder for name in OWN[kind])
-    return [name for name in (*names, "learning_rate") if len(getattr(config, name)) > 1]
+    return experiment.swept(config, *names, "learning_rate")
 
 
 def figures(

@@ -145,7 +145,7 @@ def stacked_ae(config: Config) -> None:
         {**row, "squared_error": squared_error(stack, start(row), splits.test)}
         for row in tuned.rows
     ]
-    varied = [name for name in (*settings, "learning_rate") if len(getattr(config, name)) > 1]
+    varied = experiment.swept(config, *settings, "learning_rate")
     curves = [("fine-tuned", tuned, total - config.steps), ("from scratch", scratch, 0)]
     experiment.report(
         config,
@@ -302,7 +302,7 @@ def gains(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> list[str]
 def accuracies(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> dict[str, Any]:
     """Draws accuracy against the number of labels, a curve for each way."""
     found = plots.mean_curves(
-        rows, "labels", "accuracy", lambda row: named(row["way"], row, varied)
+        rows, "labels", "accuracy", lambda row: experiment.named(row["way"], row, varied)
     )
     series = dict(sorted(found.items(), key=lambda item: -item[1][1][-1]))
     return {
@@ -330,7 +330,7 @@ def errors(
             [{**row, "step": offset + row["step"]} for row in seen],
             "step",
             "squared_error",
-            lambda row, way=way, by=by: named(way, row, by),
+            lambda row, way=way, by=by: experiment.named(way, row, by),
         )
     return {
         "Squared error of validation images against all steps, those of the layers included: the "
@@ -365,12 +365,6 @@ def pictures(
             kernel, splits.image_shape, count=40, heading=f"{config.layers} layer"
         ),
     }
-
-
-def named(way: str, point: Mapping[str, Any], varied: Sequence[str]) -> str:
-    """Returns a curve's name; what has no such setting is named without it."""
-    own = [name for name in varied if point[name] is not None]
-    return ", ".join([way, *(f"{name.replace('_', ' ')} {point[name]}" for name in own)])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Strict tests: two devices, no silent promotion of dtype or rank, the same examples every time."""
 
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -43,14 +44,11 @@ import jax
 import optax
 import pytest
 
-from ae_jax.training import devices
-
 # Before the first computation, which fixes the backend. It sets the number of CPU devices only:
 # JAX_PLATFORMS still chooses where the tests run.
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-devices._HASTE["xla_backend_optimization_level"] = 0  # an option outweighs the flag above
 
 
 def _with_standard_promotion(function: Callable) -> Callable:
@@ -76,6 +74,13 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("ae_jax")
+
+
+def pytest_collection_finish():
+    # Tracing makes so many objects that the collector would go over all modules again and again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.fixture(scope="module", autouse=True)

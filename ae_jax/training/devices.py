@@ -81,12 +81,14 @@ def _in_turn(function: Callable) -> Callable:
     return mapped
 
 
-#: What compiles a program with little optimization: a third of the time for initialisers.
-_HASTE = {"xla_backend_optimization_level": 1}
-
-
 def _hastily(program: Callable) -> Callable:
-    return lambda *args: program.lower(*args).compile(compiler_options=_HASTE)(*args)
+    """Compiles a program with little optimization: a third of the time for initialisers.
+
+    A level that XLA_FLAGS names stays.
+    """
+    name = "xla_backend_optimization_level"
+    options = {} if name in os.environ.get("XLA_FLAGS", "") else {name: 1}
+    return lambda *args: program.lower(*args).compile(compiler_options=options)(*args)
 
 
 class DeviceMap(NamedTuple):

@@ -44,6 +44,15 @@ def test_a_mapped_function_sees_one_lane_and_what_is_shared(lanes, backend):
     )
 
 
+@pytest.mark.parametrize("flags", ["", "--xla_backend_optimization_level=0"])
+def test_what_is_called_once_is_computed_alike(flags, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    mapping = placement.device_map(2, jax.devices())
+    squares = mapping.map(lambda state, lane, shared: state**2 + shared, once=True)
+    out = squares(mapping.place(np.arange(2.0)), (), mapping.place_shared(np.float32(1)))
+    np.testing.assert_array_equal(mapping.collect(out), [1, 2])
+
+
 def test_padding_is_a_copy_of_the_first_lane():
     placed = placement.device_map(3, jax.devices()).place(np.arange(3))
     np.testing.assert_array_equal(jnp.ravel(jax.device_get(placed)), [0, 1, 2, 0])

@@ -90,9 +90,10 @@ def rows(table: Mapping[str, Any], heading: str = "") -> Any:
     if not table:
         raise InputError("there is no row of images to draw")
     cells = [_check(images, 4, f"images {name!r} [N, H, W, C]") for name, images in table.items()]
-    lead = 0.35 + 0.1 * max(map(len, table))  # inches that the longest label takes
+    lead = 0.3 + 1.15 * max(map(style.width, table))  # the first label may be bold
     foot = 0.3 if heading else 0.0  # with more the images would grow into the labels
     figure, axes = _draw("reconstructions", np.stack(cells), lead=lead, foot=foot)
+    axes.set_anchor("E")  # what room is left is for the labels
     axes.set_xticks([])
     axes.set_yticks(range(len(table)), [style.plain(name) for name in table])
     axes.set_title(style.plain(heading), fontsize=style.FONT, color=style.INK)
@@ -227,7 +228,6 @@ def _draw(
     picture, _ = canvas(cells, gap)
     extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
     axes.imshow(picture, extent=extent, aspect=height / width, interpolation="nearest")
-    axes.set_anchor("E")  # what room is left is for the rows' labels
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelsize=style.SMALL, labelcolor=style.INK, pad=6)
     return figure, axes

@@ -197,14 +197,10 @@ def bars(
                 )  # fmt: skip
     axes.axhline(0, color=style.MUTED, lw=1)
     axes.margins(y=0.1)
-    axes.set_xticks(range(len(groups)), [style.plain(group) for group in groups])
-    axes.tick_params(axis="x", length=0, labelsize=style.FONT)
-    if len(labels) > 1:
-        handles = [
-            Patch(color=_shade(index), label=style.plain(label))
-            for index, label in enumerate(labels)
-        ]
-        style.legend(figure, handles, name)
+    handles = [
+        Patch(color=_shade(index), label=style.plain(label)) for index, label in enumerate(labels)
+    ]
+    _name_groups(figure, groups, handles, name)
     if np.any(cells[..., 1] > 0):
         style.footnote(figure, f"mean ± {spread}")
     return figure
@@ -247,11 +243,8 @@ def dots(
         )
         handles.append(drawn)
     axes.margins(x=0.1, y=0.1)
-    axes.set_xticks(range(len(groups)), [style.plain(group) for group in groups])
     axes.set_xlim(-0.6, len(groups) - 0.4)
-    axes.tick_params(axis="x", length=0, labelsize=style.FONT)
-    if len(labels) > 1:
-        style.legend(figure, handles, name)
+    _name_groups(figure, groups, handles, name)
     if np.any(cells[..., 1] > 0):
         style.footnote(figure, f"mean ± {spread}")
     return figure
@@ -268,6 +261,15 @@ def _cells(table: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str]
         for label, cell in table[group].items():
             cells[row, labels.index(label)] = _pair(group, label, cell)
     return groups, labels, cells
+
+
+def _name_groups(figure: Any, groups: list[str], handles: list[Any], name: str) -> None:
+    """Writes the groups below the axis, and a legend where a group has several labels."""
+    (axes,) = figure.axes
+    axes.set_xticks(range(len(groups)), [style.plain(group) for group in groups])
+    axes.tick_params(axis="x", length=0, labelsize=style.FONT)
+    if len(handles) > 1:
+        style.legend(figure, handles, name)
 
 
 def _curve(key: Any, x: Any, mean: Any, spread: Any, log_x: bool) -> tuple[np.ndarray, ...]:

@@ -61,6 +61,15 @@ def dress(axes: Any, xlabel: str = "", ylabel: str = "", title: str = "") -> Non
     axes.set_axisbelow(True)
 
 
+def width(text: str) -> float:
+    """The inches that a text takes at a tick."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=SMALL)
+    return text_to_path.get_text_width_height_descent(plain(text), font, ismath=False)[0] / 72
+
+
 def legend(figure: Any, handles: Sequence[Any], title: str = "") -> None:
     """A legend to the right of the axes, clear of the data."""
     if not handles:

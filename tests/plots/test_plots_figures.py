@@ -210,14 +210,18 @@ def test_reconstructions_are_rows_under_their_inputs(channels):
         rows({})
 
 
-@pytest.mark.parametrize("label", ["0", "a label of thirty-two characters"])
-def test_labels_of_rows_are_inside_the_figure(label):
-    figure = rows({label: np.zeros((16, 8, 8, 1)), "1": np.ones((16, 8, 8, 1))})
-    render(figure, "png")
-    box = figure.axes[0].get_tightbbox()
-    assert box.x0 >= 0
-    assert box.x1 <= figure.bbox.width
-    assert box.x0 < 0.1 * figure.bbox.width
+@pytest.mark.parametrize("count", [2, 16])
+@pytest.mark.parametrize("label", ["", "0", "a label of thirty-two characters", 20 * "W"])
+def test_labels_of_rows_are_inside_the_figure_and_beside_their_images(label, count):
+    images = np.zeros((count, 8, 8, 1))
+    for figure in (
+        rows({label: images, "1": images}),
+        reconstructions(images, {"1": images}, label),
+    ):
+        render(figure, "png")
+        box = figure.axes[0].get_tightbbox()
+        assert 0 <= box.x0 < 0.8 * figure.dpi
+        assert box.x1 <= figure.bbox.width
 
 
 def test_a_pixel_that_is_not_a_number_is_seen():

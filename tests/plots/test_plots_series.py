@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax.core import InputError
-from ae_jax.plots import animation, dots, histograms, write_report
+from ae_jax.plots import animation, dots, histograms, lines, write_report
 from ae_jax.plots.animation import gif
 
 
@@ -58,3 +58,22 @@ def test_dots_are_at_their_values():
     assert low < -96.6 < -84.9 < high < -80
     with pytest.raises(InputError, match="nothing to draw"):
         dots({}, "log-likelihood (nats)")
+
+
+def test_a_band_on_a_logarithmic_axis_ends_above_zero():
+    series = {"a": ([1, 2], [1.0, 100.0], [5.0, 10.0]), "b": ([1, 2], [3.0, np.nan], None)}
+    axes = lines(series, "step", "gap (nats)", log_y=True).axes[0]
+    assert axes.get_yscale() == "log"
+    (band,) = axes.collections
+    edges = band.get_paths()[0].vertices
+    found = {x: edges[edges[:, 0] == x, 1] for x in (1, 2)}
+    assert (found[1].min(), found[1].max()) == (0.1, 6.0)  # 1 - 5 is below a tenth of 1
+    assert (found[2].min(), found[2].max()) == (90.0, 110.0)
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_what_a_logarithmic_axis_cannot_show_is_refused(low):
+    series = {"a": ([1, 2], [1.0, low], None)}
+    lines(series, "step", "gap (nats)")
+    with pytest.raises(InputError, match="logarithmic axis; leave it out"):
+        lines(series, "step", "gap (nats)", log_y=True)

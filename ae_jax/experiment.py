@@ -233,6 +233,28 @@ def named(first: str, row: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join([first, *(f"{name.replace('_', ' ')} {row[name]:g}" for name in own)])
 
 
+def best_settings(
+    rows: Sequence[Mapping[str, Any]], by: Sequence[str], among: Sequence[str], value: str
+) -> list[Mapping[str, Any]]:
+    """Returns the sound rows of the settings with the highest means over seeds.
+
+    Args:
+      rows: one per lane.
+      by: the columns that make up a setting.
+      among: those of them for each combination of which a setting is chosen.
+      value: what is averaged; a setting of which it is not finite is chosen last.
+    """
+    sound = [row for row in rows if row["status"] == "ok"]
+    settings = plots.aggregate(sound, by, [value])
+    settings.sort(key=lambda setting: np.nan_to_num(setting[value].mean, nan=-np.inf))
+    best = {tuple(setting[name] for name in among): setting for setting in settings}
+    return [
+        row
+        for row in sound
+        if all(row[name] == best[tuple(row[name] for name in among)][name] for name in by)
+    ]
+
+
 def own_rows(result: training.Result) -> list[dict[str, Any]]:
     """Returns the rows of the lanes that this process trained."""
     own = {int(index) for group in result.groups for index in group.index}
@@ -263,6 +285,11 @@ def model(result: training.Result, index: int, best: bool = False) -> Model:
 def first_batch(dataset: Dataset, count: int) -> Batch:
     """Returns a data set's first examples, at most all."""
     return dataset.fetch(dataset.arrays, np.arange(min(count, dataset.size)))
+
+
+def vectors(batch: Batch) -> Array:
+    """Returns a batch's images as [B, V]."""
+    return batch["image"].reshape(len(batch["image"]), -1)
 
 
 def images(dataset: Dataset) -> np.ndarray:

@@ -115,8 +115,8 @@ def rbm(config: Config) -> None:
         },
         schedules=[training.warmup_cosine(config.steps)],
     )
-    test = vectors(experiment.first_batch(splits.test, config.test_images)["image"])
-    train = vectors(experiment.first_batch(splits.train, 10_000)["image"])
+    test = experiment.vectors(experiment.first_batch(splits.test, config.test_images))
+    train = experiment.vectors(experiment.first_batch(splits.train, 10_000))
     verdicts = {}
 
     def describe(model: experiment.Model) -> dict[str, float]:
@@ -181,11 +181,6 @@ def varied(config: Config) -> list[str]:
     """Returns the names of what is swept, the estimator aside."""
     names = ("hidden_size", "learning_rate", "weight_decay", "momentum", "sparsity_weight")
     return experiment.swept(config, *names)
-
-
-def vectors(images: Array) -> Array:
-    """[B, H, W, C] -> [B, V]."""
-    return images.reshape(len(images), -1)
 
 
 def figures(
@@ -318,16 +313,16 @@ def chains(
     config: Config, model: experiment.Model, splits: experiment.Splits
 ) -> tuple[list[int], np.ndarray]:
     """Runs chains from test images; their means after ever more steps, [T, N, H, W, C]."""
-    images = experiment.first_batch(splits.test, 40)["image"]
+    start = experiment.first_batch(splits.test, 40)
     times = sorted({*TIMES, *np.unique(np.geomspace(1, TIMES[-1], 40).astype(int)).tolist()})
 
     def step(v: Array, key: Array) -> tuple[Array, Array]:
         return boltzmann.gibbs(key, model.state.params, v, 1)
 
     keys = jax.random.split(jax.random.key(0), times[-1])
-    hidden = jax.jit(lambda v: jax.lax.scan(step, v, keys)[1])(vectors(images))
+    hidden = jax.jit(lambda v: jax.lax.scan(step, v, keys)[1])(experiment.vectors(start))
     frames = [np.asarray(model.decode(hidden[time - 1])) for time in times[1:]]
-    return times, np.stack([np.asarray(images), *frames])
+    return times, np.stack([np.asarray(start["image"]), *frames])
 
 
 if __name__ == "__main__":

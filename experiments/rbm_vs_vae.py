@@ -23,6 +23,7 @@ Weighted Autoencoders.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -142,49 +143,19 @@ def rbm_vs_vae(config: Config) -> None:
     splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
     sides = {"RBM": machine(config, splits), "VAE": autoencoder(config, splits)}
     check(config, splits, sides)
-    train = experiment.first_batch(splits.train, config.labels)
-    validation = experiment.first_batch(splits.validation, config.test_images)
-    test = experiment.first_batch(splits.test, config.test_images)
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     lanes: dict[int, Lane] = {}
     for kind, side in sides.items():
-        trained = experiment.sweep(
-            config, "rbm_vs_vae", side.build, splits, side.values, part=kind.lower(), **side.options
-        )
-        seconds = {
-            int(lane): group.train_seconds / len(group.index)
-            for group in trained.result.groups
-            for lane in group.index
-        }
-        first = len(found)
-
-        def describe(
-            model: experiment.Model,
-            kind: str = kind,
-            side: Side = side,
-            seconds: Mapping[int, float] = seconds,
-            first: int = first,
-        ) -> dict[str, Any]:
-            columns, likelihood = side.likelihoods(model, test)
-            lanes[first + model.row["lane"]] = Lane(model, np.asarray(likelihood))
-            error = losses.squared_error(model.reconstruct(test), test["image"])
-            return {
-                "model": kind,
-                "validation": float(jnp.mean(side.likelihoods(model, validation)[1])),
-                **columns,
-                "squared_error": float(jnp.mean(error)),
-                **probed(model.encode(train), train, model.encode(test), test),
-                "parameters": sum(leaf.size for leaf in jax.tree.leaves(model.state.params)),
-                "seconds": seconds[model.row["lane"]],
-            }
-
-        found += experiment.described(trained, describe, side.best)
-    columns = dict.fromkeys(("lane", *BY, "seed"))
-    rows = [{**columns, **row, "lane": lane} for lane, row in enumerate(found)]
-    pixels = probed(train["image"], train, test["image"], test)
+        out, own, trained = measured(config, kind, side, splits, len(rows))
+        rows += own
+        lanes |= trained
+    train = experiment.first_batch(splits.train, config.labels)
+    test = experiment.first_batch(splits.test, config.test_images)
+    pixels = probed(lambda batch: batch["image"], train, test)
+    chosen = experiment.best_settings(rows, BY, BY[:2], "validation")
     experiment.report(
         config,
-        trained.out,
+        out,
         f"Boltzmann machines and variational autoencoders on {config.dataset}",
         rows,
         BY,
@@ -200,15 +171,55 @@ def rbm_vs_vae(config: Config) -> None:
             "parameters",
             "seconds",
         ),
-        lambda: figures(config, chosen(rows), lanes, splits, pixels),
+        lambda: figures(config, chosen, lanes, splits, pixels),
         notes=[
             f"Nats per image, of {len(test['image'])} test images of zeros and ones. AIS is too "
             "high on average, reverse AIS, the ELBO and the importance-weighted bound (iwae) too "
             "low. Settings are chosen by the likelihood of validation images.",
             *(f"Linear probe on pixels: {value:.1f}%." for value in pixels.values()),
-            *compared(chosen(rows), lanes),
+            *compared(chosen, lanes),
         ],
     )
+
+
+def measured(
+    config: Config, kind: str, side: Side, splits: experiment.Splits, first: int
+) -> tuple[Path, list[dict[str, Any]], dict[int, Lane]]:
+    """Trains one of the models and measures its lanes, which are numbered from `first`.
+
+    Returns the run's directory, a row per lane, and the lanes of this process by their numbers.
+    """
+    train = experiment.first_batch(splits.train, config.labels)
+    validation = experiment.first_batch(splits.validation, config.test_images)
+    test = experiment.first_batch(splits.test, config.test_images)
+    trained = experiment.sweep(
+        config, "rbm_vs_vae", side.build, splits, side.values, part=kind.lower(), **side.options
+    )
+    seconds = {
+        int(lane): group.train_seconds / len(group.index)
+        for group in trained.result.groups
+        for lane in group.index
+    }
+    lanes: dict[int, Lane] = {}
+
+    def describe(model: experiment.Model) -> dict[str, Any]:
+        columns, likelihood = side.likelihoods(model, test)
+        lanes[first + model.row["lane"]] = Lane(model, np.asarray(likelihood))
+        error = losses.squared_error(model.reconstruct(test), test["image"])
+        return {
+            "model": kind,
+            "validation": float(jnp.mean(side.likelihoods(model, validation)[1])),
+            **columns,
+            "squared_error": float(jnp.mean(error)),
+            **probed(model.encode, train, test),
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(model.state.params)),
+            "seconds": seconds[model.row["lane"]],
+        }
+
+    found = experiment.described(trained, describe, side.best)
+    columns = dict.fromkeys(("lane", *BY, "seed"))
+    rows = [{**columns, **row, "lane": first + row["lane"]} for row in found]
+    return trained.out, rows, lanes
 
 
 def check(config: Config, splits: experiment.Splits, sides: Mapping[str, Side]) -> None:
@@ -236,7 +247,7 @@ def check(config: Config, splits: experiment.Splits, sides: Mapping[str, Side]) 
 
 def machine(config: Config, splits: experiment.Splits) -> Side:
     """Returns the restricted Boltzmann machine."""
-    train = vectors(experiment.first_batch(splits.train, 10_000))
+    train = experiment.vectors(experiment.first_batch(splits.train, 10_000))
 
     def build(latent_size: int) -> Method:
         return methods.rbm(
@@ -247,7 +258,7 @@ def machine(config: Config, splits: experiment.Splits) -> Side:
         )
 
     def likelihoods(model: experiment.Model, batch: Batch) -> tuple[dict[str, float], Array]:
-        params, v = model.state.params, vectors(batch)
+        params, v = model.state.params, experiment.vectors(batch)
         found = boltzmann.assess(
             jax.random.key(model.row["seed"]),
             params,
@@ -314,32 +325,12 @@ def bound_of(samples: int) -> str:
     return f"iwae_{samples}" if samples > 1 else "elbo"
 
 
-def vectors(batch: Batch) -> Array:
-    """Returns a batch's images as [B, V]."""
-    return batch["image"].reshape(len(batch["image"]), -1)
-
-
-def probed(
-    train_latents: Array, train: Batch, test_latents: Array, test: Batch
-) -> dict[str, float]:
+def probed(encode: Callable[[Batch], Array], train: Batch, test: Batch) -> dict[str, float]:
     """Returns a linear probe's accuracy (%), or nothing where there are no labels."""
     if "label" not in train:
         return {}
-    accuracy = metrics.linear_probe(train_latents, train["label"], test_latents, test["label"])
+    accuracy = metrics.linear_probe(encode(train), train["label"], encode(test), test["label"])
     return {"linear_probe": 100 * accuracy}
-
-
-def chosen(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns the sound rows of each model's and size's best setting by validation images."""
-    sound = [row for row in rows if row["status"] == "ok"]
-    settings = plots.aggregate(sound, BY, ["validation"])
-    settings.sort(key=lambda setting: np.nan_to_num(setting["validation"].mean, nan=-np.inf))
-    best = {tuple(setting[name] for name in BY[:2]): setting for setting in settings}
-    return [
-        row
-        for row in sound
-        if all(row[name] == best[row["model"], row["latent_size"]][name] for name in BY)
-    ]
 
 
 def compared(rows: Sequence[Mapping[str, Any]], lanes: Mapping[int, Lane]) -> list[str]:
@@ -401,15 +392,15 @@ def figures(
             name="latents",
             log_x=True,
         )
-    models: dict[str, experiment.Model] = {}
+    shown: dict[str, experiment.Model] = {}
     for row in sorted(rows, key=lambda row: (row["latent_size"], row["model"])):
         if row["lane"] in lanes:
-            models.setdefault(f"{row['model']} {row['latent_size']}", lanes[row["lane"]].model)
+            shown.setdefault(f"{row['model']} {row['latent_size']}", lanes[row["lane"]].model)
     test = experiment.first_batch(splits.test, 16)
     drawn["Test images and what is left of them: pixels' means given the latents' means."] = (
         plots.reconstructions(
             test["image"],
-            {name: model.reconstruct(test) for name, model in models.items()},
+            {name: model.reconstruct(test) for name, model in shown.items()},
             first="test",
         )
     )
@@ -422,7 +413,7 @@ def figures(
             name: model.method.views.sample(
                 jax.random.key(0), model.state, len(test["image"]), model.hparams
             )
-            for name, model in models.items()
+            for name, model in shown.items()
         },
         first="test",
     )

@@ -88,6 +88,7 @@ def _forget_compilations():
     """Thousands of small programs would take a process's memory and memory maps."""
     yield
     jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture

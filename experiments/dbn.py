@@ -28,6 +28,8 @@ from ae_jax.methods.deep_belief_network import DBNParams, DBNState, draw, params
 
 #: Passes up that the bound on each test image is averaged over.
 DRAWS = 20
+#: Of PCD.
+CHAINS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Config(experiment.Config):
     """Of the up-down algorithm, likewise."""
     gibbs_steps: int = 5
     """Of the top machine in the up-down algorithm."""
+    persistent: bool = False
+    """Whether its chains go on there from those of its training, by pcd-k; else they start at each
+    batch, as published."""
     annealing_chains: int = 200
     """Of AIS; reverse AIS starts as many at test images."""
     annealing_temperatures: int = 2000
@@ -83,6 +88,8 @@ def dbn(config: Config) -> None:
     """Trains machines greedily, the top one with labels, then all of them up-down."""
     if len(config.widths) < 2:
         raise InputError("widths must name at least two layers")
+    if config.persistent and not config.top_estimator.startswith("pcd-"):
+        raise InputError(f"persistent needs a top_estimator pcd-k, got {config.top_estimator}")
     splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
     if "label" not in splits.train.spec:
         raise InputError(f"dbn needs labels, which {config.dataset} does not have")
@@ -112,14 +119,21 @@ def dbn(config: Config) -> None:
         start=[{"encoder": start["encoder"]} for start in stack.start],
         schedules=[training.warmup_cosine(config.layer_steps)],
     )
+    tops = [experiment.model(top.result, seed).state.method for seed in range(config.seeds)]
     networks = [
-        params_of(start, experiment.model(top.result, seed).state.method.params)
-        for seed, start in enumerate(stack.start)
+        params_of(start, machine.params) for start, machine in zip(stack.start, tops, strict=True)
     ]
+    starts = [{"params": network} for network in networks]
+    if config.persistent:
+        starts = [
+            {"params": network, "chains": machine.estimator}
+            for network, machine in zip(networks, tops, strict=True)
+        ]
     method = methods.deep_belief_network(
         config.widths,
         classes=classes,
         gibbs_steps=config.gibbs_steps,
+        chains=CHAINS if config.persistent else 0,
         sample_steps=config.sample_steps,
     )
     tuned = experiment.sweep(
@@ -129,7 +143,7 @@ def dbn(config: Config) -> None:
         splits,
         {},
         part="up-down",
-        start=[{"params": networks[lane["seed"]]} for lane in experiment.grid(config, {})],
+        start=[starts[lane["seed"]] for lane in experiment.grid(config, {})],
         schedules=[training.warmup_cosine(config.steps)],
     )
     units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
@@ -178,7 +192,7 @@ def top_machine(config: Config, classes: int) -> Method:
     """Returns the machine of p(what the last layer but one sees, label)."""
     return methods.rbm(
         config.widths[-1],
-        estimator=boltzmann.named(config.top_estimator),
+        estimator=boltzmann.named(config.top_estimator, CHAINS),
         classes=classes,
         optimizer=optax.scale_by_adam(),
     )

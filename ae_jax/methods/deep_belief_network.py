@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods import boltzmann
-from ae_jax.methods.boltzmann import RBMParams, Units
+from ae_jax.methods.boltzmann import RBMParams, Units, estimators
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.parts import classified, started, visible_units
 from ae_jax.probability import bernoulli
@@ -38,6 +38,7 @@ class DBNState(NamedTuple):
 
     params: DBNParams
     image: Array  #: the first batch's mean image, [...]: shapes what is decoded
+    chains: Any = ()  #: persistent ones of the top machine, [N, units]
 
 
 def logits_of(layer: Directed, x: Array) -> Array:
@@ -140,6 +141,7 @@ def deep_belief_network(
     *,
     classes: int = 0,
     gibbs_steps: int = 5,
+    chains: int = 0,
     sample_steps: int = 1000,
     learning_rate: float = 0.01,
 ) -> Method:
@@ -149,12 +151,15 @@ def deep_belief_network(
       widths: units of the layers above the data, upwards; at least two.
       classes: if not 0, a label's softmax group stands beside the last but one layer.
       gibbs_steps: of the top machine between the pass up and the pass down.
+      chains: so many of the top machine go on from step to step; 0 for those of the reference,
+        which start at each batch.
       sample_steps: of the top machine in the `sample` view.
       learning_rate: traced; of all parameters.
 
     Returns:
       The method. Its `init` takes the parts of a `DBNParams` to start from, from `params_of`, by
-      the name `params`; without them they are random, and then up-down learns little. Images are
+      the name `params`; without them they are random, and then up-down learns little. Likewise
+      `chains` [chains, units], which otherwise start at independent units. Images are
       binarized stochastically. Evaluation, per example, nats: `loss` = `reconstruction`, the
       cross-entropy of means that went up and down (there is no objective that could be
       evaluated); `unnormalised_nll`, minus the lower bound on log p(image) but for log Z of the
@@ -168,6 +173,8 @@ def deep_belief_network(
     """
     if len(widths) < 2:
         raise InputError(f"a deep belief network needs at least two layers, got {len(widths)}")
+    if chains < 0:
+        raise InputError(f"chains must be at least 0, got {chains}")
     if min(gibbs_steps, sample_steps) < 1:
         raise InputError(f"chains need a step: {gibbs_steps=}, {sample_steps=}")
     visible = boltzmann.softmax(classes) if classes else boltzmann.bernoulli()
@@ -197,19 +204,21 @@ def deep_belief_network(
     ) -> DBNState:
         image = batch["image"]
         v = image.reshape(image.shape[0], -1)
-        keys = jax.random.split(key, len(widths))
+        chain_key, top_key, *keys = jax.random.split(key, len(widths) + 1)
         up, down, below = [], [], v.shape[1]
-        for own, width in zip(keys[:-1], widths[:-1], strict=True):
+        for own, width in zip(keys, widths[:-1], strict=True):
             kernel = 0.01 * jax.random.normal(own, (below, width), v.dtype)
             up.append(Directed(kernel, jnp.zeros(width, v.dtype)))
             down.append(Directed(kernel.T, jnp.zeros(below, v.dtype)))
             below = width
         down[0] = down[0]._replace(bias=boltzmann.bernoulli().fit(v)[0])
-        weights = 0.01 * jax.random.normal(keys[-1], (below + classes, widths[-1]), v.dtype)
+        weights = 0.01 * jax.random.normal(top_key, (below + classes, widths[-1]), v.dtype)
         bias = jnp.zeros(below + classes, v.dtype)
         top = RBMParams(weights, bias, jnp.zeros(widths[-1], v.dtype))
-        fresh = {"params": DBNParams(tuple(up), tuple(down), top)}
-        return DBNState(started(fresh, start)["params"], jnp.mean(image, axis=0))
+        fresh: dict[str, Any] = {"params": DBNParams(tuple(up), tuple(down), top)}
+        if chains:
+            fresh["chains"] = estimators.start(chain_key, top, v, units, chains)
+        return DBNState(image=jnp.mean(image, axis=0), **started(fresh, start))
 
     def step(key: Array, state: DBNState, batch: Batch, hparams: HParams) -> tuple[DBNState, Info]:
         params = state.params
@@ -218,7 +227,8 @@ def deep_belief_network(
         for own, layer in zip(jax.random.split(up_key, len(params.up)), params.up, strict=True):
             awake.append(bernoulli.sample(own, logits_of(layer, awake[-1])))
         seen = with_label(awake[-1], batch)
-        dreamt = boltzmann.gibbs(chain_key, params.top, seen, gibbs_steps, units)[0]
+        begin = state.chains if chains else seen
+        dreamt = boltzmann.gibbs(chain_key, params.top, begin, gibbs_steps, units)[0]
         asleep = [dreamt[:, : awake[-1].shape[1]]]
         for own, layer in zip(
             jax.random.split(down_key, len(params.down)), params.down[::-1], strict=True
@@ -243,7 +253,7 @@ def deep_belief_network(
         moved = jax.tree.map(lambda p, g: p + rate * g, params, gradient)
         norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(gradient)))
         info = {"wake_sleep": value, "update_norm": rate * norm}
-        return state._replace(params=moved), info
+        return state._replace(params=moved, chains=dreamt if chains else ()), info
 
     def evaluate(
         key: Array, state: DBNState, batch: Batch, hparams: HParams

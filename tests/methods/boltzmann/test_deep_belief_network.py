@@ -125,9 +125,10 @@ def test_greedily_trained_machines_are_a_network(x64):
     np.testing.assert_array_equal(params.top.hidden_bias, second.hidden_bias)
 
 
-def test_up_down_raises_the_bound_of_greedy_training(x64):
+@pytest.mark.parametrize("chains", [0, 32])
+def test_up_down_raises_the_bound_of_greedy_training(chains, x64):
     params = params_of(greedily_trained().start[0])
-    method = deep_belief_network((4, 3), learning_rate=0.02)
+    method = deep_belief_network((4, 3), chains=chains, learning_rate=0.02)
     images = stripes()
     batch = images.fetch(images.arrays, np.arange(32))
     start = method.init(jax.random.key(0), batch, method.hparams, {"params": params})
@@ -149,6 +150,30 @@ def test_up_down_raises_the_bound_of_greedy_training(x64):
     before, after = mean_bound(start), mean_bound(train(start))
     # 1/2, 1/4, 1/4: the best is minus their entropy, -1.04
     assert before + 0.02 < after < -1.04
+
+
+def test_persistent_chains_come_to_the_top_machine(machines, x64):
+    """They go on from step to step: at a rate of 0 they are draws of it, whatever the data are."""
+    params = network(machines, 2)
+    method = deep_belief_network((2, 2), classes=2, gibbs_steps=1, chains=4000, learning_rate=0.0)
+    batch = {"image": jnp.ones((8, 3, 1, 1)), "label": jnp.zeros(8, int)}
+    given = {"params": params, "chains": jnp.tile(jnp.array([1.0, 1.0, 1.0, 0.0]), (4000, 1))}
+    state = method.init(jax.random.key(0), batch, method.hparams, given)
+    np.testing.assert_array_equal(state.chains, given["chains"])
+
+    @jax.jit
+    def train(state):
+        def step(state, key):
+            return method.step(key, state, batch, method.hparams)
+
+        return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), 50))[0]
+
+    after = train(state)
+    jax.tree.map(np.testing.assert_array_equal, after.params, params)
+    number = np.asarray(after.chains[:, :2]) @ [1, 2]
+    found = np.bincount(number.astype(int), minlength=4) / 4000
+    expected = prior(machines, params, 2)[np.argsort(machines.states(2) @ [1, 2])]
+    assert np.all(np.abs(found - expected) < 4.5 * np.sqrt(expected / 4000))
 
 
 def test_classes_are_recognised(x64):
@@ -180,6 +205,8 @@ def test_what_a_network_cannot_be_is_refused(x64):
         deep_belief_network((3,))
     with pytest.raises(InputError, match="gibbs_steps=0"):
         deep_belief_network((3, 2), gibbs_steps=0)
+    with pytest.raises(InputError, match="chains must be at least 0"):
+        deep_belief_network((3, 2), chains=-1)
     method = deep_belief_network((3, 2), classes=2)
     batch = {"image": jnp.ones((4, 2, 2, 1))}
     state = method.init(jax.random.key(0), batch, method.hparams)

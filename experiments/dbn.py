@@ -90,11 +90,23 @@ def dbn(config: Config) -> None:
         raise InputError("widths must name at least two layers")
     if config.persistent and not config.top_estimator.startswith("pcd-"):
         raise InputError(f"persistent needs a top_estimator pcd-k, got {config.top_estimator}")
+    for name in ("annealing_chains", "annealing_temperatures"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} must be at least 1, got {getattr(config, name)}")
     splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
     if "label" not in splits.train.spec:
         raise InputError(f"dbn needs labels, which {config.dataset} does not have")
     label = experiment.first_batch(splits.train, splits.train.size)["label"]
     classes = int(np.max(label)) + 1
+    top_method = top_machine(config, classes)
+    method = methods.deep_belief_network(
+        config.widths,
+        classes=classes,
+        gibbs_steps=config.gibbs_steps,
+        chains=CHAINS if config.persistent else 0,
+        sample_steps=config.sample_steps,
+    )
+    lanes = experiment.grid(config, {})
     stack = experiment.pretrain(
         config,
         "dbn",
@@ -111,7 +123,7 @@ def dbn(config: Config) -> None:
     top = experiment.sweep(
         config,
         "dbn",
-        methods.stage(stack.encoder, top_machine(config, classes)),
+        methods.stage(stack.encoder, top_method),
         splits,
         {"learning_rate": config.layer_learning_rate},
         part="top",
@@ -123,19 +135,10 @@ def dbn(config: Config) -> None:
     networks = [
         params_of(start, machine.params) for start, machine in zip(stack.start, tops, strict=True)
     ]
-    starts = [{"params": network} for network in networks]
+    starts: list[dict[str, Any]] = [{"params": network} for network in networks]
     if config.persistent:
-        starts = [
-            {"params": network, "chains": machine.estimator}
-            for network, machine in zip(networks, tops, strict=True)
-        ]
-    method = methods.deep_belief_network(
-        config.widths,
-        classes=classes,
-        gibbs_steps=config.gibbs_steps,
-        chains=CHAINS if config.persistent else 0,
-        sample_steps=config.sample_steps,
-    )
+        for start, machine in zip(starts, tops, strict=True):
+            start["chains"] = machine.estimator
     tuned = experiment.sweep(
         config,
         "dbn",
@@ -143,7 +146,7 @@ def dbn(config: Config) -> None:
         splits,
         {},
         part="up-down",
-        start=[starts[lane["seed"]] for lane in experiment.grid(config, {})],
+        start=[starts[lane["seed"]] for lane in lanes],
         schedules=[training.warmup_cosine(config.steps)],
     )
     units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())

@@ -159,10 +159,10 @@ def deep_belief_network(
     Returns:
       The method. Its `init` takes the parts of a `DBNParams` to start from, from `params_of`, by
       the name `params`; without them they are random, and then up-down learns little. Likewise
-      `chains` [chains, units], which otherwise start at independent units. Images are
-      binarized stochastically. Evaluation, per example, nats: `loss` = `reconstruction`, the
-      cross-entropy of means that went up and down (there is no objective that could be
-      evaluated); `unnormalised_nll`, minus the lower bound on log p(image) but for log Z of the
+      `chains` [chains, units], which otherwise start at independent units. Images are binarized
+      stochastically. Evaluation, per example, nats: `loss` = `reconstruction`, the cross-entropy
+      of means that went up and down (there is no objective that could be evaluated);
+      `unnormalised_nll`, minus the lower bound on log p(image) but for log Z of the
       top machine; with classes `error` and `class_nll`.
 
     Raises:

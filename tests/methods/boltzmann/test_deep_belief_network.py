@@ -111,6 +111,16 @@ def greedily_trained():
     return greedy.train(layers, stripes(), training.grid(seed=0), 300, batch_size=32)
 
 
+def trained(method, state, batch, steps):
+    """A method's state after some steps on one batch."""
+
+    def step(state, key):
+        return method.step(key, state, batch, method.hparams)
+
+    keys = jax.random.split(jax.random.key(2), steps)
+    return jax.jit(lambda state: jax.lax.scan(step, state, keys)[0])(state)
+
+
 def test_greedily_trained_machines_are_a_network(x64):
     stack = greedily_trained()
     params = params_of(stack.start[0])
@@ -140,14 +150,7 @@ def test_up_down_raises_the_bound_of_greedy_training(chains, x64):
         )(jax.random.split(jax.random.key(1), 200))
         return -jnp.mean(found) - boltzmann.log_partition_exact(state.params.top)
 
-    @jax.jit
-    def train(state):
-        def step(state, key):
-            return method.step(key, state, batch, method.hparams)
-
-        return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), 1500))[0]
-
-    before, after = mean_bound(start), mean_bound(train(start))
+    before, after = mean_bound(start), mean_bound(trained(method, start, batch, 1500))
     # 1/2, 1/4, 1/4: the best is minus their entropy, -1.04
     assert before + 0.02 < after < -1.04
 
@@ -161,14 +164,7 @@ def test_persistent_chains_come_to_the_top_machine(machines, x64):
     state = method.init(jax.random.key(0), batch, method.hparams, given)
     np.testing.assert_array_equal(state.chains, given["chains"])
 
-    @jax.jit
-    def train(state):
-        def step(state, key):
-            return method.step(key, state, batch, method.hparams)
-
-        return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), 50))[0]
-
-    after = train(state)
+    after = trained(method, state, batch, 50)
     jax.tree.map(np.testing.assert_array_equal, after.params, params)
     number = np.asarray(after.chains[:, :2]) @ [1, 2]
     found = np.bincount(number.astype(int), minlength=4) / 4000
@@ -187,14 +183,7 @@ def test_classes_are_recognised(x64):
     given = {"params": start._replace(top=top)}
     state = method.init(jax.random.key(0), batch, method.hparams, given)
 
-    @jax.jit
-    def train(state):
-        def step(state, key):
-            return method.step(key, state, batch, method.hparams)
-
-        return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), 2000))[0]
-
-    state = train(state)
+    state = trained(method, state, batch, 2000)
     values = method.evaluate(jax.random.key(0), state, batch, method.hparams)
     assert np.mean(values["error"]) < 0.1
     assert method.views.reconstruct(state, batch, method.hparams).shape == (32, 2, 2, 1)

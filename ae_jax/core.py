@@ -56,8 +56,18 @@ class Method(NamedTuple):
         lane at the state before such a step.
       evaluate: (key, state, batch, hparams) -> values by name, each [B], one per
         example, in nats or squared units summed over an example's dimensions. A method
-        that minimises an objective reports it as `loss`.
+        that minimises an objective reports it as `loss`. An example's values do not depend
+        on the others in its batch, of which some may be padding.
       views: what the trained state can be used for.
+      conclude: (values, present, hparams) -> scalars by name, of a whole data set: what is
+        no mean over examples (a covariance, a discrepancy, a penalty of mean activations).
+        `values` are those of `evaluate` for N examples; with a `conclude` they may have
+        further axes, [N, ...]. `present`, bool [N], is False where an example is padding.
+        The scalars stand beside the means of values [N], in the place of those of the same
+        name. None where every figure is a mean.
+      inference: state -> State, what `evaluate` and the views read of a state, in the same
+        structure: optimizers and chains may be left out as `()`. It is kept of the best
+        state. The whole state by default.
     """
 
     hparams: Mapping[str, float]
@@ -65,6 +75,8 @@ class Method(NamedTuple):
     step: Callable[[Array, State, Batch, HParams], tuple[State, Info]]
     evaluate: Callable[[Array, State, Batch, HParams], Mapping[str, Array]]
     views: Views = Views()
+    conclude: Callable[[Mapping[str, Array], Array, HParams], Mapping[str, Array]] | None = None
+    inference: Callable[[State], State] = lambda state: state
 
 
 class Network(NamedTuple):
@@ -93,9 +105,12 @@ class Dataset(NamedTuple):
       size: the number of examples.
       arrays: what lies on the device: a pytree whose leaves have a leading axis of
         length `size`, or an empty mapping for rendered data.
-      fetch: (arrays, indices int [B]) -> Batch; pure and traceable.
+      fetch: (arrays, indices int [B]) -> Batch; pure and traceable. Data sets that are
+        fetched alike have the same function, so that one program serves them all.
       factor_sizes: the number of values of each generative factor, in the order of the
         batch's `factors` columns; empty where factors are unknown.
+      digest: names the content: data sets of equal digests hold the same examples in the
+        same order. Empty where nobody computed it; the engine then hashes `arrays`.
     """
 
     spec: Mapping[str, jax.ShapeDtypeStruct]
@@ -103,3 +118,4 @@ class Dataset(NamedTuple):
     arrays: Any
     fetch: Callable[[Any, Array], Batch]
     factor_sizes: Mapping[str, int] = {}
+    digest: str = ""

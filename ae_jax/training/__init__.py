@@ -4,7 +4,7 @@ from ae_jax.training.devices import use_devices
 from ae_jax.training.lanes import grid
 from ae_jax.training.results import join as join_rows
 from ae_jax.training.results import write as write_rows
-from ae_jax.training.run import Result, Trained, lane, run
+from ae_jax.training.run import Result, Trained, lane, own_lanes, run
 from ae_jax.training.schedules import Schedule, step_decay, warmup_cosine
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "grid",
     "join_rows",
     "lane",
+    "own_lanes",
     "run",
     "step_decay",
     "use_devices",

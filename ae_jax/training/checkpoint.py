@@ -1,19 +1,28 @@
 """Checkpoints: the one place that knows Orbax.
 
-A checkpoint is a pytree of host arrays and a small JSON record; it is written to one
-side and renamed, so a killed process leaves none half-written. A digest of the arrays is
-part of the record: what a disk damaged is noticed and the checkpoint before is used.
+A checkpoint is a pytree of host arrays [lanes, ...] and a small JSON record that names the
+lanes; it is written to one side and renamed, so a killed process leaves none half-written. A
+digest of the arrays is part of the record: what a disk damaged is noticed, set aside, and the
+checkpoint before is used. Any other trouble in reading one stops the run, and nothing is lost.
+
+Each set of lanes that trains together has a folder of its own, so a run can go on with its
+lanes spread over other processes: every lane goes on from its newest checkpoint, wherever it is.
 """
 
+import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
+import os
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,62 +31,178 @@ import numpy as np
 from ae_jax.core import InputError
 
 KEEP = 2
+#: What reading a file with wrong content raises.
+_DAMAGE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+class Writer(NamedTuple):
+    """Saves checkpoints beside the training.
+
+    Attributes:
+      save: (step, tree, record) -> None: begins to write, after what is still being written.
+      busy: whether something is being written. Both raise what went wrong before.
+    """
+
+    save: Callable[[int, Any, Mapping[str, Any]], None]
+    busy: Callable[[], bool]
+
+
+@contextlib.contextmanager
+def writer(directory: Path) -> Iterator[Writer]:
+    """Yields a Writer of checkpoints; at the end it waits for the last one.
+
+    Raises:
+      OSError: where one could not be written; those before are whole.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1, "checkpoint") as thread:
+        pending: list[concurrent.futures.Future] = []
+
+        def wait():
+            while pending:
+                pending.pop().result()
+
+        def start(step, tree, record):
+            wait()
+            pending.append(thread.submit(save, directory, step, tree, record))
+
+        def busy():
+            if pending and pending[0].done():
+                wait()
+            return bool(pending)
+
+        try:
+            yield Writer(start, busy)
+        finally:
+            wait()
 
 
 def save(directory: Path, step: int, tree: Any, record: Mapping[str, Any]) -> None:
     """Writes a checkpoint and removes all but the newest two.
 
     Args:
-      directory: where this process's checkpoints lie.
+      directory: of the lanes' checkpoints.
       step: names the checkpoint; written again if it exists.
-      tree: a pytree of host arrays.
-      record: what JSON can hold.
+      tree: a pytree of host arrays [lanes, ...].
+      record: what JSON can hold, `lanes` among it: the numbers of the lanes.
+
+    Raises:
+      OSError: if it cannot be written; nothing of it is left then.
     """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     checkpointer, content = _orbax()
     content = content(leaves, {**record, "digest": digest(leaves)})
-    checkpointer.save(directory.absolute() / f"{step:012d}", args=content, force=True)
-    for old in _steps(directory)[:-KEEP]:
-        shutil.rmtree(directory / f"{old:012d}")
+    try:
+        checkpointer.save(directory.absolute() / f"{step:012d}", args=content, force=True)
+        for old in _steps(directory)[:-KEEP]:
+            _remove(directory / f"{old:012d}")
+    except OSError as error:
+        _sweep(directory)
+        raise OSError(
+            error.errno,
+            f"the checkpoint of step {step} could not be written ({error.strerror or error}): "
+            "make room, or the directory writable, and repeat the command, which goes on from "
+            "the one before",
+        ) from error
+    _forget_superseded(directory)
 
 
-def restore_newest(directory: Path, like: Any) -> tuple[int, Any, dict[str, Any]] | None:
-    """Reads the newest checkpoint that is whole.
+def _remove(path: Path) -> None:
+    """Removes a folder so that nobody sees a half of it."""
+    gone = path.with_name(f"{path.name}.gone-tmp")
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
+def _sweep(directory: Path) -> None:
+    """Removes what a kill or a full disk left unfinished."""
+    for unfinished in directory.glob("*-tmp*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _forget_superseded(directory: Path) -> None:
+    """Removes folders of other sets of lanes that all have newer checkpoints elsewhere."""
+    newer: dict[int, list[int]] = {}
+    for folder in directory.parent.iterdir():
+        for step, _, record in _records(folder):
+            for lane in record["lanes"]:
+                newer.setdefault(lane, []).append(step)
+    for folder in directory.parent.iterdir():
+        own = [(step, lane) for step, _, record in _records(folder) for lane in record["lanes"]]
+        if folder != directory and own:
+            old = all(sum(other > step for other in newer[lane]) >= KEEP for step, lane in own)
+            if old:
+                for _, path, _ in _records(folder):
+                    with contextlib.suppress(OSError):  # another process was first
+                        _remove(path)
+
+
+class Found(NamedTuple):
+    """Lanes that go on from the same step.
+
+    Attributes:
+      step: how many steps they have taken.
+      places: int [M], which of the lanes that were asked for.
+      tree: their states, leaves [M, ...]; None at the beginning.
+    """
+
+    step: int
+    places: np.ndarray
+    tree: Any
+
+
+def restore(folder: Path, own: Path, lanes: Sequence[int], like: Any, **same: Any) -> list[Found]:
+    """Reads the newest whole checkpoint of each lane.
 
     Args:
-      directory: where this process's checkpoints lie.
-      like: a pytree of shapes and dtypes, the structure to restore.
+      folder: where the folders of sets of lanes lie.
+      own: the one that is going to be written; what a kill left unfinished there is removed.
+      lanes: their numbers, L.
+      like: a pytree of shapes and dtypes, the structure to restore, leaves [L, ...].
+      same: what the record must have, by name, for each lane.
 
     Returns:
-      (step, tree of host arrays, record), or None if there is none. Warns about each
-      damaged checkpoint that it passes over.
+      The lanes by the step that they go on from, latest first; together all of them. Warns
+      about each damaged checkpoint that it passes over, and sets it aside.
 
     Raises:
-      InputError: if it holds other shapes or dtypes than `like`.
+      InputError: if one holds other shapes or dtypes than `like`, or differs in `same`.
+      OSError: if one cannot be read for another reason than its content.
     """
-    for unfinished in directory.glob("*-tmp*"):  # left by a kill
-        shutil.rmtree(unfinished)
-    checkpointer, content = _orbax()
-    for step in reversed(_steps(directory)):
-        path = directory.absolute() / f"{step:012d}"
-        try:
-            found = checkpointer.restore(path, args=content())
-            record = dict(found.record)
-            if record.pop("digest") != digest(found.leaves):
-                raise ValueError("its contents do not match their digest")
-        except Exception as error:  # a damaged file raises many types
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            warnings.warn(
-                f"checkpoint {path} is damaged ({reason}); falling back to the one before",
-                stacklevel=2,
-            )
-            shutil.rmtree(path)
+    _sweep(own)
+    wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
+    left = {lane: place for place, lane in enumerate(lanes)}
+    parts: dict[int, list[tuple[list[int], list[np.ndarray]]]] = {}
+    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    candidates = [found for path in folders for found in _records(path, set_aside=True)]
+    for step, path, record in sorted(candidates, key=lambda found: -found[0]):
+        rows = [row for row, lane in enumerate(record["lanes"]) if lane in left]
+        if not rows:
             continue
-        wanted = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(like)]
-        if [(leaf.shape, leaf.dtype) for leaf in found.leaves] != wanted:
+        leaves = _read(path, record["digest"])
+        if leaves is None:
+            continue
+        if [(leaf.shape[1:], leaf.dtype) for leaf in leaves] != wanted:
             raise InputError(f"{path} is another method's checkpoint: choose another --out")
-        return step, jax.tree.unflatten(jax.tree.structure(like), found.leaves), record
-    return None
+        here = [record["lanes"][row] for row in rows]
+        for name, values in same.items():
+            known = dict(zip(record["lanes"], record.get(name) or (), strict=False))
+            if any(known.get(lane) != values[left[lane]] for lane in here):
+                raise InputError(
+                    f"{path} is a checkpoint of lanes with another {name}: choose another --out"
+                )
+        places = [left.pop(lane) for lane in here]
+        parts.setdefault(step, []).append((places, [leaf[rows] for leaf in leaves]))
+    found = [_joined(step, parts[step], jax.tree.structure(like)) for step in parts]
+    return [*found, Found(0, np.array([*left.values()]), None)] if left else found
+
+
+def _joined(step: int, parts: Sequence[tuple[list[int], list[np.ndarray]]], structure) -> Found:
+    places = np.concatenate([part for part, _ in parts])
+    order = np.argsort(places)
+    leaves = [
+        np.concatenate(same)[order] for same in zip(*(part for _, part in parts), strict=True)
+    ]
+    return Found(step, places[order], jax.tree.unflatten(structure, leaves))
 
 
 def _steps(directory: Path) -> list[int]:
@@ -86,12 +211,63 @@ def _steps(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
 
 
+def _records(directory: Path, set_aside: bool = False) -> list[tuple[int, Path, dict[str, Any]]]:
+    """Step, path and record of each checkpoint in a folder whose record can be read."""
+    found = []
+    for step in _steps(directory):
+        path = directory / f"{step:012d}"
+        try:
+            record = json.loads((path / "record.json").read_text(encoding="utf-8"))["record"]
+            found.append((step, path, {**record, "lanes": list(record["lanes"])}))
+        except (FileNotFoundError, *_DAMAGE) as error:
+            if set_aside:
+                _set_aside(path, error)
+    return found
+
+
+def _read(path: Path, wanted: str) -> list[np.ndarray] | None:
+    """The arrays of a checkpoint; None where it is damaged."""
+    checkpointer, content = _orbax()
+    try:
+        leaves = checkpointer.restore(path.absolute(), args=content()).leaves
+        if digest(leaves) != wanted:
+            raise ValueError("its contents do not match their digest")
+    except (FileNotFoundError, *_DAMAGE) as error:
+        _set_aside(path, error)
+        return None
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the checkpoint {path} cannot be read ({error.strerror or error}): nothing is lost; "
+            "mend that and repeat the command",
+        ) from error
+    return leaves
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    """Renames a damaged checkpoint, so that it is neither used nor lost."""
+    if not path.exists():  # another process was first
+        return
+    aside = next(
+        name
+        for i in range(1000)
+        if not (name := path.with_name(f"{path.name}.damaged{i or ''}")).exists()
+    )
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    path.rename(aside)
+    warnings.warn(
+        f"checkpoint {path} is damaged ({reason}); it is kept as {aside.name}; falling back to "
+        "the one before",
+        stacklevel=2,
+    )
+
+
 def digest(leaves: Iterable[np.ndarray]) -> str:
     """The SHA-256 of arrays, their shapes and dtypes included."""
     found = hashlib.sha256()
     for leaf in leaves:
         found.update(str((leaf.dtype, leaf.shape)).encode())
-        found.update(np.ascontiguousarray(leaf).tobytes())
+        found.update(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8))
     return found.hexdigest()
 
 
@@ -109,16 +285,21 @@ def _orbax() -> tuple[Any, type]:
         def save(self, directory, args):
             with open(directory / "arrays.npz", "wb") as file:
                 np.savez(file, *args.leaves)
+                file.flush()
+                os.fsync(file.fileno())
             dtypes = [leaf.dtype.name for leaf in args.leaves]  # NumPy forgets bfloat16
             text = json.dumps({"dtypes": dtypes, "record": args.record})
-            (directory / "record.json").write_text(text)
+            with open(directory / "record.json", "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
 
         def restore(self, directory, args):
             with (
                 open(directory / "arrays.npz", "rb") as file,
                 np.load(file, allow_pickle=False) as arrays,
             ):
-                content = json.loads((directory / "record.json").read_text())
+                content = json.loads((directory / "record.json").read_text(encoding="utf-8"))
                 leaves = [
                     arrays[f"arr_{i}"].view(jnp.dtype(name))
                     for i, name in enumerate(content["dtypes"])

@@ -5,6 +5,7 @@ maintenance mode upstream and stays behind `device_map`.
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from ae_jax.core import InputError
+from ae_jax.training import processes
 
 Backend = Literal["pmap", "shard", "vmap"]
 
@@ -21,7 +23,9 @@ Backend = Literal["pmap", "shard", "vmap"]
 def use_devices(count: int | None = None, distributed: str | None = None) -> list[jax.Device]:
     """Returns this process's devices; on a CPU, at most as many as there are cores.
 
-    Call it before anything else touches JAX: the number of CPU devices is fixed then.
+    Call it before anything else touches JAX: the number of CPU devices is fixed then. With
+    several processes, they get to know each other here and are independent from then on: JAX's
+    service, which would end all of them a while after one died, is shut down again.
 
     Args:
       count: how many to use; all of them where None.
@@ -37,14 +41,29 @@ def use_devices(count: int | None = None, distributed: str | None = None) -> lis
     with contextlib.suppress(RuntimeError):  # JAX has been used already: take what there is
         if jax.config.jax_num_cpu_devices < 1:  # else it is set by JAX_NUM_CPU_DEVICES
             jax.config.update("jax_num_cpu_devices", min(count or _cores(), _cores()))
-    if distributed is not None and not jax.distributed.is_initialized():
-        jax.distributed.initialize(**_process(distributed))
+    if distributed is not None and not _meeting.cache_info().currsize:
+        _meeting(distributed)
     devices = jax.local_devices()
     if count is not None and count > len(devices):
         raise InputError(
             f"{count} devices asked for, {len(devices)} found: lower --devices to {len(devices)}"
         )
     return devices[:count]
+
+
+@functools.cache
+def _meeting(distributed: str) -> str:
+    """Lets the processes of a launch know each other, once; returns the launch's name."""
+    if jax.distributed.is_initialized():  # the caller's own, who keeps it
+        return processes.launch()
+    # Processes compile different programs at different times: none waits for another's tuning.
+    alone = "--xla_gpu_shard_autotuning=false"
+    if alone.partition("=")[0] not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {alone}".strip()
+    jax.distributed.initialize(**_process(distributed))
+    name = processes.launch()
+    jax.distributed.shutdown()
+    return name
 
 
 def _process(distributed: str) -> dict[str, Any]:

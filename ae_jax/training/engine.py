@@ -1,5 +1,6 @@
 """Training one group of lanes: the loop on the host around the compiled programs."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from ae_jax.training import checkpoint, population, streaming
 from ae_jax.training import directory as run_directory
 from ae_jax.training.devices import DeviceMap
 from ae_jax.training.evaluation import evaluator, summarizer
-from ae_jax.training.lanes import Group
+from ae_jax.training.lanes import Group, take
 from ae_jax.training.population import Lane, LaneState, Window
 from ae_jax.training.reporting import Logger
 from ae_jax.training.schedules import Schedule
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     summarize: Callable | None
     monitor: str
     select: str
+    keep_best: bool
     checkpoint_seconds: float
     chunk: int
     stream: bool
@@ -43,17 +45,19 @@ class Outlets(NamedTuple):
 
     Attributes:
       directory: where reports are appended; None writes nothing.
-      checkpoints: where checkpoints are kept; None keeps none.
+      checkpoints: where checkpoints of the group are kept; None keeps none.
+      identity: names the run in them.
       loggers: further places for reports.
-      move: shows progress, from (steps done, note).
-      interrupted: whether to save and exit.
+      progress: opens a bar for some lanes, which is moved by (steps done, note).
+      interrupted: the status to exit with after saving; None to go on.
     """
 
     directory: Path | None
     checkpoints: Path | None
+    identity: str
     loggers: Sequence[Logger]
-    move: Callable[[int, str], None]
-    interrupted: Callable[[], bool]
+    progress: Callable[[int], contextlib.AbstractContextManager[Callable[[int, str], None]]]
+    interrupted: Callable[[], int | None]
 
 
 class Trained(NamedTuple):
@@ -62,13 +66,15 @@ class Trained(NamedTuple):
     Attributes:
       method: what was trained.
       index: int [L], the lanes' places in the sweep.
-      hparams: every traced hyperparameter, [L].
+      hparams: every traced hyperparameter as it was given, [L].
+      schedules: of the hyperparameters.
       state: the final states, leaves [L, ...].
-      best: the states with the best validation, or None.
-      best_step: int [L].
+      taken: int [L], how many steps those have behind them.
+      best: what inference needs of the states with the best validation, or None.
+      best_step: int [L], how many steps those have behind them.
       frozen_step: int [L]; below 0 where a lane was never frozen.
-      frozen_by: what was not finite, or None, for each lane.
-      final: means of the final evaluation and the summary, [L].
+      frozen_by: what was not finite, joined by "+", or None, for each lane.
+      final: figures of the final evaluation and the summary, [L].
       compilations: of the training program; a second one where a lane broke.
       compile_seconds: what they took.
       train_seconds: without compilation and evaluation.
@@ -78,7 +84,9 @@ class Trained(NamedTuple):
     method: Method
     index: np.ndarray
     hparams: HParams
+    schedules: Sequence[Schedule]
     state: State
+    taken: np.ndarray
     best: State | None
     best_step: np.ndarray
     frozen_step: np.ndarray
@@ -91,7 +99,7 @@ class Trained(NamedTuple):
 
 
 def check(plan: Plan, group: Group) -> set[str]:
-    """Traces a group's method without running it and returns what it evaluates.
+    """Traces a group's method without running it and returns the figures that it evaluates.
 
     Raises:
       InputError: if the method does not honour the contract, or does not fit the data.
@@ -104,7 +112,12 @@ def check(plan: Plan, group: Group) -> set[str]:
         start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)
         state = jax.eval_shape(group.method.init, key, batch, hparams, *start)
         after, info = jax.eval_shape(group.method.step, key, state, batch, hparams)
-        values = jax.eval_shape(group.method.evaluate, key, state, batch, hparams)
+        kept = jax.eval_shape(group.method.inference, state)
+        values = jax.eval_shape(group.method.evaluate, key, kept, batch, hparams)
+        concluded = {}
+        if group.method.conclude:
+            present = jax.ShapeDtypeStruct((plan.batch_size,), bool)
+            concluded = jax.eval_shape(group.method.conclude, values, present, hparams)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
@@ -120,85 +133,130 @@ def check(plan: Plan, group: Group) -> set[str]:
         raise InputError("the method's Info is empty: it must tell whether the state is finite")
     if wrong := [name for name, x in info.items() if x.shape]:
         raise InputError(f"the method's Info {wrong[0]} must be a scalar")
-    if wrong := [name for name, x in values.items() if x.shape != (plan.batch_size,)]:
+    rank = None if group.method.conclude else 1  # what is concluded from may have further axes
+    size = (plan.batch_size,)
+    if wrong := [name for name, x in values.items() if x.shape[:rank][:1] != size or x.ndim == 0]:
         raise InputError(f"the method's evaluation {wrong[0]} must have one value per example")
-    return set(values)
+    if wrong := [name for name, x in concluded.items() if x.shape]:
+        raise InputError(f"what the method concludes, {wrong[0]}, must be a scalar")
+    return {name for name, x in values.items() if x.ndim == 1} | set(concluded)
 
 
-def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) -> Trained:
-    """Trains a group from its newest checkpoint, or from the start, to the end.
+def train_group(
+    plan: Plan, group: Group, devices: Callable[[int], DeviceMap], outlets: Outlets
+) -> Trained:
+    """Trains a group, each lane from its newest checkpoint or from the start, to the end.
+
+    Lanes that go on from different steps, as processes that were killed leave them, train one
+    cohort after the other.
 
     Args:
       plan: what to do.
       group: the lanes of this process.
-      mapping: lays them out over devices.
+      devices: lays a number of lanes out over devices.
       outlets: where results go.
 
     Raises:
-      SystemExit: with status 143, after saving, when interrupted.
+      SystemExit: with the status of the interruption, after saving.
+      OSError: if a checkpoint cannot be read or written.
     """
+    cohorts = _restore(plan, group, outlets.checkpoints)
+    trained = []
+    for step, places, state in cohorts:
+        some = take(group, places)
+        if outlets.directory:
+            run_directory.rewind_metrics(outlets.directory, some.index.tolist(), step)
+        with contextlib.ExitStack() as stack:
+            move = stack.enter_context(outlets.progress(len(places)))
+            saver = None
+            if outlets.checkpoints:
+                folder = outlets.checkpoints / _folder(some.index)
+                saver = stack.enter_context(checkpoint.writer(folder))
+            mapping = devices(len(places))
+            trained.append(_train(plan, some, mapping, outlets, move, saver, step, state))
+    return trained[0] if len(trained) == 1 else _together(group, cohorts, trained)
+
+
+def _train(
+    plan: Plan,
+    group: Group,
+    mapping: DeviceMap,
+    outlets: Outlets,
+    move: Callable[[int, str], None],
+    saver: checkpoint.Writer | None,
+    step: int,
+    saved: LaneState | None,
+) -> Trained:
+    """Trains lanes that have taken the same number of steps, and evaluates them."""
     method, dataset = group.method, plan.dataset
     length = _chunk_length(plan, len(group.index))
-    make_fetch = streaming.streamed_fetch if plan.stream else streaming.resident_fetch
-    fetch = make_fetch(dataset, plan.batch_size)
-    keeps_best = plan.validation is not None and plan.monitor in check(plan, group)
-    init = population.init_lane(method, fetch, plan.schedules, keeps_best)
-    settle = mapping.map(population.settle(plan.monitor), donate=True)
-
-    def evaluate(data, which):
-        return evaluator(method, mapping, data, plan.batch_size, which, plan.stream)
-
-    validate = evaluate(plan.validation, "method") if plan.validation else lambda *_: {}
+    fetch = _fetch(plan)
+    init = population.init_lane(method, fetch, plan.schedules, plan.keep_best)
+    settle = mapping.map(population.settle(method, plan.monitor), donate=True)
+    evaluated = [data for data in (plan.validation, plan.test) if data is not None]
+    evaluate = evaluator(method, mapping, plan.schedules, evaluated, plan.batch_size, plan.stream)
+    record = {
+        "identity": outlets.identity,
+        "lanes": group.index.tolist(),
+        "start": _start_digests(group),
+    }
 
     lanes = mapping.place(Lane(group.seed, dict(group.hparams)))
     arrays = mapping.place_shared(None if plan.stream else dataset.arrays)
+    nothing = mapping.place_shared(())
 
     def shared(window):
         return (mapping.place_shared(window), arrays)
 
-    step, saved = _restore(plan, group, init, length, outlets.checkpoints)
-    if outlets.directory:
-        run_directory.rewind_metrics(outlets.directory, group.index.tolist(), step)
     windows = list(_windows(plan, step, length))
     feed = _feed(plan, group, mapping, lanes, windows, length)
 
-    state = mapping.place(saved) if saved else None
+    state = None if saved is None else mapping.place(saved)
     train, traces = _trainer(method, mapping, fetch, plan.schedules)
     first, seconds = step, {"compile": 0.0, "train": 0.0}
-    saved_at = time.monotonic()
-    outlets.move(step, "")
+    saved_at, means = time.monotonic(), {}
+    move(step, "")
     for window, given in zip(windows, feed, strict=False):
         if state is None:
             beginning = given._replace(start=mapping.place(group.start))
             state = mapping.map(init, once=True)(None, beginning, shared(window))
         state = train(state, given, shared(window), seconds)
         step = int(window.stop)
-        if step % plan.evaluate_every == 0 or step == plan.steps:
-            means = validate(state, lanes)
+        last = step == plan.steps
+        if step % plan.evaluate_every == 0 or last:
+            if plan.validation:
+                means = evaluate(plan.validation, (state.method, state.taken), lanes)
             _report(
                 group, step, mapping.collect((state.info_sum, state.info_count)), means, outlets
             )
-            state = settle(state, mapping.place(means), mapping.place_shared(np.asarray(step)))
+            state = settle(state, mapping.place(means), nothing)
         frozen = np.sum(mapping.collect(state.frozen_step) != population.TRAINING)
-        outlets.move(step, f"{frozen} frozen" if frozen else "")
-        due = time.monotonic() - saved_at >= plan.checkpoint_seconds or step == plan.steps
-        if outlets.checkpoints and (due or outlets.interrupted()):
-            checkpoint.save(outlets.checkpoints, step, mapping.collect(state), {})
-            saved_at = time.monotonic()
-        if outlets.interrupted() and step < plan.steps:
-            raise SystemExit(143)
+        move(step, f"{frozen} frozen" if frozen else "")
+        stop = outlets.interrupted()
+        if saver:
+            due = time.monotonic() - saved_at >= plan.checkpoint_seconds
+            free = not saver.busy() or plan.checkpoint_seconds == 0
+            if last or stop or (due and free):
+                saved_at = time.monotonic()
+                saver.save(step, mapping.collect(state), record)
+        if stop:
+            raise SystemExit(stop)
 
-    which = "best" if plan.select == "best" else "method"
-    seen = plan.test is plan.validation and which == "method"
-    final = (validate if seen else evaluate(plan.test, which))(state, lanes)
+    best = plan.select == "best"
+    seen = (state.best, state.best_step) if best else (state.method, state.taken)
+    known = plan.test is plan.validation and means and not best
+    final = means if known else evaluate(plan.test, seen, lanes)
     if plan.summarize:
-        final |= summarizer(method, mapping, plan.test, plan.summarize, which)(state, lanes)
+        summary = summarizer(method, mapping, plan.schedules, plan.test, plan.summarize)
+        final = final | summary(seen, lanes)
     host = mapping.collect(state)
     return Trained(
         method=method,
         index=group.index,
         hparams=group.hparams,
+        schedules=plan.schedules,
         state=host.method,
+        taken=host.taken,
         best=host.best,
         best_step=host.best_step,
         frozen_step=host.frozen_step,
@@ -209,6 +267,54 @@ def train_group(plan: Plan, group: Group, mapping: DeviceMap, outlets: Outlets) 
         train_seconds=seconds["train"],
         lane_steps=len(group.index) * (step - first),
     )
+
+
+def _together(
+    group: Group, cohorts: Sequence[checkpoint.Found], trained: Sequence[Trained]
+) -> Trained:
+    """Joins what became of cohorts, in the order of the group's lanes."""
+    order = np.argsort(np.concatenate([cohort.places for cohort in cohorts]))
+
+    def joined(*leaves):
+        return np.concatenate(leaves)[order]
+
+    def of(name):
+        return jax.tree.map(joined, *(getattr(some, name) for some in trained))
+
+    def total(name):
+        return sum(getattr(some, name) for some in trained)
+
+    reasons = [reason for some in trained for reason in some.frozen_by]
+    numbers = ("compilations", "compile_seconds", "train_seconds", "lane_steps")
+    arrays = ("state", "taken", "best", "best_step", "frozen_step", "final")
+    return trained[0]._replace(
+        index=group.index,
+        hparams=group.hparams,
+        frozen_by=[reasons[i] for i in order],
+        **{name: of(name) for name in arrays},
+        **{name: total(name) for name in numbers},
+    )
+
+
+def _fetch(plan: Plan) -> Callable:
+    make = streaming.streamed_fetch if plan.stream else streaming.resident_fetch
+    return make(plan.dataset, plan.batch_size)
+
+
+def _folder(index: np.ndarray) -> str:
+    """Names a set of lanes."""
+    return f"lanes-{index[0]:04d}-{index[-1]:04d}-{checkpoint.digest([index])[:8]}"
+
+
+def _start_digests(group: Group) -> list[str] | None:
+    """For each lane, a name of what it began with."""
+    if group.start is None:
+        return None
+    leaves = jax.tree.leaves(group.start)
+    return [
+        checkpoint.digest([np.asarray(leaf[i]) for leaf in leaves])[:16]
+        for i in range(len(group.index))
+    ]
 
 
 def _chunk_length(plan: Plan, lanes: int) -> int:
@@ -249,29 +355,30 @@ def _feed(
         yield lanes._replace(rows=mapping.place(rows))
 
 
-def _restore(
-    plan: Plan, group: Group, init: Callable, length: int, checkpoints: Path | None
-) -> tuple[int, LaneState | None]:
-    """The newest checkpoint's step and state; 0 and None where there is none."""
+def _restore(plan: Plan, group: Group, checkpoints: Path | None) -> list[checkpoint.Found]:
+    """Where lanes go on from: all from the beginning where there are no checkpoints."""
     if checkpoints is None:
-        return 0, None
+        return [checkpoint.Found(0, np.arange(len(group.index)), None)]
     rows = None
     if plan.stream:
-        shape = (len(group.index), length, plan.batch_size)
+        shape = (len(group.index), 1, plan.batch_size)
         rows = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape[1:]), leaf.dtype),
             plan.dataset.arrays,
         )
     shared = (Window(*np.zeros((4,), int)), None if plan.stream else plan.dataset.arrays)
+    init = population.init_lane(group.method, _fetch(plan), plan.schedules, plan.keep_best)
     like = jax.eval_shape(
         jax.vmap(init, in_axes=(None, 0, None)),
         None,
         Lane(group.seed, dict(group.hparams), rows, group.start),
         shared,
     )
-    like = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), like)
-    found = checkpoint.restore_newest(checkpoints, like)
-    return (found[0], found[1]) if found else (0, None)
+    lanes = group.index.tolist()
+    own = checkpoints / _folder(group.index)
+    starts = _start_digests(group)
+    same = {} if starts is None else {"start": starts}
+    return checkpoint.restore(checkpoints, own, lanes, like, **same)
 
 
 def _report(
@@ -300,8 +407,8 @@ def _report(
 def _reasons(host: LaneState) -> list[str | None]:
     names = [*population.info_names(host.info_sum), "state"]
     return [
-        names[by] if at != population.TRAINING else None
-        for at, by in zip(host.frozen_step, host.frozen_by, strict=True)
+        "+".join(name for name, broke in zip(names, by, strict=True) if broke) or None
+        for by in host.frozen_by
     ]
 
 

@@ -1,67 +1,123 @@
 """Evaluating all lanes of a group on a whole data set, on the last batch with a mask."""
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Dataset, Method
+from ae_jax.core import Dataset, Method, State
 from ae_jax.shuffle import index_shuffle
 from ae_jax.training import population
 from ae_jax.training.devices import DeviceMap
-from ae_jax.training.population import Lane, LaneState
+from ae_jax.training.population import Lane
+from ae_jax.training.schedules import Schedule
 from ae_jax.training.streaming import CHUNK_BYTES, row_bytes
 
 #: What a summary sees of a larger data set.
 SUMMARY_EXAMPLES = 10_000
 
-#: (state, lanes), both mapped -> means by name, float64 [L], on the host.
-Evaluator = Callable[[LaneState, Lane], dict[str, np.ndarray]]
+#: What is evaluated, mapped: a method's state and how many steps it has behind it.
+Seen = tuple[State, jax.Array]
 
 
 def evaluator(
     method: Method,
     mapping: DeviceMap,
-    dataset: Dataset,
+    schedules: Sequence[Schedule],
+    datasets: Sequence[Dataset],
     batch_size: int,
-    which: str = "method",
     stream: bool = False,
-) -> Evaluator:
-    """Returns the evaluation of lanes on a data set.
+) -> Callable[[Dataset, Seen, Lane], dict[str, np.ndarray]]:
+    """Returns the evaluation of lanes: (data set, seen, lanes) -> figures by name, float64 [L].
+
+    Hyperparameters have the values of the last step that the state has behind it. Data sets
+    that are fetched alike share one program, in which the smaller ones are padded.
 
     Args:
-      method: gives the values per example.
+      method: gives the values per example, and what it concludes from all of them.
       mapping: lays lanes out over devices.
-      dataset: what is evaluated on.
+      schedules: of the hyperparameters.
+      datasets: all that will be evaluated on.
       batch_size: examples at a time.
-      which: the state that is evaluated, `method` (the current one) or `best`.
       stream: whether to bring the data to the devices piece by piece.
     """
-    size = dataset.size
-    if stream:
-        batches = max(1, CHUNK_BYTES // max(1, row_bytes(dataset) * batch_size))
-        size = min(size, batches * batch_size)
-    piece = dataset._replace(size=size)
-    program = mapping.map(population.evaluate_lane(method, piece, batch_size, which))
-    whole = None if stream else mapping.place_shared(dataset.arrays)
+    alike: dict[Hashable, int] = {}
+    for dataset in datasets:
+        alike[_kind(dataset)] = max(alike.get(_kind(dataset), 0), dataset.size)
 
-    def arrays(first: int):
+    def length(dataset: Dataset) -> int:
+        """How many examples a program takes at a time."""
+        size = alike[_kind(dataset)]
+        if stream:
+            batches = max(1, CHUNK_BYTES // max(1, row_bytes(dataset) * batch_size))
+            size = min(size, batches * batch_size)
+        return size
+
+    @functools.cache
+    def program(kind: Hashable, fetch: Callable, size: int) -> Callable:
+        batches = -(-size // batch_size)
+        evaluate = population.evaluate_lane(method, fetch, schedules, batches, batch_size)
+
+        def whole(seen: Seen, lane: Lane, shared):
+            sums, rows = evaluate(seen, lane, shared)
+            return sums, conclude_one((rows, seen[1]), lane, shared[1]) if rows else {}
+
+        return mapping.map(evaluate if stream else whole)
+
+    conclude_one = population.conclude_lane(method, schedules)
+    conclude = mapping.map(conclude_one)
+
+    @functools.cache
+    def resident(index: int) -> Any:
+        dataset = datasets[index]
+        return mapping.place_shared(_padded(dataset.arrays, length(dataset)))
+
+    def arrays(dataset: Dataset, first: int, size: int) -> Any:
         if not stream:
-            return whole
+            return resident(next(i for i, data in enumerate(datasets) if data is dataset))
         rows = np.minimum(np.arange(first, first + size), dataset.size - 1)
         return mapping.place_shared(jax.tree.map(lambda leaf: leaf[rows], dataset.arrays))
 
-    def evaluate(state: LaneState, lanes: Lane) -> dict[str, np.ndarray]:
-        totals: dict[str, list[np.ndarray]] = {}
+    def evaluate(dataset: Dataset, seen: Seen, lanes: Lane) -> dict[str, np.ndarray]:
+        size = length(dataset)
+        run = program(_kind(dataset), dataset.fetch, size)
+        parts, figures = [], {}
         for first in range(0, dataset.size, size):
             where = (np.asarray(first // batch_size), np.asarray(min(size, dataset.size - first)))
-            shared = (*mapping.place_shared(where), arrays(first))
-            for name, total in mapping.collect(program(state, lanes, shared)).items():
-                totals.setdefault(name, []).append(total)
-        return {name: _sum(parts) / dataset.size for name, parts in totals.items()}
+            sums, found = run(
+                seen, lanes, (*mapping.place_shared(where), arrays(dataset, first, size))
+            )
+            parts.append(mapping.collect((sums, found if stream else {})))
+            figures = found
+        totals = {name: _sum([sums[name] for sums, _ in parts]) for name in parts[0][0]}
+        if stream and method.conclude:
+            rows = jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *(p for _, p in parts))
+            count = mapping.place_shared(np.asarray(dataset.size))
+            figures = conclude((mapping.place(rows), seen[1]), lanes, count)
+        concluded = mapping.collect(figures) if method.conclude else {}
+        means = {name: total / dataset.size for name, total in totals.items()}
+        return means | {name: value.astype(np.float64) for name, value in concluded.items()}
 
     return evaluate
+
+
+def _kind(dataset: Dataset) -> Hashable:
+    """What data sets have in common that one program can fetch from."""
+    leaves, structure = jax.tree.flatten(dataset.arrays)
+    return id(dataset.fetch), structure, tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in leaves)
+
+
+def _padded(arrays: Any, size: int) -> Any:
+    """Fills arrays up to a number of rows with copies of the first."""
+
+    def leaf(x):
+        more = size - len(x)
+        return np.concatenate([x, np.broadcast_to(x[:1], (more, *x.shape[1:]))]) if more > 0 else x
+
+    return jax.tree.map(leaf, arrays)
 
 
 def _sum(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -70,21 +126,26 @@ def _sum(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def summarizer(
-    method: Method, mapping: DeviceMap, dataset: Dataset, summarize: Callable, which: str
-) -> Evaluator:
+    method: Method,
+    mapping: DeviceMap,
+    schedules: Sequence[Schedule],
+    dataset: Dataset,
+    summarize: Callable,
+) -> Callable[[Seen, Lane], dict[str, np.ndarray]]:
     """Returns a summary of lanes, from at most SUMMARY_EXAMPLES of a data set."""
     dataset = _thinned(dataset)
     shared = mapping.place_shared(dataset.arrays)
 
-    def program(state: LaneState, lane: Lane, arrays) -> Mapping[str, jax.Array]:
+    def program(seen: Seen, lane: Lane, arrays) -> Mapping[str, jax.Array]:
+        state, taken = seen
         key = population.stream(lane.seed, population.SUMMARIZE)
-        seen = dataset._replace(arrays=arrays)
-        return summarize(method, key, getattr(state, which), seen, lane.hparams)
+        hparams = population.scheduled(schedules, jnp.maximum(taken - 1, 0), lane.hparams)
+        return summarize(method, key, state, dataset._replace(arrays=arrays), hparams)
 
     mapped = mapping.map(program)
 
-    def evaluate(state: LaneState, lanes: Lane) -> dict[str, np.ndarray]:
-        values = mapping.collect(mapped(state, lanes, shared))
+    def evaluate(seen: Seen, lanes: Lane) -> dict[str, np.ndarray]:
+        values = mapping.collect(mapped(seen, lanes, shared))
         return {name: value.astype(np.float64) for name, value in values.items()}
 
     return evaluate

@@ -113,23 +113,26 @@ def group(
     return groups
 
 
-def with_start(groups: Sequence[Group], start: Sequence[Any] | None) -> list[Group]:
+def with_start(groups: Sequence[Group], start: Sequence[Any] | None, count: int) -> list[Group]:
     """Gives every lane what it begins with.
 
     Args:
-      groups: all lanes of a sweep.
-      start: for each lane of the sweep, in its order, a pytree of arrays; or None.
+      groups: this process's lanes of a sweep.
+      start: for each lane of the whole sweep, in its order, a pytree of arrays, or None where
+        another process has the lane; or None for all.
+      count: how many lanes the whole sweep has.
 
     Raises:
       InputError: if there is not one for each lane, or they differ within a group.
     """
     if start is None:
         return list(groups)
-    count = sum(len(group.index) for group in groups)
     if len(start) != count:
         raise InputError(
             f"start must have an entry for each of the {count} lanes, got {len(start)}"
         )
+    if missing := [i for group in groups for i in group.index if start[i] is None]:
+        raise InputError(f"start has nothing for lane {missing[0]}, which this process trains")
     try:
         return [
             group._replace(
@@ -145,7 +148,7 @@ def with_start(groups: Sequence[Group], start: Sequence[Any] | None) -> list[Gro
         ) from error
 
 
-def take(group: Group, which: slice) -> Group:
+def take(group: Group, which: slice | np.ndarray) -> Group:
     """Returns some of a group's lanes."""
 
     def pick(tree):

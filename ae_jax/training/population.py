@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, Dataset, HParams, Info, Method, State
+from ae_jax.core import Array, HParams, Info, Method, State
 from ae_jax.shuffle import index_shuffle
 from ae_jax.training.schedules import Schedule
 
@@ -40,11 +40,13 @@ class LaneState(NamedTuple):
     Attributes:
       method: the method's own state.
       frozen_step: int, the step that was not finite, or TRAINING.
-      frozen_by: int, which of `info_names` was not finite first; their number
-        where the state itself was not.
+      frozen_by: bool [names + 1], which of `info_names` were not finite then; the last one
+        is the state itself.
       info_sum: sums of Info over the steps since they were last reported.
       info_count: int, how many steps those are.
-      best: the method's state with the lowest monitored value so far.
+      taken: int, how many steps the method's state has behind it.
+      best: what inference needs of the state with the lowest monitored value so far; None
+        where it is not kept.
       best_value: that value; infinite before the first evaluation.
       best_step: int, the number of steps taken by `best`.
     """
@@ -54,6 +56,7 @@ class LaneState(NamedTuple):
     frozen_by: Array
     info_sum: Info
     info_count: Array
+    taken: Array
     best: State
     best_value: Array
     best_step: Array
@@ -81,8 +84,15 @@ def stream(seed: Array, purpose: int) -> Array:
 
 
 def info_names(info: Mapping[str, Any]) -> list[str]:
-    """The order in which Info's values are checked: losses first."""
-    return sorted(info, key=lambda name: (not name.endswith("loss"), name))
+    """The order of Info's values: what a loss is made of, losses, norms of what they cause."""
+    return sorted(info, key=lambda name: (name.endswith("norm"), name.endswith("loss"), name))
+
+
+def scheduled(schedules: Sequence[Schedule], index: Array, hparams: HParams) -> HParams:
+    """Returns the hyperparameters of a step."""
+    for schedule in schedules:
+        hparams = schedule.apply(index, hparams)
+    return hparams
 
 
 def batch_indices(seed: Array, window: Window, i: Array, batch_size: int, size: int) -> Array:
@@ -125,18 +135,17 @@ def train_chunk(
 
     def step(i: Array, carry: LaneState, lane: Lane, window: Window, data: Any) -> LaneState:
         index = window.start + i
-        hparams = lane.hparams
-        for schedule in schedules:
-            hparams = schedule.apply(index, hparams)
+        hparams = scheduled(schedules, index, lane.hparams)
         batch = fetch(data, window, i, lane)
         key = jax.random.fold_in(stream(lane.seed, STEP), index)
         state, info = method.step(key, carry.method, batch, hparams)
 
-        finite = jnp.stack([jnp.isfinite(info[name]) for name in info_names(info)])
+        finite = [jnp.isfinite(info[name]) for name in info_names(info)]
+        finite = jnp.stack([*finite, _finite(state) if careful else jnp.ones((), bool)])
         if careful:
-            finite = jnp.append(finite, _finite(state))
             going = (carry.frozen_step == TRAINING) & jnp.all(finite)
             state = _where(going, state, carry.method)
+            carry = carry._replace(taken=carry.taken + going.astype(carry.taken.dtype))
         return _freeze(carry, index, finite)._replace(
             method=state, **_add(carry, info, jnp.all(finite))
         )
@@ -156,6 +165,7 @@ def train_chunk(
         names = len(after.info_sum)
         sound = jnp.append(jnp.ones(names, bool), _finite(after.method))
         after = _freeze(after, window.stop - 1, sound)
+        after = after._replace(taken=jnp.asarray(window.stop, after.taken.dtype))
         stopped = after.frozen_step != TRAINING
         kept = _where(stopped, before._replace(best=None), after)
         return kept._replace(best=before.best), stopped & (before.frozen_step == TRAINING)
@@ -173,7 +183,7 @@ def _freeze(carry: LaneState, index: Array, finite: Array) -> LaneState:
     fails = (carry.frozen_step == TRAINING) & ~jnp.all(finite)
     return carry._replace(
         frozen_step=jnp.where(fails, index, carry.frozen_step),
-        frozen_by=jnp.where(fails, jnp.argmin(finite), carry.frozen_by),
+        frozen_by=jnp.where(fails, ~finite, carry.frozen_by),
     )
 
 
@@ -204,9 +214,7 @@ def init_lane(
 
     def program(_: None, lane: Lane, shared: tuple[Window, Any]) -> LaneState:
         window, data = shared
-        hparams = lane.hparams
-        for schedule in schedules:
-            hparams = schedule.apply(window.start, hparams)
+        hparams = scheduled(schedules, window.start, lane.hparams)
         batch = fetch(data, window, jnp.zeros((), int), lane)
         key = stream(lane.seed, INIT)
         start = () if lane.start is None else (lane.start,)
@@ -215,10 +223,11 @@ def init_lane(
         return LaneState(
             method=state,
             frozen_step=jnp.asarray(TRAINING),
-            frozen_by=jnp.asarray(0),
+            frozen_by=jnp.zeros(len(info) + 1, bool),
             info_sum={name: jnp.zeros(x.shape, x.dtype) for name, x in info.items()},
             info_count=jnp.asarray(0),
-            best=state if keep_best else None,
+            taken=jnp.asarray(0),
+            best=method.inference(state) if keep_best else None,
             best_value=jnp.asarray(jnp.inf),
             best_step=jnp.asarray(0),
         )
@@ -227,53 +236,101 @@ def init_lane(
 
 
 def evaluate_lane(
-    method: Method, dataset: Dataset, batch_size: int, which: str = "method"
-) -> Callable[[LaneState, Lane, tuple[Array, Array, Any]], Mapping[str, Array]]:
-    """Returns the program that sums a lane's evaluation over each batch of a piece of data.
+    method: Method,
+    fetch: Callable[[Any, Array], Mapping[str, Array]],
+    schedules: Sequence[Schedule],
+    batches: int,
+    batch_size: int,
+) -> Callable[[tuple[State, Array], Lane, tuple[Array, Array, Any]], tuple[Any, Any]]:
+    """Returns the program that evaluates a lane on a piece of data.
 
-    The program takes (first, count, arrays): the piece's first batch number, how many of
-    its examples exist (what is beyond them is masked) and its arrays. The batches of
-    all pieces draw the same noise at every evaluation.
+    The program takes ((state, steps taken), lane, (first, count, arrays)): the piece's first
+    batch number, how many of its examples exist (what is beyond them is masked), and its
+    arrays. It gives the sums of the values over each batch, [batches], and what the method
+    concludes from, all values of each example, [batches * batch_size, ...]; nothing where it
+    does not. The batches of all pieces draw the same noise at every evaluation.
     """
-    batches = -(-dataset.size // batch_size)
 
-    def program(state: LaneState, lane: Lane, shared: tuple[Array, Array, Any]):
+    def program(seen: tuple[State, Array], lane: Lane, shared: tuple[Array, Array, Any]):
+        state, taken = seen
         first, count, arrays = shared
+        hparams = scheduled(schedules, jnp.maximum(taken - 1, 0), lane.hparams)
         key = stream(lane.seed, EVALUATE)
 
-        def one(i):
+        def values_of(i):
             position = i * batch_size + jnp.arange(batch_size)
-            real = position < count
-            batch = dataset.fetch(arrays, jnp.minimum(position, dataset.size - 1))
-            values = method.evaluate(
-                jax.random.fold_in(key, first + i), getattr(state, which), batch, lane.hparams
-            )
-            return {
-                name: jnp.sum(jnp.where(real, value, jnp.zeros_like(value)))
+            batch = fetch(arrays, jnp.minimum(position, count - 1))
+            values = method.evaluate(jax.random.fold_in(key, first + i), state, batch, hparams)
+            sums = {
+                name: _sum(jnp.where(position < count, value, jnp.zeros_like(value)))
                 for name, value in values.items()
+                if value.ndim == 1
             }
+            return sums, values if method.conclude else {}
 
-        return jax.lax.map(one, jnp.arange(batches))
+        def body(i, found):
+            sums, rows = values_of(i)
+            put = jax.lax.dynamic_update_index_in_dim
+            return (
+                {name: put(found[0][name], value, i, 0) for name, value in sums.items()},
+                {name: put(found[1][name], value, i, 0) for name, value in rows.items()},
+            )
+
+        empty = jax.tree.map(
+            lambda x: jnp.zeros((batches, *x.shape), x.dtype),
+            jax.eval_shape(values_of, jnp.zeros((), int)),
+        )
+        used = (count + batch_size - 1) // batch_size
+        sums, rows = jax.lax.fori_loop(0, used, body, empty)
+        return sums, jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
     return program
 
 
-def settle(monitor: str) -> Callable[[LaneState, Mapping[str, Array], Array], LaneState]:
-    """Returns the program that ends an interval between reports.
+def conclude_lane(
+    method: Method, schedules: Sequence[Schedule]
+) -> Callable[[tuple[Mapping[str, Array], Array], Lane, Array], Mapping[str, Array]]:
+    """Returns the program of a lane's figures of a whole data set.
 
-    It takes (state, validation means, steps taken), forgets the reported sums, and
-    remembers the state whose monitored mean is the lowest so far.
+    It takes ((values of all examples, steps taken), lane, count); what is beyond count is
+    padding.
     """
 
-    def program(state: LaneState, means: Mapping[str, Array], step: Array) -> LaneState:
+    def program(seen: tuple[Mapping[str, Array], Array], lane: Lane, count: Array):
+        values, taken = seen
+        hparams = scheduled(schedules, jnp.maximum(taken - 1, 0), lane.hparams)
+        present = jnp.arange(len(next(iter(values.values())))) < count
+        return method.conclude(values, present, hparams)
+
+    return program
+
+
+def _sum(values: Array) -> Array:
+    return jnp.sum(values, dtype=jnp.promote_types(values.dtype, jnp.float32))
+
+
+def settle(
+    method: Method, monitor: str
+) -> Callable[[LaneState, Mapping[str, Array], None], LaneState]:
+    """Returns the program that ends an interval between reports.
+
+    It takes (state, validation figures, None), forgets the reported sums, and remembers when
+    the monitored figure was the lowest so far, and what is kept of the state then.
+    """
+
+    def program(state: LaneState, means: Mapping[str, Array], _: None) -> LaneState:
         state = state._replace(
             info_sum=jax.tree.map(jnp.zeros_like, state.info_sum),
             info_count=jnp.zeros_like(state.info_count),
         )
-        if state.best is None or monitor not in means:
+        if monitor not in means:
             return state
         value = means[monitor].astype(state.best_value.dtype)
-        found = (state.method, value, step.astype(state.best_step.dtype))
+        found = (
+            None if state.best is None else method.inference(state.method),
+            value,
+            state.taken,
+        )
         known = (state.best, state.best_value, state.best_step)
         best, best_value, best_step = _where(value < state.best_value, found, known)
         return state._replace(best=best, best_value=best_value, best_step=best_step)

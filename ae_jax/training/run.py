@@ -1,8 +1,10 @@
 """A run: a sweep trained, evaluated and written to a directory that it can resume from."""
 
 import contextlib
+import functools
+import os
 import signal
-import time
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,7 +15,7 @@ import numpy as np
 from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
 from ae_jax.training import directory as run_directory
 from ae_jax.training import lanes as sweep
-from ae_jax.training import reporting, results
+from ae_jax.training import population, processes, reporting, results
 from ae_jax.training.checkpoint import digest
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import Outlets, Plan, Trained, check, train_group
@@ -34,9 +36,10 @@ class Result(NamedTuple):
 
     Attributes:
       rows: a mapping per lane, in the order of the sweep: `lane`, its hyperparameters,
-        `seed`, `status` (`ok` or `frozen`), `frozen_step`, `frozen_by`, `best_step`, and
-        the final evaluation's means. With several processes, all lanes' rows are with
-        process 0, the others have their own.
+        `seed`, `status` (`ok` or `frozen`), `frozen_step`, `frozen_by` (all that was not
+        finite at that step), `best_step`, and the figures of the final evaluation. With
+        several processes, those of all that are alive.
+      missing: the lanes of processes that died: the same call goes on with them.
       groups: the trained lanes of this process.
       compilations: how often training was compiled: once per group, and once more where a
         lane broke.
@@ -45,6 +48,7 @@ class Result(NamedTuple):
     """
 
     rows: list[dict[str, Any]]
+    missing: list[int]
     groups: list[Trained]
     compilations: int
     compile_seconds: float
@@ -54,6 +58,9 @@ class Result(NamedTuple):
 def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State, HParams]:
     """Returns one lane's method, final (or best) state and hyperparameters.
 
+    Those have the values that schedules gave them in the last step of that state. Of a best
+    state there is what `Method.inference` keeps.
+
     Raises:
       InputError: if this process did not train it, or no best state was kept.
     """
@@ -61,13 +68,20 @@ def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State,
         for i in np.flatnonzero(group.index == index):
             states = group.best if best else group.state
             if states is None:
-                raise InputError("no best state was kept: give run() a validation set")
+                raise InputError("no best state was kept: give run() keep_best=True")
 
             def pick(tree, i=i):
                 return jax.tree.map(lambda x: x[i], tree)
 
-            return group.method, pick(states), pick(dict(group.hparams))
+            last = max(int((group.best_step if best else group.taken)[i]) - 1, 0)
+            hparams = population.scheduled(group.schedules, last, pick(dict(group.hparams)))
+            return group.method, pick(states), jax.tree.map(np.asarray, hparams)
     raise InputError(f"this process has no lane {index}")
+
+
+def own_lanes(result: Result) -> list[int]:
+    """Returns the lanes that this process trained."""
+    return sorted(int(index) for group in result.groups for index in group.index)
 
 
 def run(
@@ -85,6 +99,7 @@ def run(
     summarize: Summarize | None = None,
     monitor: str = "loss",
     select: Literal["last", "best"] = "last",
+    keep_best: bool | None = None,
     start: Sequence[Any] | None = None,
     config: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
@@ -98,7 +113,9 @@ def run(
     """Trains every lane of a sweep, those with equal static values in one compiled program.
 
     With a directory, the same call goes on where an earlier one was interrupted, bit for
-    bit. SIGTERM saves a checkpoint and exits with status 143.
+    bit, also with other devices or another number of processes (then within rounding, where
+    lanes that share a program are not those that did). SIGTERM saves a checkpoint and exits
+    with status 143, Ctrl-C with 130; pressed once more it leaves at once.
 
     Args:
       method: a method; or, to sweep static values too, a function of those values that
@@ -109,7 +126,8 @@ def run(
       steps: for each lane.
       directory: where to write; None writes nothing.
       batch_size: examples per step.
-      validation: evaluated during training; its lowest `monitor` selects the best state.
+      validation: evaluated during training, with hyperparameters as schedules have them then;
+        its lowest `monitor` selects the best state.
       test: evaluated at the end; the validation or else the training data where None.
       evaluate_every: steps between reports and validations; a twentieth of `steps` where
         None.
@@ -119,10 +137,13 @@ def run(
       monitor: the evaluation that selects the best state, lower being better; no best
         state is kept where the method does not report it.
       select: which state the final evaluation uses.
+      keep_best: whether to keep the best state; where None, if it is selected.
       start: for each lane, a pytree of arrays from an earlier run, given to the method's
         `init` as a fourth argument: parameters to go on from, or those of earlier stages.
+        None in the place of lanes that another process trains.
       config: what else makes this run this run, for `config.json`.
-      checkpoint_seconds: the least time between two checkpoints.
+      checkpoint_seconds: the least time between two checkpoints, which are written beside the
+        training; at 0 there is one after every chunk, and training waits for it.
       chunk: at most how many steps one call of the compiled program takes.
       stream: gather batches on the host, ahead of the device; where None, only if the
         data would take more than half of a device's memory.
@@ -136,17 +157,22 @@ def run(
 
     Raises:
       InputError: before anything is written or trained, if an argument cannot be used.
+      OSError: if a checkpoint cannot be read or written; none is lost.
     """
     directory = None if directory is None else Path(directory)
     devices = jax.local_devices() if devices is None else list(devices)
     _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend)
     reporting.check_loggers(loggers, directory)
     extra = {name: value for s in schedules for name, value in s.hparams.items()}
-    groups = sweep.with_start(sweep.group(method, lanes, extra), start)
+    groups = sweep.group(method, lanes, extra)
+    mine = slice(jax.process_index(), None, jax.process_count())
+    share = [group for group in (sweep.take(group, mine) for group in groups) if len(group.index)]
+    share = sweep.with_start(share, start, len(lanes))
     if select not in ("last", "best"):
         raise InputError(f"select must be last or best, got {select!r}")
-    if select == "best" and validation is None:
-        raise InputError("select='best' needs a validation set to select on")
+    keep_best = select == "best" if keep_best is None else keep_best
+    if (keep_best or select == "best") and validation is None:
+        raise InputError("a best state needs a validation set to select it on")
 
     stored = bool(jax.tree.leaves(dataset.arrays))  # what is rendered needs no streaming
     plan = Plan(
@@ -160,16 +186,17 @@ def run(
         summarize=summarize,
         monitor=monitor,
         select=select,
+        keep_best=keep_best or select == "best",
         checkpoint_seconds=checkpoint_seconds,
         chunk=chunk,
         stream=needs_streaming(dataset, devices) if stream is None else stream and stored,
     )
-    for group in groups:
+    for group in groups if start is None else share:
         figures = check(plan, group)
         if taken := sorted(figures & {*_COLUMNS, *lanes[0]}):
             raise InputError(f"the evaluation {taken[0]} has the name of another column: rename it")
-        if monitor not in figures and select == "best":
-            raise InputError(f"select='best' needs an evaluation {monitor!r}: choose a monitor")
+        if monitor not in figures and plan.keep_best:
+            raise InputError(f"a best state needs an evaluation {monitor!r}: choose a monitor")
     identity = {
         "config": dict(config or {}),
         "lanes": [dict(lane) for lane in lanes],
@@ -178,30 +205,34 @@ def run(
             "batch_size": batch_size,
             "evaluate_every": plan.evaluate_every,
             "select": select,
-            "examples": dataset.size,
+            "keep_best": plan.keep_best,
             "monitor": monitor,
-            "processes": jax.process_count(),
+            "start": start is not None,
             "defaults": [{**extra, **group.method.hparams} for group in groups],
-            **({} if start is None else {"start": digest(map(np.asarray, jax.tree.leaves(start)))}),
+            "data": {} if directory is None else _contents(plan),
         },
     }
-    mine = slice(jax.process_index(), None, jax.process_count())
-    share = [sweep.take(group, mine) for group in groups]
     with contextlib.ExitStack() as stack:
         if directory is not None:
             stack.enter_context(run_directory.opened(directory, identity))
-        interrupted = stack.enter_context(_sigterm())
+            processes.attend(directory)
+        interrupted = stack.enter_context(_signals(directory is not None))
         log = stack.enter_context(reporting.loggers(loggers, directory, identity))
         trained = []
-        for number, group in enumerate(share):
-            if len(group.index) == 0:
-                continue
-            name = f"group-{number:03d}/process-{jax.process_index():03d}"
-            checkpoints = directory / "checkpoints" / name if directory else None
-            mapping = device_map(len(group.index), devices, backend)
-            with reporting.progress_bar(len(group.index), steps, progress) as move:
-                outlets = Outlets(directory, checkpoints, log, move, interrupted)
-                trained.append(train_group(plan, group, mapping, outlets))
+        for group in share:
+            name = f"group-{_number(groups, group):03d}"
+            outlets = Outlets(
+                directory=directory,
+                checkpoints=directory / "checkpoints" / name if directory else None,
+                identity=run_directory.identity(identity),
+                loggers=log,
+                progress=lambda lanes: reporting.progress_bar(lanes, steps, progress),
+                interrupted=interrupted,
+            )
+            mapping = functools.partial(device_map, devices=devices, backend=backend)
+            trained.append(train_group(plan, group, mapping, outlets))
+            if stop := interrupted():
+                raise SystemExit(stop)
         rows = _rows(lanes, trained)
         if directory is not None:
             rows = results.join(directory, rows)
@@ -210,6 +241,7 @@ def run(
     done = sum(group.lane_steps for group in trained)
     return Result(
         rows=rows,
+        missing=sorted(set(range(len(lanes))) - {row["lane"] for row in rows}),
         groups=trained,
         compilations=sum(group.compilations for group in trained),
         compile_seconds=sum(group.compile_seconds for group in trained),
@@ -252,26 +284,65 @@ def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, A
                     "status": "frozen" if frozen else "ok",
                     "frozen_step": int(group.frozen_step[i]) if frozen else None,
                     "frozen_by": group.frozen_by[i] if frozen else None,
-                    **({} if group.best is None else {"best_step": int(group.best_step[i])}),
+                    **({"best_step": int(group.best_step[i])} if group.best_step.any() else {}),
                     **{name: float(value[i]) for name, value in group.final.items()},
                 }
             )
     return sorted(rows, key=lambda row: row["lane"])
 
 
-@contextlib.contextmanager
-def _sigterm() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGTERM has come.
+def _number(groups: Sequence[sweep.Group], some: sweep.Group) -> int:
+    """Which of the groups some lanes are of."""
+    return next(i for i, group in enumerate(groups) if some.index[0] in group.index)
 
-    Signals can only be caught in the main thread; elsewhere none ever comes.
+
+#: Of data that nobody named, at most about so many bytes are looked at, in even steps.
+_HASHED_BYTES = 2**28
+
+
+def _contents(plan: Plan) -> dict[str, str | None]:
+    """Names what the data sets hold."""
+
+    def named(dataset: Dataset | None) -> str | None:
+        if dataset is None:
+            return None
+        if dataset.digest:
+            return dataset.digest[:16]
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(dataset.arrays)]
+        seen = [leaf[:: max(1, leaf.nbytes // _HASHED_BYTES)] for leaf in leaves]
+        return f"{dataset.size} {digest(seen)[:16]}"
+
+    return {name: named(getattr(plan, "dataset" if name == "train" else name)) for name in _DATA}
+
+
+_DATA = ("train", "validation", "test")
+
+
+@contextlib.contextmanager
+def _signals(saves: bool) -> Iterator[Callable[[], int | None]]:
+    """Yields a function that returns the status to exit with once a signal has come.
+
+    Ctrl-C is waited for only where it `saves` something. Signals can only be caught in the main
+    thread; elsewhere none ever comes.
     """
-    received = []
+    received: list[int] = []
+
+    def stop(number, frame):
+        if number == signal.SIGINT:
+            if signal.SIGINT in received:
+                os._exit(130)
+            print("\ninterrupted: saving (once more to leave at once)", file=sys.stderr, flush=True)
+        received.append(number)
+
+    previous = {}
     try:
-        previous = signal.signal(signal.SIGTERM, lambda *_: received.append(time.time()))
+        for number in (signal.SIGTERM, signal.SIGINT)[: 2 if saves else 1]:
+            previous[number] = signal.signal(number, stop)
     except ValueError:
-        yield lambda: False
+        yield lambda: None
         return
     try:
-        yield lambda: bool(received)
+        yield lambda: 128 + received[0] if received else None
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

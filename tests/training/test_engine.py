@@ -93,20 +93,56 @@ def test_the_best_state_is_that_of_the_lowest_validation(images, tmp_path):
         assert training.lane(result, lane)[1]["count"] == 20
 
 
-def test_the_best_weights_come_with_their_own_optimizer(images, tmp_path):
+def test_the_best_state_holds_what_inference_needs_and_no_optimizer(images, tmp_path):
     method = methods.autoencoder(nets.mlp(1, ()), nets.mlp((2, 3, 1), ()))
+    method = method._replace(inference=lambda state: state._replace(optimizer=()))
     options = {"batch_size": 40, "validation": images(50, 1), "evaluate_every": 1, "chunk": 1}
     lanes = training.grid(learning_rate=0.2)
-    schedule = training.step_decay(3, -1.0)  # uphill after three steps
-    result = training.run(method, images(100), lanes, 6, schedules=[schedule], **options)
+    schedules = [training.step_decay(3, -1.0)]  # uphill after three steps
+    options |= {"schedules": schedules, "keep_best": True}
+    result = training.run(method, images(100), lanes, 6, tmp_path, **options)
     step = int(result.groups[0].best_step[0])
     assert 0 < step < 6
     there = training.run(method, images(100), lanes, step, **options)
     best, current = training.lane(result, 0, best=True)[1], training.lane(there, 0)[1]
-    chex.assert_trees_all_close(best, current, rtol=1e-5, atol=1e-6)
-    wrong = training.lane(result, 0)[1].optimizer  # the optimizer of the last step
-    different = jax.tree.map(lambda a, b: not np.allclose(a, b), wrong, current.optimizer)
-    assert any(jax.tree.leaves(different))
+    chex.assert_trees_all_close(best.params, current.params, rtol=1e-5, atol=1e-6)
+    assert best.optimizer == ()
+    # The last state has moved on, and its checkpoint holds parameters once with an optimizer.
+    last = training.lane(result, 0)[1]
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), last.params, best.params)
+    assert max(jax.tree.leaves(moved)) > 1e-3
+
+
+def test_a_best_state_is_kept_where_it_is_asked_for(images):
+    options = {"batch_size": 40, "validation": images(5), "evaluate_every": 2}
+    result = training.run(swinging(), images(100), training.grid(), 6, **options)
+    assert result.groups[0].best is None
+    assert result.rows[0]["best_step"] == 2  # when it was is known all the same
+    with pytest.raises(InputError, match="keep_best=True"):
+        training.lane(result, 0, best=True)
+
+
+def test_evaluation_sees_what_schedules_have_made_of_hyperparameters(images):
+    """A weight that doubles at each step, evaluated after steps 2 and 4 and at the best."""
+
+    def evaluate(key, state, batch, hparams):
+        value = hparams["speed"] * state["count"].astype(jnp.result_type(float))
+        return {"loss": jnp.broadcast_to(value, (batch["image"].shape[0],))}
+
+    def summarize(method, key, state, dataset, hparams):
+        return {"speed_then": hparams["speed"]}
+
+    doubling = training.step_decay(1, 2.0, name="speed")
+    options = {"batch_size": 40, "validation": images(5), "evaluate_every": 2}
+    options |= {"schedules": [doubling], "summarize": summarize}
+    method = swinging()._replace(evaluate=evaluate)
+    for select, taken in (("last", 4), ("best", 2)):
+        result = training.run(method, images(100), training.grid(), 4, select=select, **options)
+        row = result.rows[0]
+        assert row["speed_then"] == 2.0 ** (taken - 1)
+        assert row["loss"] == taken * 2.0 ** (taken - 1)
+        hparams = training.lane(result, 0, best=select == "best")[2]
+        assert hparams["speed"] == 2.0 ** (taken - 1)
 
 
 def test_reports_are_means_since_the_last_one(images, tmp_path):
@@ -197,6 +233,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, {"loggers": ["csv"]}, "unknown logger csv: known are tensorboard, wandb"),
         (toy, {"select": "first"}, "select must be last or best"),
         (toy, {"select": "best"}, "needs a validation set"),
+        (toy, {"keep_best": True}, "needs a validation set"),
         (scored, best, "needs an evaluation 'loss'"),
         (toy, {"lanes": training.grid(nosie=1.0)}, "unknown hyperparameter nosie"),
         (toy, {"test": data.stored(np.zeros((4, 5, 5), np.uint8))}, "examples differ"),
@@ -219,6 +256,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
 def test_after_damage_to_checkpoints_a_run_ends_with_the_same_bits(toy, images, tmp_path, damaged):
     def train():
         options = {"chunk": 3, "checkpoint_seconds": 0.0, "validation": images(50, 1)}
+        options["keep_best"] = True
         lanes = training.grid(noise=[0.0, 0.5])
         result = training.run(
             toy, images(100), lanes, 9, tmp_path, batch_size=40, evaluate_every=3, **options

@@ -46,7 +46,13 @@ def sweep(toy, images):
     @functools.cache
     def run(**options):
         lanes = training.grid(loss_breaks_at=[-1, 5], seed=range(2))
-        options = {"batch_size": 40, "evaluate_every": 8, "validation": images(9, 1), **options}
+        options = {
+            "batch_size": 40,
+            "evaluate_every": 8,
+            "validation": images(9, 1),
+            "keep_best": True,
+            **options,
+        }
         return training.run(toy, images(100), lanes, 20, **options)
 
     return run
@@ -66,8 +72,8 @@ def test_a_lane_whose_loss_breaks_is_frozen_at_that_step(sweep, toy, images):
     rows = sweep(chunk=3).rows
     assert [row["status"] for row in rows] == ["ok", "ok", "frozen", "frozen"]
     assert [row["frozen_step"] for row in rows] == [None, None, 5, 5]
-    # Both figures turn NaN; the loss is named first.
-    assert [row["frozen_by"] for row in rows] == [None, None, "loss", "loss"]
+    # All that turned NaN is named: what a loss is made of, then the loss.
+    assert [row["frozen_by"] for row in rows] == [None, None, *["a_figure+loss"] * 2]
 
 
 def test_a_frozen_lane_keeps_the_state_before_the_step_that_broke_it(sweep, toy, images):

@@ -33,13 +33,14 @@ class Stack(NamedTuple):
       encoder: all layers upwards.
       decoder: all layers downwards.
       start: for each lane, the parameters of `encoder` and `decoder` by these names: what
-        to give `training.run` as `start`, to fine-tune the whole.
+        to give `training.run` as `start`, to fine-tune the whole. None for lanes that another
+        process trains.
       results: of each layer's run.
     """
 
     encoder: Network
     decoder: Network
-    start: list[dict[str, Any]]
+    start: list[dict[str, Any] | None]
     results: list[training.Result]
 
 
@@ -129,7 +130,7 @@ def train(
         if depth:
             below = nets.chain(*(lower.encoder for lower in layers[:depth]))
             method = stage(below, layer.method)
-            start = [{"encoder": _numbered(parts, "encoder")} for parts in found]
+            start = [{"encoder": _numbered(parts, "encoder")} if parts else None for parts in found]
         result = training.run(
             method,
             dataset,
@@ -140,14 +141,16 @@ def train(
             **options,
         )
         results.append(result)
-        for index, parts in enumerate(found):
+        for index in training.own_lanes(result):
             state = training.lane(result, index)[1]
-            parts.append(layer.parts(state.method if depth else state))
+            found[index].append(layer.parts(state.method if depth else state))
     return Stack(
         nets.chain(*(layer.encoder for layer in layers)),
         nets.chain(*(layer.decoder for layer in layers[::-1])),
         [
             {"encoder": _numbered(parts, "encoder"), "decoder": _numbered(parts[::-1], "decoder")}
+            if parts
+            else None
             for parts in found
         ],
         results,

@@ -1,9 +1,12 @@
-"""Trains the example of each registered method for a few steps; the tests interrupt it."""
+"""Trains the example of each registered method for a few steps; the tests interrupt it.
+
+`stack` is no method but a recipe: two layers, trained greedily, and the whole on top of them.
+"""
 
 import argparse
 from pathlib import Path
 
-from ae_jax import data, training
+from ae_jax import data, greedy, methods, nets, training
 from ae_jax.methods import REGISTRY
 
 parser = argparse.ArgumentParser()
@@ -15,19 +18,40 @@ parser.add_argument("--checkpoint-seconds", type=float, default=0.0)
 options = parser.parse_args()
 
 devices = training.use_devices(1 if options.distributed else None, options.distributed)
+
+
+def layer(encoder, decoder):
+    method = methods.autoencoder(encoder, decoder)
+    return greedy.Layer(encoder, decoder, method, lambda state: state.params)
+
+
 for name in options.methods:
-    dataset = REGISTRY[name].data()
-    training.run(
-        REGISTRY[name].example(),
+    dataset = data.load("digits") if name == "stack" else REGISTRY[name].data()
+    lanes = training.grid(learning_rate=[1e-3, 2e-3], seed=range(2))
+    common = {
+        "batch_size": 32,
+        "validation": data.subset(dataset, slice(0, 300)),
+        "evaluate_every": 16,
+        "checkpoint_seconds": options.checkpoint_seconds,
+        "chunk": 4,
+        "devices": devices,
+    }
+    method, start, directory = None, None, options.out / name
+    if name == "stack":
+        layers = [
+            layer(nets.mlp(12, ()), nets.mlp((8, 8, 1), ())),
+            layer(nets.mlp(6, ()), nets.mlp(12, ())),
+        ]
+        stack = greedy.train(layers, dataset, lanes, options.steps, directory, **common)
+        method, start = methods.autoencoder(stack.encoder, stack.decoder), stack.start
+        directory = directory / "whole"
+    result = training.run(
+        method or REGISTRY[name].example(),
         dataset,
-        training.grid(learning_rate=[1e-3, 2e-3], seed=range(2)),
+        lanes,
         options.steps,
-        options.out / name,
-        batch_size=32,
-        validation=data.subset(dataset, slice(0, 300)),
-        evaluate_every=16,
-        checkpoint_seconds=options.checkpoint_seconds,
-        chunk=4,
-        devices=devices,
+        directory,
+        start=start,
+        **common,
     )
-    print(name, flush=True)
+    print(name, "missing", result.missing, flush=True)

@@ -1,6 +1,7 @@
 """What experiments share: options, splits, the sweep, and the page that reports it."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,6 +106,7 @@ def sweep(
 
     Raises:
       InputError: as `training.run`.
+      SystemExit: with the lanes that are missing, where a process died.
     """
     lanes = grid(config, values)
     options = run_options(config, splits) | options
@@ -113,6 +115,11 @@ def sweep(
     result = training.run(
         method, splits.train, lanes, steps, out / part if part else out, **options
     )
+    if result.missing:
+        sys.exit(
+            f"lanes {', '.join(map(str, result.missing))} are missing, since their processes "
+            "ended: repeat the command, which trains what is left"
+        )
     return Sweep(result, out)
 
 
@@ -138,12 +145,10 @@ def pretrain(
       part: a directory below the run's.
 
     Raises:
-      InputError: as `training.run`, and where the lanes are spread over processes.
+      InputError: as `training.run`.
     """
     lanes = grid(config, values)
     options = run_options(config, splits)
-    if jax.process_count() > 1:
-        raise InputError("greedy training needs all lanes in one process: no --distributed")
     return greedy.train(
         layers,
         splits.train,
@@ -257,7 +262,7 @@ def best_settings(
 
 def own_rows(result: training.Result) -> list[dict[str, Any]]:
     """Returns the rows of the lanes that this process trained."""
-    own = {int(index) for group in result.groups for index in group.index}
+    own = training.own_lanes(result)
     return [row for row in result.rows if row["lane"] in own]
 
 
@@ -266,14 +271,14 @@ def described(
 ) -> list[dict[str, Any]]:
     """Returns the rows of a sweep with further columns, which say more about each lane.
 
-    Every process describes its own lanes, at the end or with their best state; the first one
-    gets all rows.
+    Every process describes its own lanes, at the end or with their best state, and gets all
+    rows.
     """
     rows = [
         {**row, **describe(model(trained.result, row["lane"], best))}
         for row in own_rows(trained.result)
     ]
-    return training.join_rows(trained.out, rows)
+    return training.join_rows(trained.out, rows, "described")
 
 
 def model(result: training.Result, index: int, best: bool = False) -> Model:

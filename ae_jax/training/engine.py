@@ -133,9 +133,11 @@ def check(plan: Plan, group: Group) -> set[str]:
         raise InputError("the method's Info is empty: it must tell whether the state is finite")
     if wrong := [name for name, x in info.items() if x.shape]:
         raise InputError(f"the method's Info {wrong[0]} must be a scalar")
-    rank = None if group.method.conclude else 1  # what is concluded from may have further axes
-    size = (plan.batch_size,)
-    if wrong := [name for name, x in values.items() if x.shape[:rank][:1] != size or x.ndim == 0]:
+
+    def fits(x):  # what is concluded from may have further axes
+        return x.shape[:1] == (plan.batch_size,) and (group.method.conclude or x.ndim == 1)
+
+    if wrong := [name for name, x in values.items() if not fits(x)]:
         raise InputError(f"the method's evaluation {wrong[0]} must have one value per example")
     if wrong := [name for name, x in concluded.items() if x.shape]:
         raise InputError(f"what the method concludes, {wrong[0]}, must be a scalar")

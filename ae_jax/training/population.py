@@ -306,7 +306,8 @@ def conclude_lane(
 
 
 def _sum(values: Array) -> Array:
-    return jnp.sum(values, dtype=jnp.promote_types(values.dtype, jnp.float32))
+    half = jnp.issubdtype(values.dtype, jnp.floating) and jnp.finfo(values.dtype).bits < 32
+    return jnp.sum(values, dtype=jnp.float32 if half else values.dtype)
 
 
 def settle(

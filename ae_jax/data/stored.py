@@ -17,6 +17,8 @@ VALUE_RANGE = (
     "give the values that stand for 0 and 1: value_range=(low, high), on the command line "
     "--value-range LOW HIGH"
 )
+#: Types that integer images are held in, the first that has all values of their range.
+_NARROW = (np.uint8, np.int8, np.uint16, np.int16)
 #: An axis of at most so many entries may be that of channels: grey, colour, transparency.
 MOST_CHANNELS = 4
 
@@ -314,13 +316,11 @@ def _held(images: np.ndarray, scale: tuple[float, float]) -> tuple[np.ndarray, t
     images = images.view(np.uint8) if images.dtype.kind == "b" else images
     if images.dtype.kind == "f" and scale == (0, 1):
         return images.astype(jnp.result_type(float), copy=False), scale
-    whole = low.is_integer() and high.is_integer() and max(-low, high) < 2**16
-    if whole and images.dtype.kind in "iu":
-        narrow = images.dtype.newbyteorder("=")
-        if narrow.itemsize > 2:
-            narrow = np.result_type(*map(np.min_scalar_type, (int(low), int(high))))
-        if narrow.itemsize <= 2:
-            return images.astype(narrow, copy=False), scale
+    if images.dtype.kind in "iu" and low.is_integer() and high.is_integer():
+        narrow = [images.dtype.newbyteorder("="), *map(np.dtype, _NARROW)]
+        for dtype in narrow[images.dtype.itemsize > 2 :]:
+            if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+                return images.astype(dtype, copy=False), scale
     unit = np.empty(images.shape, jnp.result_type(float))
     for rows in chunks(images):
         unit[rows] = (images[rows].astype(np.float64) - low) / (high - low)

@@ -19,6 +19,8 @@ class Config(cli.Execution):
 
     dataset: str = "digits"
     """A data set that ae_jax.data knows, npz:FILE or images:FOLDER."""
+    value_range: tuple[float, float] | None = None
+    """The values of images that stand for 0 and 1, if not what their type says."""
     learning_rate: tuple[float, ...] = (1e-3,)
     seeds: int = 3
     """Trains each configuration with seeds 0, 1, ..."""
@@ -67,18 +69,23 @@ class Model(NamedTuple):
         return self.method.views.reconstruct(self.state, batch, self.hparams)
 
 
-def load(config: Config, held_out: int = 10_000) -> Splits:
+def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
     """Loads a configuration's data set.
 
     Args:
       config: names it.
       held_out: the most validation examples to keep.
+      whole: every split is all of the data, for a distribution that is to be learned whole.
 
     Raises:
       InputError: if it cannot be used.
     """
+    if whole:
+        everything = data.load(config.dataset, "all", value_range=config.value_range)
+        return Splits(everything, everything, everything)
     train, validation, test = (
-        data.load(config.dataset, split) for split in ("train", "validation", "test")
+        data.load(config.dataset, split, value_range=config.value_range)
+        for split in ("train", "validation", "test")
     )
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 

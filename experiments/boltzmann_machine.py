@@ -86,7 +86,7 @@ def boltzmann_machine(config: Config) -> None:
     """Trains machines with and without connections inside the sides, and follows their chains."""
     if not config.machine or not MACHINES.keys() >= set(config.machine):
         raise InputError(f"machine is {config.machine}: use {', '.join(MACHINES)}")
-    splits = experiment.load(config)
+    splits = experiment.load(config, whole=True)
     size = splits.train.size
     visible = int(np.prod(splits.image_shape))
     trained = experiment.sweep(

@@ -29,7 +29,7 @@ class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
     dataset: str = "bars_and_stripes"
-    """Or bars_and_stripes4, the images of side 4."""
+    """Or bars_and_stripes4, the images of side 4, or others, of which all are learned."""
     estimator: tuple[str, ...] = ("cd-1", "cd-10", "pcd-1", "pt-1", "exact")
     """Of the gradient: exact, or cd-k, pcd-k, fpcd-k, pt-k of k steps; each is compiled on its
     own."""
@@ -73,7 +73,7 @@ def rbm_bars_and_stripes(config: Config) -> None:
     """Sweeps estimators of the gradient and follows the exact likelihood."""
     if not config.optimizer or not {"adam", "gradient"}.issuperset(config.optimizer):
         raise InputError(f"optimizer is {config.optimizer}: use adam, gradient or both")
-    splits = experiment.load(config)
+    splits = experiment.load(config, whole=True)
     size = splits.train.size
     trained = {optimizer: sweep(config, optimizer, splits) for optimizer in config.optimizer}
     rows = []

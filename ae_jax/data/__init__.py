@@ -41,7 +41,12 @@ def names() -> tuple[str, ...]:
     return (*_EMBEDDED, *prepared.NAMES, "tfds:<name>", "npz:<path>", "images:<folder>")
 
 
-def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(
+    name: str,
+    split: str = "train",
+    data_dir: str | os.PathLike | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Dataset:
     """Loads a data set by name.
 
     Args:
@@ -50,6 +55,9 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
       split: train, validation, test or all. The splits are fixed and disjoint.
       data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets.
+      value_range: for npz, images and TFDS, the values of images that stand for 0 and 1; those
+        between are mapped linearly. By default 0 and 1 for floats; for integers 0 and 255, or
+        0 and 1 where all images hold nothing else.
 
     Returns:
       A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
@@ -62,11 +70,13 @@ def load(name: str, split: str = "train", data_dir: str | os.PathLike | None = N
         raise InputError(f"unknown split {split!r}; choose from {', '.join(SPLITS)}")
     kind, _, argument = name.partition(":")
     if name in _EMBEDDED:
+        if value_range is not None:
+            raise InputError(f"{name} has a value range of its own: leave out value_range")
         return _EMBEDDED[name](split)
     if name in prepared.NAMES:
-        return prepared.load(name, split, data_dir)
+        return prepared.load(name, split, data_dir, value_range)
     if kind == "tfds" and argument:
-        return prepared.load(argument, split, data_dir)
+        return prepared.load(argument, split, data_dir, value_range)
     if kind in _FILES and argument:
-        return _FILES[kind](argument, split)
+        return _FILES[kind](argument, split, value_range)
     raise InputError(f"unknown data set {name!r}; choose from {', '.join(names())}")

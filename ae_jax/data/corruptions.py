@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset, InputError
-from ae_jax.data.stored import gather
+from ae_jax.core import Array, Dataset, InputError
+from ae_jax.data.content import derived, digest_of_arrays
+from ae_jax.data.stored import scaled
 
 #: (key, x [B, ...], level) -> x [B, ...]
 Corruption = Callable[[Array, Array, Array | float], Array]
@@ -207,12 +208,13 @@ def contaminate(
     for number, rows in enumerate(_chunks(chosen)):
         chunk_key = jax.random.fold_in(noise_key, number)
         columns["image"][rows] = corrupt(chunk_key, columns["image"][rows], level)
-
-    def fetch(arrays: Mapping[str, Array], indices: Array) -> Batch:
-        batch = {name: gather(array, indices) for name, array in arrays.items()}
-        return batch | {"image": batch["image"].astype(jnp.result_type(float))}
-
-    return dataset._replace(arrays=columns, fetch=fetch)
+    known = [name for name, function in CORRUPTIONS.items() if function is corruption]
+    if known:  # not of the values, whose last bits may be another device's
+        made = *known, float(level), fraction, jax.random.key_data(key).tolist()
+        name = derived([dataset.digest], "contaminated", *made)
+    else:
+        name = digest_of_arrays(columns)
+    return dataset._replace(arrays=columns, fetch=scaled(0.0, 1.0), digest=name)
 
 
 def _chunks(indices: np.ndarray) -> list[np.ndarray]:

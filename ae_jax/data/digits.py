@@ -32,6 +32,5 @@ def load(split: str) -> Dataset:
 
     digits = load_digits()
     chosen = part(stratified(digits.target), split, HELD_OUT, "digits")
-    return stored(
-        digits.images[chosen].astype(np.uint8), digits.target[chosen], white=16, origin="digits"
-    )
+    images = digits.images[chosen].astype(np.uint8)
+    return stored(images, digits.target[chosen], value_range=(0, 16), origin="digits")

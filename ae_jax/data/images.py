@@ -1,27 +1,39 @@
 """`images:<folder>`: a folder of pictures of one size."""
 
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data.splits import held_out, part, shuffled, stratified
-from ae_jax.data.stored import stored, subset
+from ae_jax.data.folders import SUFFIXES, Notes, Picture, parts_of, said
+from ae_jax.data.parts import PARTS, common_scale, existing, parted, reason, shown
+from ae_jax.data.stored import stored
 
-_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-_GREY, _COLOUR = {"1", "L"}, {"P", "RGB", "RGBA", "CMYK", "YCbCr", "LA", "PA"}
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+_GREY = {"1", "L"}
+_MODES = _GREY | {"LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+#: The tag of EXIF that says how a camera was held, and its values for upright ones.
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
 
-def load(folder: str, split: str) -> Dataset:
+def load(folder: str, split: str, value_range: tuple[float, float] | None = None) -> Dataset:
     """Loads all pictures of a folder and its subfolders, in the order of their paths.
 
-    Where every picture lies in a subfolder, the subfolders, sorted, are the labels. Pictures
-    become grey if all of them are, RGB otherwise; transparency is dropped.
+    The subfolders `train` and `test` or `validation` (or `val`, `valid`) are the splits; a split
+    that lacks is a tenth of train, at most 10,000, chosen at random once and for all, with each
+    label in its proportion. Where every picture lies in a further subfolder, the names of those,
+    sorted (numbers as such), are the labels. Links are followed. Pictures are turned as their
+    EXIF says, and become grey if all of them are, in whatever mode they are stored, RGB
+    otherwise; transparency is dropped, and of several frames the first is taken. What is passed
+    over is said in one warning.
 
     Args:
       folder: its path.
-      split: validation and test (a tenth each, at most 10,000, chosen at random once and for
-        all, with each label in its proportion), train (the rest), or all.
+      split: train, validation, test or all.
+      value_range: the grey values that stand for 0 and 1, where they are not 0 and 255.
 
     Returns:
       A Dataset with `image` and perhaps `label`.
@@ -34,49 +46,115 @@ def load(folder: str, split: str) -> Dataset:
     except ImportError as error:
         raise InputError("images: needs Pillow: pip install pillow") from error
 
-    root = Path(folder).expanduser()
-    if not root.is_dir():
+    def is_picture(path: Path) -> bool:
+        try:
+            with Image.open(path, formats=_FORMATS):
+                return True
+        except Exception as error:
+            if getattr(error, "errno", None) is not None:  # the system's, not PIL's
+                raise _unreadable(path, error) from error
+            return False
+
+    root = existing(folder, "folder")
+    if root is None:
         raise InputError(f"there is no folder {folder}")
-    paths = sorted(
-        (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in _SUFFIXES),
-        key=lambda path: path.parts,
-    )
-    if not paths:
-        raise InputError(f"there are no pictures ({', '.join(sorted(_SUFFIXES))}) in {folder}")
+    notes: Notes = []
+    found = parts_of(root, is_picture, notes)
+    if not found.get("train"):
+        seen = f": {said(notes)}" if notes else ""
+        raise InputError(
+            f"there are no pictures ({', '.join(sorted(SUFFIXES))}) in {folder}"
+            f"{'/train' if found else ''}{seen}"
+        )
+    pictures = [picture for part in PARTS for picture in found.get(part, [])]
+    images = _decoded(Image, [picture.path for picture in pictures], notes)
+    labels = {part: _labels(found[part], pictures, notes) for part in found}
+    if notes:
+        warnings.warn(f"images:{folder}: {said(notes)}", stacklevel=2)
+    scale = common_scale([images], value_range, folder)
+    parts, start = {}, 0
+    for part in PARTS:
+        if part in found:
+            own = images[start : start + len(found[part])]
+            parts[part] = stored(own, labels[part], value_range=scale, layout="NHWC", origin=folder)
+            start += len(own)
+    return parted(parts, split, folder)
 
+
+def _labels(
+    pictures: Sequence[Picture], everything: Sequence[Picture], notes: Notes
+) -> np.ndarray | None:
+    """The number of each picture's class among those of all parts."""
+    loose = [picture.path for picture in pictures if picture.label is None]
+    if loose:
+        if len(loose) < len(pictures):
+            notes.extend(("beside the folders of classes, so no labels", path) for path in loose)
+        return None
+    classes = {picture.label for picture in everything if picture.label is not None}
+    numbers = all(name.isascii() and name.isdigit() for name in classes)
+    order = sorted(classes, key=(lambda name: (int(name), name)) if numbers else None)
+    place = {name: index for index, name in enumerate(order)}
+    return np.array([place[picture.label] for picture in pictures])
+
+
+def _decoded(Image: Any, paths: Sequence[Path], notes: Notes) -> np.ndarray:
+    """The pictures' pixels, uint8 [N, H, W, 1 or 3]."""
     # Sizes and modes are in the headers: a folder that does not fit is refused at once.
-    headers = [_open(Image, root, path, lambda image: (image.size, image.mode)) for path in paths]
-    for path, (size, mode) in zip(paths, headers, strict=True):
-        if size != headers[0][0]:
+    size = None
+    for path in paths:
+        own, mode = _open(Image, path, _header)
+        size = size or own
+        if own != size:
             raise InputError(
-                f"pictures must have one size: {root / paths[0]} is {_by(headers[0][0])}, "
-                f"{root / path} is {_by(size)}"
+                f"pictures must have one size: {shown(paths[0])} is {_by(size)}, "
+                f"{shown(path)} is {_by(own)}"
             )
-        if mode not in _GREY | _COLOUR:
-            raise InputError(f"{root / path} is of mode {mode}; convert it to 8 bits per channel")
-    mode = "L" if all(mode in _GREY for _, mode in headers) else "RGB"
-    (width, height), _ = headers[0]
-    images = np.empty((len(paths), height, width, len(mode)), np.uint8)
+        if mode not in _MODES:
+            raise InputError(f"{shown(path)} is of mode {mode}; convert it to 8 bits per channel")
+    images = np.empty((len(paths), size[1], size[0], 1), np.uint8)
     for index, path in enumerate(paths):
-        pixels = _open(Image, root, path, lambda image: np.asarray(image.convert(mode)))
-        images[index] = pixels.reshape(images.shape[1:])
-
-    label = None
-    if all(len(path.parts) > 1 for path in paths):
-        label = np.unique([path.parts[0] for path in paths], return_inverse=True)[1]
-    whole = stored(images, label, origin=folder)
-    order = shuffled(whole.size) if label is None else stratified(label)
-    cut = held_out(whole.size)
-    return subset(whole, part(order, split, (cut, cut), folder))
+        pixels = _open(Image, path, lambda image, path=path: _pixels(image, path, notes))
+        if pixels.shape[-1] > images.shape[-1]:
+            images = np.repeat(images, 3, axis=-1)
+        images[index] = pixels
+    return images
 
 
-def _open(Image, root: Path, path: Path, read):
+def _header(image: Any) -> tuple[tuple[int, int], str]:
+    """The size of a picture as it is to be seen, and its mode."""
+    turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
+    return image.size[::-1] if turned else image.size, image.mode
+
+
+def _pixels(image: Any, path: Path, notes: Notes) -> np.ndarray:
+    """uint8 [H, W, 1], or [H, W, 3] if there is a colour."""
+    from PIL import ImageOps
+
+    # A camera's MPO has previews as further frames.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        notes.append(("of several frames, the first taken", path))
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            notes.append(("of which transparency is dropped", path))
+    if image.mode in _GREY:
+        return np.asarray(image.convert("L"))[..., None]
+    pixels = np.asarray(image.convert("RGB"))
+    grey = (pixels == pixels[..., :1]).all()
+    return pixels[..., :1] if grey else pixels
+
+
+def _open(Image: Any, path: Path, read: Callable[[Any], Any]) -> Any:
     try:
-        with Image.open(root / path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             return read(image)
     except Exception as error:  # PIL raises nearly anything on damaged files
-        reason = str(error).split("\n")[0]
-        raise InputError(f"cannot read the picture {root / path}: {reason}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"cannot read the picture {shown(path)}: {reason(error)}")
 
 
 def _by(size: tuple[int, int]) -> str:

@@ -1,29 +1,43 @@
 """`npz:<path>`: a researcher's own arrays."""
 
+import io
+import math
+import os
+import warnings
+import zipfile
 from collections.abc import Mapping
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data.splits import held_out, part, shuffled, stratified
-from ae_jax.data.stored import stored, subset
+from ae_jax.data.parts import PARTS, common_scale, existing, parted, reason, shown
+from ae_jax.data.stored import arranged, layout_of, stored
+
+#: The arrays that are read, by the one that must be there, each with the images it belongs to.
+_NAMES = {
+    "x_train": {f"{key}_{part}": f"x_{part}" for part in PARTS for key in "xy"},
+    "image": dict.fromkeys(("image", "label", "factors"), "image"),
+}
+#: As numpy has it; a longer header is not one of a plain array.
+_LONGEST_HEADER = 10_000
 
 
-def load(path: str, split: str) -> Dataset:
+def load(path: str, split: str, value_range: tuple[float, float] | None = None) -> Dataset:
     """Loads an .npz archive, as `numpy.savez` writes it, without pickle.
 
     It holds either
-      x_train: images, and optionally y_train: labels, x_test, y_test; or
+      x_train: images, and optionally y_train: labels, x_validation, y_validation, x_test,
+        y_test; or
       image: images, and optionally label, factors.
-    Images are uint8, bool, or float in [0, 1], of shape [N, H, W] or [N, H, W, C]; labels int
-    [N]; factors int [N, K], each counting from 0. A split that the archive lacks is a tenth of
-    the images, at most 10,000, chosen at random once and for all, with each label in its
-    proportion where there are labels.
+    Images and labels are as `stored` takes them; how images are scaled is decided for all of
+    them together. A split that the archive lacks is a tenth of the images, at most 10,000,
+    chosen at random once and for all, with each label in its proportion where there are labels.
 
     Args:
       path: the archive.
       split: train, validation, test or all.
+      value_range: the values of images that stand for 0 and 1.
 
     Returns:
       A Dataset with `image`, and `label` and `factors` where the archive has them.
@@ -32,55 +46,109 @@ def load(path: str, split: str) -> Dataset:
       InputError: the file or an array is missing, or cannot be used.
     """
     arrays = _read(path)
-    label_of = {"x_train": "y_train", "image": "label"}
-    key = next((key for key in label_of if key in arrays), None)
-    if key is None:
-        raise InputError(
-            f"{path} has neither 'x_train' nor 'image', but {', '.join(arrays) or 'no arrays'}"
+    if "image" in arrays:
+        given = {"train": ("image", "label")}
+    else:
+        given = {part: (f"x_{part}", f"y_{part}") for part in PARTS if f"x_{part}" in arrays}
+    name = given["train"][0]
+    layout = layout_of(arrays[name].shape, f"{path}: {name}")
+    images = {
+        part: arranged(arrays.pop(x), layout, f"{path}: {x}") for part, (x, _) in given.items()
+    }
+    scale = common_scale(list(images.values()), value_range, path)
+    parts = {
+        part: stored(
+            images.pop(part),
+            arrays.get(y),
+            arrays.get("factors"),
+            value_range=scale,
+            layout="NHWC",
+            origin=f"{path}: {x}",
         )
-    factors = arrays.get("factors") if key == "image" else None
-    first = stored(arrays[key], arrays.get(label_of[key]), factors, origin=f"{path}: {key}")
-    if key == "image" or "x_test" not in arrays:
-        cut = held_out(first.size)
-        return subset(first, part(_order(first), split, (cut, cut), path))
-    if split in ("train", "validation"):
-        return subset(first, part(_order(first), split, (held_out(first.size), 0), path))
-    test = stored(arrays["x_test"], arrays.get("y_test"), origin=f"{path}: x_test")
-    if test.spec["image"] != first.spec["image"]:
-        raise InputError(
-            f"{path}: images of x_train are {first.spec['image'].shape}, "
-            f"of x_test {test.spec['image'].shape}"
-        )
-    return test if split == "test" else _joined(first, test, path)
-
-
-def _order(data: Dataset) -> np.ndarray:
-    label = data.arrays.get("label")
-    return shuffled(data.size) if label is None else stratified(label)
-
-
-def _joined(first: Dataset, second: Dataset, path: str) -> Dataset:
-    if first.arrays["image"].dtype != second.arrays["image"].dtype:
-        raise InputError(f"{path}: x_train and x_test have different types")
-    keys = [key for key in first.arrays if key in second.arrays]
-    joined = {key: np.concatenate([first.arrays[key], second.arrays[key]]) for key in keys}
-    return stored(joined["image"], joined.get("label"), origin=path)
+        for part, (x, y) in given.items()
+    }
+    return parted(parts, split, path)
 
 
 def _read(path: str) -> Mapping[str, np.ndarray]:
-    file = Path(path).expanduser()
-    if not file.is_file():
+    """The arrays with known names; others are said."""
+    file = existing(path, "file")
+    if file is None:
         raise InputError(f"there is no file {path}")
     try:
-        with file.open("rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array; write an archive with numpy.savez")
-            return {key: archive[key] for key in archive.files}
+        with file.open("rb") as stream, zipfile.ZipFile(_checked(stream, path)) as archive:
+            members = _members(archive, path)
+            key = next((key for key in _NAMES if key in members), None)
+            if key is None:
+                raise InputError(
+                    f"{path} has neither 'x_train' nor 'image', but "
+                    f"{', '.join(map(shown, members)) or 'no arrays'}"
+                )
+            arrays = {
+                name: _array(archive, members[name], f"{path}: {name}")
+                for name, images in _NAMES[key].items()
+                if name in members and images in members
+            }
     except InputError:
         raise
-    except Exception as error:  # zipfile, zlib, OSError, ValueError: whatever damage brings
-        reason = str(error).split("\n")[0]
-        if "allow_pickle" in reason:
-            reason = "it holds Python objects; store plain arrays of numbers"
-        raise InputError(f"cannot read {path}: {reason}") from error
+    except (OSError, MemoryError) as error:
+        raise InputError(f"cannot read {path}: {reason(error)}") from error
+    except Exception as error:  # whatever zipfile and zlib make of damaged bytes
+        raise InputError(
+            f"cannot read {path}: it is damaged, or was not written by numpy.savez "
+            f"({reason(error)})"
+        ) from error
+    others = sorted(members.keys() - arrays.keys())
+    if others:
+        warnings.warn(
+            f"{path}: these arrays are not used: {', '.join(map(shown, others))}; {key} goes with "
+            f"{', '.join(name for name in _NAMES[key] if name != key)}",
+            stacklevel=2,
+        )
+    return arrays
+
+
+def _checked(stream: BinaryIO, path: str) -> BinaryIO:
+    prefix = np.lib.format.MAGIC_PREFIX
+    if stream.read(len(prefix)) == prefix:
+        raise InputError(f"{path} holds a single array; write an archive with numpy.savez")
+    return stream
+
+
+def _members(archive: zipfile.ZipFile, path: str) -> Mapping[str, zipfile.ZipInfo]:
+    members = {}
+    for info in archive.infolist():
+        name = info.filename.removesuffix(".npy")
+        if name in members:
+            raise InputError(f"{path} holds two arrays {shown(name)}")
+        members[name] = info
+    return members
+
+
+def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo, origin: str) -> np.ndarray:
+    """An array whose header says as much as is there."""
+    with archive.open(info) as stream:
+        start = stream.read(min(info.file_size, _LONGEST_HEADER + 12))
+    header = io.BytesIO(start)
+    version = np.lib.format.read_magic(header)
+    if version not in ((1, 0), (2, 0)):
+        raise InputError(f"{origin} is no plain array; store one of numbers")
+    read = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+    shape, _, dtype = read(header, max_header_size=_LONGEST_HEADER)
+    if dtype.hasobject:
+        raise InputError(f"{origin} holds Python objects; store plain arrays of numbers")
+    if dtype.kind not in "biuf":
+        raise InputError(f"{origin} is {dtype}; store uint8, or floats in [0, 1]")
+    size = math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or header.tell() + size != info.file_size:
+        raise InputError(
+            f"{origin} is damaged: {shape} of {dtype} should take {size:,} bytes, not "
+            f"{info.file_size - header.tell():,}"
+        )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise InputError(
+            f"{origin} takes {size / 1e9:,.0f} GB, more than the {memory / 1e9:,.0f} GB of memory"
+        )
+    with archive.open(info) as stream:  # to its end, where the checksum is compared
+        return np.lib.format.read_array(stream, allow_pickle=False)

@@ -5,10 +5,13 @@ The first `load` decodes its images into one uint8 array, kept as a .npy file in
 `ae_jax` beside the prepared data and memory-mapped from then on.
 """
 
+import contextlib
+import errno
 import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax.core import Dataset, InputError
+from ae_jax.data.content import digest_of_arrays
+from ae_jax.data.parts import reason, usual_scale
 from ae_jax.data.splits import held_out, shuffled
-from ae_jax.data.stored import stored, subset
+from ae_jax.data.stored import assembled, subset
 
 #: Data sets of the catalogue that go by their own name; any other is `tfds:<name>`.
 NAMES = ("mnist", "fashion_mnist", "kmnist", "cifar10", "dsprites", "celeb_a")
@@ -25,7 +30,12 @@ NAMES = ("mnist", "fashion_mnist", "kmnist", "cifar10", "dsprites", "celeb_a")
 _CACHE_VERSION = 1
 
 
-def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+def load(
+    name: str,
+    split: str,
+    data_dir: str | os.PathLike | None = None,
+    value_range: tuple[float, float] | None = None,
+) -> Dataset:
     """Loads a prepared data set.
 
     Args:
@@ -34,6 +44,8 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Da
       split: train, validation, test or all. A split that the data set lacks is cut off the
         end of its train split: a tenth, at most 10,000 examples.
       data_dir: where it was prepared; by default $TFDS_DATA_DIR or ~/tensorflow_datasets.
+      value_range: the values of images that stand for 0 and 1, where they are not 0 and 255, or
+        0 and 1 if there are no others.
 
     Returns:
       A Dataset with `image`, `label` where it has one, and `factors` where it has features
@@ -52,15 +64,11 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Da
             "or use digits or shapes32, which need no preparation"
         )
     columns = _columns(name, builder.info.features)
-    arrays, sizes = _arrays(name, builder, columns, root)
-    whole = stored(
-        arrays["image"],
-        arrays.get("label"),
-        arrays.get("factors"),
-        factor_sizes=columns.factor_sizes,
-        origin=name,
-    )
-    return subset(whole, _rows(sizes, split, name))
+    kept = _kept(name, builder, columns, root)
+    low, high = kept.facts["extremes"]
+    scale = usual_scale(np.dtype(np.uint8), low, high, value_range, name)
+    whole = assembled(kept.arrays, scale, columns.factor_sizes, kept.facts["digest"])
+    return subset(whole, _rows(kept.facts["sizes"], split, name))
 
 
 def data_directory(data_dir: str | os.PathLike | None = None) -> str:
@@ -85,8 +93,11 @@ def find(name: str, root: str) -> Any:
     try:
         return tfds.builder(name, data_dir=root)
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise InputError(f"TFDS has no data set {name!r}, nor has {root}: {reason}") from error
+        raise InputError(
+            f"TFDS has no data set {name!r}, nor has {root}: {reason(error)}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read what is prepared in {root}: {reason(error)}") from error
 
 
 class _Columns(NamedTuple):
@@ -136,93 +147,141 @@ def _middle(image: np.ndarray) -> np.ndarray:
     return np.asarray(middle.resize((64, 64), Image.Resampling.BILINEAR))
 
 
-def _arrays(
-    name: str, builder: Any, columns: _Columns, root: str
-) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """All examples, train before validation before test, and how many of each."""
-    sizes = {
-        split: builder.info.splits[split].num_examples
+class _Kept(NamedTuple):
+    """All examples, train before validation before test, and what is known of them.
+
+    Facts: `sizes` and `bytes` of each split, as TFDS has them, `shapes` of the arrays; the
+    `extremes` of the images and the `digest` of the arrays, found once, when they are written.
+    """
+
+    arrays: dict[str, np.ndarray]
+    facts: dict[str, Any]
+
+
+def _kept(name: str, builder: Any, columns: _Columns, root: str) -> _Kept:
+    splits = {
+        split: builder.info.splits[split]
         for split in ("train", "validation", "test")
         if split in builder.info.splits and builder.info.splits[split].num_examples
     }
-    if "train" not in sizes:
+    if "train" not in splits:
         raise InputError(f"{name} has no train split, but {', '.join(builder.info.splits)}")
+    total = sum(info.num_examples for info in splits.values())
+    shapes = {"image": [total, *columns.shape]}
+    shapes |= {"label": [total]} if columns.label else {}
+    shapes |= {"factors": [total, len(columns.factors)]} if columns.factors else {}
+    source = {
+        "sizes": {split: info.num_examples for split, info in splits.items()},
+        "bytes": {split: info.num_bytes for split, info in splits.items()},
+        "shapes": shapes,
+    }
+
+    def decode(folder: Path | None) -> _Kept:
+        arrays = _allocated(shapes, folder)
+        _decode(name, builder, columns, source["sizes"], arrays)
+        extremes = [int(arrays["image"].min()), int(arrays["image"].max())]
+        return _Kept(arrays, {**source, "extremes": extremes, "digest": digest_of_arrays(arrays)})
+
     if "://" in root:  # a remote store has no files to map
-        return _decode(name, builder, columns, sizes, None), sizes
+        return decode(None)
     folder = Path(root, "ae_jax", builder.info.full_name.replace("/", "-") + f"-{_CACHE_VERSION}")
-    arrays = _read(folder, sizes)
-    if arrays is None:
-        arrays = _write(folder, sizes, lambda to: _decode(name, builder, columns, sizes, to))
-    return arrays, sizes
+    return _read(folder, source) or _write(folder, source, decode)
 
 
-def _read(folder: Path, sizes: Mapping[str, int]) -> dict[str, np.ndarray] | None:
-    """The arrays kept in a folder; None where they are absent, damaged or of other data."""
+def _read(folder: Path, source: Mapping[str, Any]) -> _Kept | None:
+    """What is kept in a folder; None where it is absent, damaged or of other data.
+
+    Raises:
+      InputError: it cannot be read for another reason, and may be whole.
+    """
     try:
-        if json.loads((folder / "sizes.json").read_text()) != sizes:
+        facts = json.loads((folder / "facts.json").read_text())
+        if {key: facts[key] for key in source} != source:
             return None
         arrays = {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
-    except (OSError, ValueError):
+        whole = {key: list(array.shape) for key, array in arrays.items()} == source["shapes"]
+        return _Kept(arrays, facts) if whole and {"extremes", "digest"} <= facts.keys() else None
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, EOFError):
         return None
-    return arrays if "image" in arrays else None
+    except OSError as error:
+        raise InputError(f"cannot read {folder}: {reason(error)}") from error
 
 
 def _write(
-    folder: Path,
-    sizes: Mapping[str, int],
-    decode: Callable[[Path | None], dict[str, np.ndarray]],
-) -> dict[str, np.ndarray]:
+    folder: Path, source: Mapping[str, Any], decode: Callable[[Path | None], _Kept]
+) -> _Kept:
     """Keeps what `decode` gives in a folder that appears complete or not at all."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
-    except OSError:  # a shared folder that only others may write
-        return decode(None)
-    try:
-        decode(scratch)
-        (scratch / "sizes.json").write_text(json.dumps(sizes))
-        scratch.chmod(0o755)
-        if folder.exists() and _read(folder, sizes) is None:
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            scratch = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            facts = decode(scratch).facts
+            (scratch / "facts.json").write_text(json.dumps(facts))
+            scratch.chmod(0o755)
+        except OSError as error:  # a shared folder that only others may write, a full disk
+            stack.close()
+            warnings.warn(
+                f"the decoded images cannot be kept in {folder.parent} ({reason(error)}), and "
+                "are decoded again whenever they are loaded",
+                stacklevel=2,
+            )
+            return decode(None)
+        if _read(folder, source) is None:
             shutil.rmtree(folder, ignore_errors=True)
         try:
             scratch.rename(folder)
-        except OSError:  # another process was first
-            pass
-        arrays = _read(folder, sizes)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if arrays is None:
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was first
+                raise InputError(f"cannot write {folder}: {reason(error)}") from error
+        kept = _read(folder, source)
+    if kept is None:
         raise InputError(f"cannot read back the images kept in {folder}; delete it and try again")
+    return kept
+
+
+def _allocated(shapes: Mapping[str, list[int]], folder: Path | None) -> dict[str, np.ndarray]:
+    """Arrays for all examples, in files of the folder or, without one, in memory."""
+    dtypes = {"image": np.uint8, "label": np.int32, "factors": np.int32}
+    if folder is None:
+        return {key: np.empty(shape, dtypes[key]) for key, shape in shapes.items()}
+    arrays = {}
+    for key, shape in shapes.items():
+        path = folder / f"{key}.npy"
+        arrays[key] = np.lib.format.open_memmap(path, "w+", dtypes[key], tuple(shape))
+        if hasattr(os, "posix_fallocate"):  # a full disk would end the process where it is mapped
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return arrays
 
 
 def _decode(
-    name: str, builder: Any, columns: _Columns, sizes: Mapping[str, int], folder: Path | None
-) -> dict[str, np.ndarray]:
-    """Decodes every example, into files of the folder or, without one, into memory."""
+    name: str,
+    builder: Any,
+    columns: _Columns,
+    sizes: Mapping[str, int],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    """Decodes every example into the arrays."""
     from tqdm import tqdm
 
-    total = sum(sizes.values())
-    shapes = {"image": (total, *columns.shape)}
-    shapes |= {"label": (total,)} if columns.label else {}
-    shapes |= {"factors": (total, len(columns.factors))} if columns.factors else {}
-    dtypes = {"image": np.uint8, "label": np.int32, "factors": np.int32}
-    arrays = {
-        key: np.empty(shape, dtypes[key])
-        if folder is None
-        else np.lib.format.open_memmap(folder / f"{key}.npy", "w+", dtypes[key], shape)
-        for key, shape in shapes.items()
-    }
     row = 0
     # disable=None: no bar where the output is not a terminal.
-    with tqdm(total=total, desc=f"decoding {name}", unit="image", disable=None) as bar:
+    with tqdm(
+        total=len(arrays["image"]), desc=f"decoding {name}", unit="image", disable=None
+    ) as bar:
         for split, size in sizes.items():
             source = _source(name, builder, split)
             # TFDS shuffles as it prepares, unless told not to; validation needs it shuffled.
             order = shuffled(size) if builder.info.disable_shuffling else np.arange(size)
             for index in order.tolist():
-                example = source[index]
-                arrays["image"][row] = columns.transform(example["image"])
+                try:
+                    example = source[index]
+                    arrays["image"][row] = columns.transform(example["image"])
+                except Exception as error:  # the reader's of records, the decoder's of images
+                    raise InputError(
+                        f"cannot decode image {index} of {name}'s {split}: {reason(error)}"
+                    ) from error
                 if columns.label:
                     arrays["label"][row] = example["label"]
                 if columns.factors:
@@ -232,7 +291,6 @@ def _decode(
     for array in arrays.values():
         if isinstance(array, np.memmap):
             array.flush()
-    return arrays
 
 
 def _source(name: str, builder: Any, split: str) -> Any:
@@ -244,6 +302,8 @@ def _source(name: str, builder: Any, split: str) -> Any:
             "delete that folder, or choose another data directory, and prepare it again with "
             f"`python scripts/prepare_data.py {_public(name)}`"
         ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {builder.data_dir}: {reason(error)}") from error
 
 
 def _rows(sizes: Mapping[str, int], split: str, name: str) -> slice:

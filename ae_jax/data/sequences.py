@@ -1,9 +1,13 @@
 """Images read as sequences."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array, Batch, Dataset, InputError
+from ae_jax.data.content import derived, shared
 
 
 def rows(dataset: Dataset) -> Dataset:
@@ -23,16 +27,23 @@ def rows(dataset: Dataset) -> Dataset:
         raise InputError(f"rows needs images; these data have {', '.join(dataset.spec)}")
     image = dataset.spec["image"]
     height, width, channels = image.shape
-
-    def fetch(arrays, indices: Array) -> Batch:
-        batch = dataset.fetch(arrays, indices)
-        sequence = batch["image"].reshape(-1, height, width * channels)
-        length = jnp.full(sequence.shape[:1], height, jnp.int32)
-        return {**batch, "sequence": sequence, "length": length}
-
     spec = {
         **dataset.spec,
         "sequence": jax.ShapeDtypeStruct((height, width * channels), image.dtype),
         "length": jax.ShapeDtypeStruct((), jnp.int32),
     }
-    return dataset._replace(spec=spec, fetch=fetch)
+    return dataset._replace(
+        spec=spec, fetch=_by_rows(dataset.fetch), digest=derived([dataset.digest], "rows")
+    )
+
+
+@shared
+def _by_rows(fetch: Callable) -> Callable:
+    def fetch_by_rows(arrays: Any, indices: Array) -> Batch:
+        batch = fetch(arrays, indices)
+        count, height, width, channels = batch["image"].shape
+        sequence = batch["image"].reshape(count, height, width * channels)
+        length = jnp.full((count,), height, jnp.int32)
+        return {**batch, "sequence": sequence, "length": length}
+
+    return fetch_by_rows

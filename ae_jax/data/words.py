@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, Batch, Dataset, InputError
+from ae_jax.data.content import digest_of_arrays
 from ae_jax.data.stored import gather
 
 #: Token 0 ends a word and fills it up; 1 to 26 are the letters.
@@ -128,11 +129,13 @@ def contexts(split: str) -> Dataset:
 
 
 def _integers(arrays: Mapping[str, np.ndarray]) -> Dataset:
-    def fetch(arrays: Mapping[str, Array], indices: Array) -> Batch:
-        return {name: gather(array, indices).astype(jnp.int32) for name, array in arrays.items()}
-
     spec = {name: jax.ShapeDtypeStruct(a.shape[1:], jnp.int32) for name, a in arrays.items()}
-    return Dataset(spec, len(next(iter(arrays.values()))), dict(arrays), fetch)
+    size = len(next(iter(arrays.values())))
+    return Dataset(spec, size, dict(arrays), _fetch, digest=digest_of_arrays(arrays))
+
+
+def _fetch(arrays: Mapping[str, Array], indices: Array) -> Batch:
+    return {name: gather(array, indices).astype(jnp.int32) for name, array in arrays.items()}
 
 
 def _in(split: str, text: str, held_out: int = 10) -> bool:

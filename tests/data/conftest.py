@@ -49,7 +49,7 @@ def write_tfds(tmp_path):
 
 @pytest.fixture
 def write_digits(write_tfds):
-    """Writes 8x8 images of which every pixel is the example's number, with labels modulo 3."""
+    """Writes 8x8 images of which every pixel is 255 less the number, with labels modulo 3."""
     import tensorflow_datasets as tfds
     from PIL import Image
 
@@ -62,7 +62,7 @@ def write_digits(write_tfds):
         splits, start = {}, 0
         for split, size in sizes.items():
             splits[split] = [
-                {"image": Image.fromarray(np.full((8, 8), i, np.uint8)), "label": i % 3}
+                {"image": Image.fromarray(np.full((8, 8), 255 - i, np.uint8)), "label": i % 3}
                 for i in range(start, start + size)
             ]
             start += size

@@ -25,6 +25,10 @@ def rows(data):
     return data.arrays["image"][:, 0, 0, 0] // 6
 
 
+def image(data):
+    return np.asarray(data.fetch(data.arrays, np.arange(data.size))["image"])
+
+
 def test_train_and_test_arrays(archive):
     name = archive(x_train=BYTES[:30], y_train=LABEL[:30], x_test=BYTES[30:], y_test=LABEL[30:])
     parts = {split: load(name, split) for split in ("train", "validation", "test", "all")}
@@ -64,7 +68,81 @@ def test_labels_of_one_part_only(archive):
     name = archive(x_train=BYTES[:30], y_train=LABEL[:30], x_test=BYTES[30:])
     assert set(load(name, "train").arrays) == {"image", "label"}
     assert set(load(name, "test").arrays) == {"image"}
-    assert set(load(name, "all").arrays) == {"image"}
+    with pytest.warns(UserWarning, match="some parts have no labels, so all has none"):
+        assert set(load(name, "all").arrays) == {"image"}
+
+
+def test_validation_arrays(archive):
+    name = archive(
+        x_train=BYTES[:20], y_train=LABEL[:20],
+        x_validation=BYTES[20:24], y_validation=LABEL[20:24],
+        x_test=BYTES[24:30], y_test=LABEL[24:30],
+    )  # fmt: skip
+    for split, start, stop in [("train", 0, 20), ("validation", 20, 24), ("test", 24, 30)]:
+        np.testing.assert_array_equal(rows(load(name, split)), np.arange(start, stop))
+        np.testing.assert_array_equal(load(name, split).arrays["label"], LABEL[start:stop])
+    np.testing.assert_array_equal(rows(load(name, "all")), np.arange(30))
+
+
+def test_validation_arrays_without_test_arrays(archive):
+    name = archive(x_train=BYTES[:30], x_validation=BYTES[30:])
+    np.testing.assert_array_equal(rows(load(name, "validation")), np.arange(30, 40))
+    train, test = rows(load(name, "train")), rows(load(name, "test"))
+    assert len(test) == 3
+    np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(30))
+
+
+def test_arrays_that_are_not_used_are_said(archive):
+    name = archive(x_train=BYTES, x_val=BYTES, y_test=LABEL, label=OBJECTS)
+    with pytest.warns(UserWarning, match="not used: label, x_val, y_test; x_train goes with y_tr"):
+        assert load(name, "all").size == COUNT
+
+
+def test_the_scale_is_that_of_all_parts_together(archive):
+    bits = BYTES % 2
+    name = archive(x_train=BYTES[:30], x_test=bits[30:])
+    test = load(name, "test")
+    np.testing.assert_allclose(image(test)[..., 0], bits[30:] / 255, rtol=1e-6)
+    name = archive(x_train=bits[:30], x_test=bits[30:].astype(np.int64))
+    with pytest.warns(UserWarning, match="all image values are 0 and 1"):
+        data = load(name, "all")
+    np.testing.assert_array_equal(image(data)[..., 0], bits)
+    with pytest.warns(UserWarning, match="highest image value is 15, and 255 is taken for white"):
+        load(archive(x_train=BYTES % 16))
+
+
+def test_a_value_range(archive):
+    wide = BYTES.astype(np.float32) / 100 - 1
+    parts = {"x_train": wide[:30], "x_test": wide[30:]}
+    with pytest.raises(InputError, match=r"from -1 to 1\.39; scale them .*, or .*--value-range"):
+        load(archive(**parts))
+    data = load(archive(**parts), "all", value_range=(-1, 2))
+    np.testing.assert_allclose(image(data)[..., 0], (wide + 1) / 3, rtol=1e-6)
+    with pytest.raises(InputError, match="past the value range 0 to 2"):
+        load(archive(**parts), "train", value_range=(0, 2))
+
+
+def test_channels_first(archive):
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 5, 6), np.uint8)
+    with pytest.warns(UserWarning, match=r"x_train: .*taken as \[N, C, H, W\]") as said:
+        data = load(archive(x_train=images[:12], x_test=images[12:]), "test")
+    assert len(said) == 1
+    np.testing.assert_array_equal(data.arrays["image"], images[12:].transpose(0, 2, 3, 1))
+
+
+def test_the_digest_follows_the_content(archive):
+    def digests(**changes):
+        arrays = {"x_train": BYTES[:30], "y_train": LABEL[:30], "x_test": BYTES[30:]} | changes
+        return [load(archive(**arrays), s).digest for s in ("train", "validation", "test")]
+
+    first = digests()
+    assert len(set(first)) == 3
+    assert digests() == first
+    pixel = BYTES[30:].copy()
+    pixel[4, 1, 1] ^= 1
+    assert digests(x_test=pixel)[:2] == first[:2]
+    assert digests(x_test=pixel)[2] != first[2]
+    assert not set(digests(y_train=LABEL[1:31])) & set(first[:2])
 
 
 OBJECTS = np.array([None] * 3)
@@ -78,15 +156,16 @@ OBJECTS = np.array([None] * 3)
         ({"image": OBJECTS}, "train", "Python objects"),
         ({"image": BYTES, "label": OBJECTS}, "train", "Python objects"),
         ({"image": BYTES[0]}, "train", r"image: images have shape \(2, 3\)"),
-        ({"image": BYTES.astype(int)}, "train", "images are int64"),
+        ({"image": BYTES.astype(complex)}, "train", "image is complex128"),
+        ({"image": BYTES.astype(int) * 9}, "train", "from 0 to 2151, not 0 to 255; give the"),
         ({"image": BYTES / 1.0}, "train", "from 0 to 239; scale them"),
         ({"image": BYTES / np.nan}, "train", "not finite"),
         ({"x_train": BYTES[:0]}, "train", "x_train: there are no images"),
         ({"x_train": BYTES, "y_train": LABEL[1:]}, "train", "label has 39 rows for 40"),
-        ({"x_train": BYTES, "x_test": BYTES[:, 1:]}, "test", "x_train are .* of x_test"),
+        ({"x_train": BYTES, "x_test": BYTES[:, 1:]}, "test", "images of train are .* of test"),
         ({"x_train": BYTES, "x_test": BYTES / 255}, "all", "different types"),
         ({"x_train": BYTES, "x_test": np.zeros(3)}, "test", "x_test: images have shape"),
-        ({"image": BYTES[:2]}, "train", "2 examples are too few"),
+        ({"image": BYTES[-2:]}, "train", "2 examples are too few"),
     ],
 )
 def test_refuses(archive, arrays, split, message):

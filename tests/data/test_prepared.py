@@ -1,5 +1,8 @@
+import errno
 import json
+import os
 import sys
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +11,13 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from ae_jax.core import InputError
-from ae_jax.data import load, prepared
+from ae_jax.data import load, prepared, stored
 
 
 def numbers(data):
     """The numbers of the examples of `write_digits`, after checking their labels."""
     batch = data.fetch(data.arrays, jnp.arange(data.size))
-    found = np.rint(np.asarray(batch["image"][:, 3, 4, 0]) * 255).astype(int)
+    found = 255 - np.rint(np.asarray(batch["image"][:, 3, 4, 0]) * 255).astype(int)
     np.testing.assert_array_equal(batch["label"], found % 3)
     return found.tolist()
 
@@ -63,22 +66,103 @@ def damage_image(folder):
     (folder / "image.npy").write_bytes((folder / "image.npy").read_bytes()[:-1])
 
 
-def damage_sizes(folder):
-    (folder / "sizes.json").write_text("{")
+def empty_image(folder):
+    (folder / "image.npy").write_bytes(b"")
 
 
-def other_sizes(folder):
-    (folder / "sizes.json").write_text(json.dumps({"train": 3}))
+def no_label(folder):
+    (folder / "label.npy").unlink()
 
 
-@pytest.mark.parametrize("damage", [damage_image, damage_sizes, other_sizes])
+def damage_facts(folder):
+    (folder / "facts.json").write_text("{")
+
+
+def no_facts(folder):
+    (folder / "facts.json").write_text("[]")
+
+
+def other_data(folder):
+    facts = json.loads((folder / "facts.json").read_text())
+    facts["bytes"]["train"] += 1
+    (folder / "facts.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_image, empty_image, no_label, damage_facts, no_facts, other_data]
+)
 def test_damaged_files_are_written_anew(write_digits, damage):
     root = write_digits("fake", {"train": 20, "test": 4})
     load("tfds:fake", "train", root)
     folder = root / "ae_jax" / "fake-1.0.0-1"
+    before = (folder / "facts.json").read_text()
     damage(folder)
     assert numbers(load("tfds:fake", "test", root)) == [20, 21, 22, 23]
-    assert json.loads((folder / "sizes.json").read_text()) == {"train": 20, "test": 4}
+    assert (folder / "facts.json").read_text() == before
+
+
+def test_what_cannot_be_read_just_now_is_not_taken_for_damaged(write_digits, monkeypatch):
+    root = write_digits("fake", {"train": 20, "test": 4})
+    load("tfds:fake", "train", root)
+    image = root / "ae_jax" / "fake-1.0.0-1" / "image.npy"
+    before = image.stat()
+
+    def exhausted(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "load", exhausted)
+        refused("cannot read .*fake-1.0.0-1: Too many open files", "tfds:fake", root)
+    assert (image.stat().st_ino, image.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(write_digits, monkeypatch):
+    root = write_digits("fake", {"train": 20})
+
+    def source(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(prepared, "_source", lambda *_: SimpleNamespace(__getitem__=source))
+    refused("cannot decode image 0 of fake's train", "tfds:fake", root)
+    assert list((root / "ae_jax").iterdir()) == []
+
+
+def test_a_full_disk_is_noticed_before_it_is_written_to(write_digits, monkeypatch):
+    root = write_digits("fake", {"train": 20})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.warns(UserWarning, match=r"cannot be kept in .* \(No space left on device\)"):
+        assert numbers(load("tfds:fake", "test", root)) == [18, 19]
+    assert list((root / "ae_jax").iterdir()) == []
+
+
+def test_the_digest_is_that_of_the_content_and_computed_once(write_digits, monkeypatch, tmp_path):
+    root = write_digits("fake", {"train": 20, "test": 4})
+    first = load("tfds:fake", "all", root)
+    monkeypatch.setattr(prepared, "digest_of_arrays", None)
+    again = [load("tfds:fake", split, root) for split in ("all", "train", "validation", "test")]
+    assert (
+        again[0].digest
+        == first.digest
+        == stored(np.asarray(first.arrays["image"]), np.asarray(first.arrays["label"])).digest
+    )
+    assert len({data.digest for data in again}) == 4
+    assert again[2].fetch is again[3].fetch is again[1].fetch
+
+
+def test_zeros_and_ones_are_taken_as_such(write_tfds):
+    features = {"image": tfds.features.Image(shape=(2, 2, 1))}
+    pixels = np.random.default_rng(0).integers(0, 2, (12, 2, 2)).astype(np.uint8)
+    root = write_tfds("bits", features, {"train": [{"image": Image.fromarray(p)} for p in pixels]})
+    with pytest.warns(UserWarning, match="bits: all image values are 0 and 1"):
+        data = load("tfds:bits", "all", root)
+    np.testing.assert_array_equal(data.fetch(data.arrays, np.arange(12))["image"][..., 0], pixels)
+    data = load("tfds:bits", "all", root, value_range=(0, 255))
+    image = data.fetch(data.arrays, np.arange(12))["image"][..., 0]
+    np.testing.assert_allclose(image, pixels / 255, rtol=1e-6)
 
 
 def test_an_interrupted_decoding_leaves_nothing_behind(write_digits, monkeypatch):
@@ -112,7 +196,8 @@ def test_two_processes_may_decode_at_once(write_digits, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_read_into_memory(write_digits, monkeypatch):
     root = write_digits("fake", {"train": 20})
     (root / "ae_jax").write_text("a file in the way")
-    assert numbers(load("tfds:fake", "test", root)) == [18, 19]
+    with pytest.warns(UserWarning, match="cannot be kept in .*, and are decoded again"):
+        assert numbers(load("tfds:fake", "test", root)) == [18, 19]
 
 
 def test_an_ordered_data_set_is_shuffled(write_digits):

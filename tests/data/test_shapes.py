@@ -147,7 +147,9 @@ def test_the_spec_describes_a_batch(name, resolution):
 def test_splits_are_disjoint_and_complete():
     def indices(split):
         data = shapes.load(split, 1)  # one pixel: only the factors matter
-        factors = jax.jit(lambda index: data.fetch({}, index)["factors"])(jnp.arange(data.size))
+        factors = jax.jit(lambda index: data.fetch(data.arrays, index)["factors"])(
+            jnp.arange(data.size)
+        )
         return np.ravel_multi_index(np.asarray(factors).T, tuple(FACTOR_SIZES.values()))
 
     validation, test = indices("validation"), indices("test")
@@ -163,5 +165,6 @@ def test_splits_are_disjoint_and_complete():
 def test_the_split_never_changes():
     data = shapes.load("validation", 1)
     np.testing.assert_array_equal(
-        jax.jit(data.fetch)({}, np.arange(2))["factors"], [[1, 5, 13, 26, 9], [2, 0, 1, 14, 27]]
+        jax.jit(data.fetch)(data.arrays, np.arange(2))["factors"],
+        [[1, 5, 13, 26, 9], [2, 0, 1, 14, 27]],
     )

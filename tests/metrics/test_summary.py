@@ -39,6 +39,21 @@ def test_active_units_by_hand():
     assert int(count(latents)) == 1
     assert int(count(latents, threshold=0.005)) == 2
     assert int(count(latents, threshold=1.0)) == 0
+    # the published threshold of 0.01: standard deviations 0.0995 and 0.1005
+    latents = np.array([[-0.0995, -0.1005], [0.0995, 0.1005]], np.float32)
+    assert int(count(latents)) == 1
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_large_constants_are_not_active(dtype):
+    # their mean is rounded, in float32 by 0.4 at 1e7
+    latents = np.full((777, 3), [1e5 + 0.1, 3e6 + 0.3, 1.1e7])
+    assert int(jax.jit(active_units)(latents.astype(dtype))) == 0
+
+
+def test_bytes_vary_as_numbers():
+    assert int(active_units(np.array([[3], [1]], np.uint8), threshold=0.9)) == 1
+    assert int(active_units(np.array([[3], [1]], np.uint8), threshold=1.1)) == 0
 
 
 def test_active_fraction_by_hand():
@@ -46,6 +61,19 @@ def test_active_fraction_by_hand():
     latents = np.array([[4.0, 0.0, -1.0], [0.3, 0.0, 1.0], [0.5, 0.0, 0.2], [0.0, 0.0, -0.3]])
     fraction = jax.jit(active_fraction)(latents.astype(np.float32))
     np.testing.assert_allclose(fraction, 6 / 12)
+
+
+def test_active_fraction_counts_in_single_precision():
+    latents = np.ones((1000, 1))
+    latents[0] = 0
+    fraction = active_fraction(latents.astype(jnp.bfloat16))
+    assert fraction.dtype == jnp.float32
+    np.testing.assert_allclose(fraction, 0.999, rtol=1e-6)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_the_active_fraction_of_broken_latents_is_no_number(broken):
+    assert np.isnan(active_fraction(np.array([[1.0, broken], [1.0, 1.0]], np.float32)))
 
 
 @pytest.mark.parametrize("batch_size", [5, 37, 100])

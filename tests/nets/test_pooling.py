@@ -84,3 +84,19 @@ def test_layer_and_errors():
         max_pool(x, padding="FULL")
     with pytest.raises(InputError, match="does not fit"):
         max_pool(x, (5, 5))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_means_of_half_precision_are_taken_in_single_precision(dtype):
+    # float16 ends at 65504; in bfloat16 1 added to 256 is lost
+    x = np.full((1, 16, 32, 1), 250.0)
+    x[:, 0, 0] = 506
+    mean = nets.avg_pool(jnp.asarray(x, dtype), (16, 32))
+    assert mean.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(mean, float), np.asarray(jnp.asarray(250.5, dtype)))
+
+
+@pytest.mark.parametrize("pool", [nets.max_pool, nets.avg_pool])
+def test_bytes_are_refused(pool):
+    with pytest.raises(InputError, match="floats, got uint8"):
+        pool(jnp.full((1, 2, 2, 1), 200, jnp.uint8))

@@ -101,6 +101,15 @@ def test_batch_normalisation_equals_linen():
     )
 
 
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_normalised_in_single_precision(dtype):
+    layer = BatchNorm()
+    x = jnp.asarray(200 + np.random.default_rng(0).random((500, 2)), dtype)
+    variables = layer.init(jax.random.key(0), x.astype(jnp.float32))
+    run = jax.jit(lambda x: layer.apply(variables, x, train=True, mutable=["batch_stats"]))
+    jax.tree.map(np.testing.assert_array_equal, run(x), run(x.astype(jnp.float32)))
+
+
 def test_training_depends_on_the_batch_and_evaluation_does_not():
     network = nets.flax_network(BatchNormBlock(3))
     train, apply = jax.jit(network.train), jax.jit(network.apply)

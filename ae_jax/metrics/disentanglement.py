@@ -31,8 +31,8 @@ def mutual_information(
 
     Returns:
       The mutual information [Z, K] and the factors' entropies [K] in the sample, nats. Both
-      are exactly 0 where a latent or a factor is constant. NaN where a latent is not finite,
-      or a traced factor beyond its size.
+      are exactly 0 where a latent or a factor is constant. NaN where a latent's range is not
+      finite, or a traced factor beyond its size.
 
     Raises:
       InputError: if the shapes, the bins or the factors' values do not fit.

@@ -33,7 +33,7 @@ def nearest_neighbours(queries: Array, latents: Array, count: int) -> tuple[Arra
 def _unit(x: Array) -> Array:
     (x,) = matched("x", x)
     # by a power of two, which is exact: squares would overflow, or vanish as zeros do
-    exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=-1, keepdims=True))[1]
+    exponent = jnp.frexp(jnp.max(jnp.abs(x), axis=1, keepdims=True))[1]
     x = jnp.ldexp(x, -exponent)
-    norm = jnp.linalg.norm(x, axis=-1, keepdims=True)
+    norm = jnp.linalg.norm(x, axis=1, keepdims=True)
     return x / jnp.where(norm > 0, norm, 1)

@@ -76,11 +76,13 @@ def latent_summary(
       Scalars by name: `active_units`, and `mig` where the data's factors are known.
 
     Raises:
-      InputError: if the method has no `encode` view.
+      InputError: if the method has no `encode` view, or a number is not positive.
     """
     encode = method.views.encode
     if encode is None:
         raise InputError("latent_summary needs a method with an `encode` view")
+    if min(count, batch_size) < 1:
+        raise InputError(f"count and batch_size must be positive, not {count} and {batch_size}")
     if dataset.size <= count:
         count = dataset.size
         indices = jnp.arange(count, dtype=jnp.int32)

@@ -130,6 +130,13 @@ def test_mutual_information_agrees_with_scikit_learn(seed):
     np.testing.assert_allclose(entropies, expected, rtol=1e-5)
 
 
+def test_bins_are_20_by_default():
+    latents, factors = random_problem()
+    assert mig(latents, factors) == mig(latents, factors, bins=20) != mig(latents, factors, bins=21)
+    information, _ = mutual_information(latents, factors)
+    np.testing.assert_array_equal(information, mutual_information(latents, factors, bins=20)[0])
+
+
 def test_order_scale_and_sign_of_latents_do_not_matter():
     latents, factors = random_problem()
     value = mig(latents, factors)
@@ -169,8 +176,8 @@ def test_labels_need_not_be_consecutive():
 
 def test_a_broken_latent_is_not_scored():
     latents, factors = random_problem()
-    for broken in (np.nan, np.inf):
-        latents[5, 2] = broken
+    for broken in (np.nan, np.inf, 3e38):  # a width of 6e38 is infinite
+        latents[5:7, 2] = broken, -broken
         assert np.isnan(mig(latents, factors))
         information, _ = mutual_information(latents, factors)
         np.testing.assert_array_equal(np.isnan(information).all(axis=1), np.arange(4) == 2)

@@ -74,10 +74,10 @@ def test_ssim_of_a_negative_is_negative():
 
 
 def test_psnr_by_hand():
-    x = np.zeros((3, 2, 2, 1))
+    x = np.full((3, 2, 2, 1), -0.25)
     # mean squared errors 0.01, 1/4 (one of four is off by 1), 0
     x_hat = x.copy()
-    x_hat[0], x_hat[1, 0, 0] = 0.1, 1
+    x_hat[0], x_hat[1, 0, 0] = -0.15, 0.75
     np.testing.assert_allclose(psnr(x_hat, x), [20.0, 10 * np.log10(4), np.inf], rtol=1e-12)
 
 

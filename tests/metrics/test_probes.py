@@ -1,6 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
+from sklearn.svm import SVC
 
 from ae_jax.core import InputError
 from ae_jax.metrics import (
@@ -48,6 +50,41 @@ def test_only_the_linear_probe_fails_on_exclusive_or():
     parts = latents[:200], labels[:200], latents[200:], labels[200:]
     assert linear_probe(*parts) < 0.8
     assert knn_accuracy(*parts) == svm_accuracy(*parts) == 1
+
+
+def threshold(weight_decay):
+    """Where logistic regression on 90 standardised -1 and 10 of +1 is undecided."""
+    x, y = np.repeat([-1.0, 1.0], [90, 10]), np.repeat([-1.0, 1.0], [90, 10])
+    x = (x - x.mean()) / x.std()
+
+    def objective(parameters):
+        slope, bias = parameters
+        return np.logaddexp(0, -y * (slope * x + bias)).sum() + weight_decay / 2 * slope**2
+
+    slope, bias = scipy.optimize.minimize(objective, [1.0, 0.0], tol=1e-10).x
+    return -bias / slope * 0.6 - 0.8  # in units of x, whose mean is -0.8 and deviation 0.6
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 20.0}])
+def test_the_linear_probe_minimises_its_penalised_likelihood(options):
+    labels = np.repeat([0, 1], [90, 10])
+    grid = np.linspace(-1, 2, 3001)[:, None]
+    above = linear_probe(2.0 * labels[:, None] - 1, labels, grid, np.ones(3001, int), **options)
+    expected = np.mean(grid > threshold(options.get("weight_decay", 1.0)))
+    assert abs(above - expected) < 2e-3
+
+
+def test_the_cost_and_the_width_of_the_support_vector_machine():
+    train, test = blobs(90, 0, distance=1.5), blobs(600, 1, distance=1.5)
+    wide = [(part[0] * 7, part[1]) for part in (train, test)]
+
+    def score(train, test, cost):
+        machine = SVC(C=cost, gamma=1 / (3 * train[0].var())).fit(*train)
+        return np.mean(machine.predict(test[0]) == test[1])
+
+    scores = [score(train, test, cost) for cost in (10.0, 100.0)]
+    assert svm_accuracy(*train, *test) == svm_accuracy(*wide[0], *wide[1]) == scores[0]
+    assert svm_accuracy(*train, *test, cost=100.0) == scores[1] != scores[0]
 
 
 def test_the_linear_probe_standardises_and_the_nearest_neighbours_do_not():

@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,8 +59,8 @@ def test_bytes_vary_as_numbers():
 
 
 def test_active_fraction_by_hand():
-    # unit 0 is on above 0.1 of 4; unit 1 never is; unit 2 always is, whatever its sign
-    latents = np.array([[4.0, 0.0, -1.0], [0.3, 0.0, 1.0], [0.5, 0.0, 0.2], [0.0, 0.0, -0.3]])
+    # unit 0 is on above a tenth of 4; unit 1 never is; unit 2 always is, whatever its sign
+    latents = np.array([[4.0, 0.0, -1.0], [0.39, 0.0, 1.0], [0.41, 0.0, 0.2], [0.0, 0.0, -0.3]])
     fraction = jax.jit(active_fraction)(latents.astype(np.float32))
     np.testing.assert_allclose(fraction, 6 / 12)
 
@@ -126,6 +128,17 @@ def test_it_can_be_jitted_and_vmapped_over_lanes():
     np.testing.assert_array_equal(summary["active_units"], [a["active_units"] for a in alone])
     np.testing.assert_allclose(summary["mig"], [a["mig"] for a in alone], atol=0.02)
     assert summary["mig"][2] == 0
+
+
+def test_defaults_are_the_documented_ones():
+    parameters = inspect.signature(latent_summary).parameters
+    assert (parameters["count"].default, parameters["batch_size"].default) == (10_000, 500)
+
+
+@pytest.mark.parametrize("numbers", [{"count": 0}, {"batch_size": 0}])
+def test_numbers_of_examples_are_positive(numbers):
+    with pytest.raises(InputError, match="must be positive"):
+        latent_summary(METHOD, jax.random.key(0), jnp.float32(1), make_dataset(), {}, **numbers)
 
 
 def test_a_method_without_an_encoder_is_refused():

@@ -130,6 +130,13 @@ def test_it_can_be_jitted_and_vmapped_over_lanes():
     assert summary["mig"][2] == 0
 
 
+def test_one_example_is_a_sample_in_which_nothing_varies():
+    summary = latent_summary(
+        METHOD, jax.random.key(0), jnp.float32(1), make_dataset(), {}, count=1, batch_size=1
+    )
+    assert (int(summary["active_units"]), float(summary["mig"])) == (0, 0)
+
+
 def test_defaults_are_the_documented_ones():
     parameters = inspect.signature(latent_summary).parameters
     assert (parameters["count"].default, parameters["batch_size"].default) == (10_000, 500)

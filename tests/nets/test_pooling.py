@@ -82,8 +82,9 @@ def test_layer_and_errors():
     np.testing.assert_array_equal(jax.jit(MaxPool().apply)({}, x), image([[5, 7], [13, 15]]))
     with pytest.raises(InputError, match="unknown padding"):
         max_pool(x, padding="FULL")
-    with pytest.raises(InputError, match="does not fit"):
-        max_pool(x, (5, 5))
+    with pytest.raises(InputError, match=r"a window \(5, 5\) does not fit images of 4x3"):
+        max_pool(x[:, :, :3], (5, 5))
+    np.testing.assert_array_equal(max_pool(x, (4, 4)), image([[15]]))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])

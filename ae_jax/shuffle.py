@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ae_jax.core import InputError
+
 
 def index_shuffle(key: jax.Array, indices: jax.Array, size: int) -> jax.Array:
     """Maps indices through a pseudorandom permutation of range(size).
@@ -25,13 +27,13 @@ def index_shuffle(key: jax.Array, indices: jax.Array, size: int) -> jax.Array:
       Int [...], of the dtype of `indices`: distinct for distinct indices of range(size).
 
     Raises:
-      ValueError: size is out of range.
+      InputError: size is out of range.
 
     Reference:
       Black & Rogaway (2002), "Ciphers with arbitrary finite domains", sections 3 and 5.
     """
     if not 1 <= size < 2**31:
-        raise ValueError(f"size must be from 1 to 2**31 - 1, got {size}")
+        raise InputError(f"size must be from 1 to 2**31 - 1, got {size}")
     indices = jnp.asarray(indices)
     if size == 1:
         return jnp.zeros_like(indices)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ae_jax import shuffle
+from ae_jax.core import InputError
 from ae_jax.shuffle import _bases
 
 index_shuffle = jax.jit(shuffle.index_shuffle, static_argnums=2)
@@ -99,5 +100,5 @@ def test_values_never_change_between_versions():
 
 @pytest.mark.parametrize("size", [0, -1, 2**31])
 def test_size_out_of_range_is_refused(size):
-    with pytest.raises(ValueError, match="size must be"):
+    with pytest.raises(InputError, match="size must be"):
         index_shuffle(jax.random.key(0), jnp.arange(2), size)

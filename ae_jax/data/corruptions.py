@@ -1,7 +1,8 @@
 """Corruptions: what a denoising autoencoder undoes, and what spoils training data.
 
 Each is a pure function (key, x [B, ...], level) -> x of the same shape and dtype. The level may
-be traced, so that one program sweeps it, and at level 0 x comes back exactly.
+be traced, so that one program sweeps it, and at level 0 x comes back exactly. A level that is
+not traced is refused where it is out of range. Random numbers are drawn in float32 at least.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,7 +37,7 @@ def masking(key: Array, x: Array, level: Array | float) -> Array:
     Reference:
       Vincent et al., 2010, "Stacked denoising autoencoders", section 3.3.
     """
-    x, level = _checked(x, level)
+    x, level = _checked(x, level, largest=1)
     return jnp.where(jax.random.bernoulli(key, level, x.shape), 0, x)
 
 
@@ -54,9 +55,9 @@ def dropout(key: Array, x: Array, level: Array | float) -> Array:
     Reference:
       Srivastava et al., 2014, "Dropout", section 10 (scaled in training).
     """
-    x, level = _checked(x, level)
+    x, level = _checked(x, level, largest=1)
     rest = jnp.where(level < 1, 1 - level, 1)  # no 0 / 0 in gradients
-    return masking(key, x / rest, level)
+    return masking(key, (x.astype(level.dtype) / rest).astype(x.dtype), level)
 
 
 def gaussian_noise(key: Array, x: Array, level: Array | float) -> Array:
@@ -74,7 +75,8 @@ def gaussian_noise(key: Array, x: Array, level: Array | float) -> Array:
       Vincent et al., 2010, "Stacked denoising autoencoders", section 3.3.
     """
     x, level = _checked(x, level)
-    return x + level * jax.random.normal(key, x.shape, x.dtype)
+    noise = level * jax.random.normal(key, x.shape, level.dtype)
+    return (x.astype(level.dtype) + noise).astype(x.dtype)
 
 
 def heavy_tailed(key: Array, x: Array, level: Array | float) -> Array:
@@ -95,11 +97,12 @@ def heavy_tailed(key: Array, x: Array, level: Array | float) -> Array:
     """
     x, level = _checked(x, level)
     radius_key, angle_key = jax.random.split(key)
-    uniform = jax.random.uniform(radius_key, x.shape, x.dtype)
-    angle = jax.random.uniform(angle_key, x.shape, x.dtype, maxval=2 * np.pi)
+    uniform = jax.random.uniform(radius_key, x.shape, level.dtype)
+    angle = jax.random.uniform(angle_key, x.shape, level.dtype, maxval=2 * np.pi)
     # t = sqrt(n (U^(-2/n) - 1)) cos(2 pi V), U = 1 - uniform in (0, 1]
     power = jnp.expm1(-2 / DEGREES_OF_FREEDOM * jnp.log1p(-uniform))
-    return x + level * (jnp.sqrt(DEGREES_OF_FREEDOM * power) * jnp.cos(angle))
+    noise = level * (jnp.sqrt(DEGREES_OF_FREEDOM * power) * jnp.cos(angle))
+    return (x.astype(level.dtype) + noise).astype(x.dtype)
 
 
 def salt_and_pepper(key: Array, x: Array, level: Array | float) -> Array:
@@ -116,8 +119,8 @@ def salt_and_pepper(key: Array, x: Array, level: Array | float) -> Array:
     Reference:
       Vincent et al., 2010, "Stacked denoising autoencoders", section 3.3.
     """
-    x, level = _checked(x, level)
-    uniform = jax.random.uniform(key, x.shape, x.dtype)
+    x, level = _checked(x, level, largest=1)
+    uniform = jax.random.uniform(key, x.shape, level.dtype)
     spoiled = jnp.where(uniform < level / 2, jnp.zeros_like(x), jnp.ones_like(x))
     return jnp.where(uniform < level, spoiled, x)
 
@@ -137,7 +140,7 @@ def occlusion(key: Array, x: Array, level: Array | float) -> Array:
     Raises:
       InputError: if x has no height and width.
     """
-    x, level = _checked(x, level)
+    x, level = _checked(x, level, largest=1)
     if x.ndim < 3:
         raise InputError(f"occlusion needs images [B, H, W, ...], got {list(x.shape)}")
     height, width = x.shape[1:3]
@@ -190,12 +193,14 @@ def contaminate(
       leaves them, in [0, 1] or not, and the others unchanged.
 
     Raises:
-      InputError: the data set has no images, or the fraction is out of range.
+      InputError: the data set has no images, or the fraction or the level is out of range.
     """
     if "image" not in dataset.spec:
         raise InputError(f"contaminate needs images; the data set has {', '.join(dataset.spec)}")
     if not 0 <= fraction <= 1:
         raise InputError(f"the fraction of contaminated examples is {fraction:g}; use 0 to 1")
+    image = jax.ShapeDtypeStruct((1, *dataset.spec["image"].shape), jnp.result_type(float))
+    jax.eval_shape(lambda key, x: corruption(key, x, level), key, image)  # may refuse the level
     choice_key, noise_key = jax.random.split(key)
     everything = np.arange(dataset.size, dtype=np.int32)
     batches = [
@@ -221,8 +226,12 @@ def _chunks(indices: np.ndarray) -> list[np.ndarray]:
     return [indices[start : start + CHUNK] for start in range(0, len(indices), CHUNK)]
 
 
-def _checked(x: Array, level: Array | float) -> tuple[Array, Array]:
+def _checked(x: Array, level: Array | float, largest: float = np.inf) -> tuple[Array, Array]:
+    """x, and the level in x's dtype or, as its random numbers, in float32 at least."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise InputError(f"corruptions are for floats, got {x.dtype}; scale images to [0, 1]")
-    return x, jnp.asarray(level, x.dtype)
+    if not isinstance(level, jax.core.Tracer) and not 0 <= np.asarray(level) <= largest:
+        allowed = f"from 0 to {largest:g}" if largest < np.inf else "0 or above"
+        raise InputError(f"the level of this corruption is {level}; it must be {allowed}")
+    return x, jnp.asarray(level, np.promote_types(x.dtype, np.float32))

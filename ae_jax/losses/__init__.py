@@ -1,11 +1,13 @@
 """Objectives and penalties: pure functions of arrays, in nats or squared units.
 
 Each is summed over an example's dimensions and gives one value per example, [B], unless
-it says otherwise; the caller takes the mean over the batch.
+it says otherwise; the caller takes the mean over the batch. Of arrays in half precision,
+they are computed and returned in float32.
 """
 
 from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
 from ae_jax.losses.moments import (
+    covariance,
     gaussian_kernel,
     inverse_multiquadric_kernel,
     linear_kernel,
@@ -37,6 +39,7 @@ __all__ = [
     "contractive_penalty",
     "contractive_sigmoid",
     "correntropy",
+    "covariance",
     "elbo",
     "gaussian_kernel",
     "gaussian_nll",

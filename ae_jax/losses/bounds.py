@@ -65,14 +65,16 @@ def iwae_bound(log_weights: Array) -> Array:
       [B], nats; K = 1 gives the ELBO with a sampled divergence.
 
     Raises:
-      InputError: if log_weights is not [K, B].
+      InputError: if log_weights is not [K, B], or of no draw.
 
     Reference:
       Burda, Grosse and Salakhutdinov, 2016, "Importance weighted autoencoders",
       equation 8.
     """
     (log_weights,) = matched("log_weights", log_weights)
-    if log_weights.ndim != 2:
-        raise InputError(f"log_weights must be [K, B], got {list(log_weights.shape)}")
+    if log_weights.ndim != 2 or not log_weights.shape[0]:
+        raise InputError(
+            f"log_weights must be [K, B] of at least 1 draw, got {list(log_weights.shape)}"
+        )
     # log (1/K) sum_k w_k
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])

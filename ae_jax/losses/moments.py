@@ -1,16 +1,85 @@
-"""Maximum mean discrepancy between two samples."""
+"""Moments of samples: means, the covariance, and the maximum mean discrepancy of two.
+
+Rows that are not present (padding up to a whole number of batches) count for nothing,
+whatever stands in them, be it NaN.
+"""
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array, InputError
+from ae_jax.probability._examples import matched
 
 #: (x [N, D], y [M, D]) -> [N, M], the kernel of every pair
 Kernel = Callable[[Array, Array], Array]
 
 
-def mmd2(x: Array, y: Array, kernel: Kernel, unbiased: bool = True) -> Array:
+def as_mask(present: Array | None, rows: Array) -> Array | None:
+    """Which of the rows [N, ...] are present, bool [N]; None where all are.
+
+    Raises:
+      InputError: if it is not of that dtype and shape.
+    """
+    if present is None:
+        return None
+    present = jnp.asarray(present)
+    if present.dtype != bool or present.shape != rows.shape[:1]:
+        raise InputError(
+            f"present must be bool [{rows.shape[0]}], one for each row, got {present.dtype} "
+            f"{list(present.shape)}"
+        )
+    return present
+
+
+def mean_of_present(x: Array, present: Array | None) -> Array:
+    """The mean of the present rows of x [N, D], [D]; NaN where there is none."""
+    if present is None:
+        return jnp.mean(x, axis=0)
+    return jnp.sum(jnp.where(present[:, None], x, 0), axis=0) / _count(present, x)
+
+
+def _count(present: Array, x: Array) -> Array:
+    return jnp.sum(present).astype(x.dtype)
+
+
+def covariance(x: Array, present: Array | None = None) -> Array:
+    """The covariance of a sample's columns, by 1/N: that of the sample itself, as `pca` has it.
+
+    Args:
+      x: [N, D].
+      present: bool [N], False where a row is padding; None where there is none.
+
+    Returns:
+      [D, D], the mean product of deviations from the mean over the N rows that are present;
+      NaN where none is.
+
+    Raises:
+      InputError: if x is not [N, D] or has no row, or present is not bool [N].
+    """
+    (x,) = matched("x", x)
+    if x.ndim != 2 or not x.shape[0]:
+        raise InputError(f"x must be [N, D] of at least 1 row, got {list(x.shape)}")
+    present = as_mask(present, x)
+    # about one of the rows, which no shift moves: a constant column's deviations are exactly 0
+    x -= jax.lax.stop_gradient(x[0] if present is None else x[jnp.argmax(present)])[None]
+    deviations = x - mean_of_present(x, present)[None]
+    count = x.shape[0]
+    if present is not None:
+        deviations, count = jnp.where(present[:, None], deviations, 0), _count(present, x)
+    return jnp.matmul(deviations.T, deviations, precision="highest") / count
+
+
+def mmd2(
+    x: Array,
+    y: Array,
+    kernel: Kernel,
+    unbiased: bool = True,
+    *,
+    x_present: Array | None = None,
+    y_present: Array | None = None,
+) -> Array:
     """Squared maximum mean discrepancy.
 
     Args:
@@ -20,12 +89,15 @@ def mmd2(x: Array, y: Array, kernel: Kernel, unbiased: bool = True) -> Array:
       unbiased: leave out each point's kernel with itself. The mean is then the squared
         discrepancy of the distributions, and single values may be negative; otherwise
         values are never negative and too large on average.
+      x_present: bool [N], False where a row of x is padding; None where there is none.
+      y_present: bool [M], likewise of y.
 
     Returns:
-      A scalar.
+      A scalar; NaN where fewer rows are present than the estimator needs.
 
     Raises:
-      InputError: if x and y are not [N, D] and [M, D], or too small for the estimator.
+      InputError: if x and y are not [N, D] and [M, D], or too small for the estimator, or
+        the masks not bool [N] and [M].
 
     Reference:
       Gretton et al., 2012, "A kernel two-sample test", equations 3 (unbiased) and 5.
@@ -35,20 +107,44 @@ def mmd2(x: Array, y: Array, kernel: Kernel, unbiased: bool = True) -> Array:
         raise InputError(f"x and y must be [N, D] and [M, D], got {x.shape} and {y.shape}")
     if min(x.shape[0], y.shape[0]) < 1 + unbiased:
         raise InputError(f"mmd2 needs at least {1 + unbiased} points, got {x.shape} and {y.shape}")
+    (x,), (y,) = matched("x", x), matched("y", y)
+    x_present, y_present = as_mask(x_present, x), as_mask(y_present, y)
+    x, y = _filled(x, x_present), _filled(y, y_present)
 
-    def mean_within(points: Array) -> Array:
+    def mean_within(points: Array, present: Array | None) -> Array:
         values = kernel(points, points)
-        count = points.shape[0]
         if not unbiased:
-            return jnp.mean(values)
+            return _mean_of_pairs(values, present, present)
+        count = points.shape[0]
+        if present is not None:
+            values = jnp.where(present[:, None] & present[None], values, 0)
+            count = _count(present, values)
         return (jnp.sum(values) - jnp.trace(values)) / (count * (count - 1))
 
     # E k(x, x') + E k(y, y') - 2 E k(x, y)
-    return mean_within(x) + mean_within(y) - 2 * jnp.mean(kernel(x, y))
+    across = _mean_of_pairs(kernel(x, y), x_present, y_present)
+    return mean_within(x, x_present) + mean_within(y, y_present) - 2 * across
+
+
+def _filled(x: Array, present: Array | None) -> Array:
+    # the mean in the place of absent rows: a kernel stays finite, and its origin where it is
+    if present is None:
+        return x
+    return jnp.where(present[:, None], x, mean_of_present(x, present)[None])
+
+
+def _mean_of_pairs(values: Array, rows: Array | None, columns: Array | None) -> Array:
+    if rows is None and columns is None:
+        return jnp.mean(values)
+    rows = jnp.ones(values.shape[0], bool) if rows is None else rows
+    columns = jnp.ones(values.shape[1], bool) if columns is None else columns
+    total = jnp.sum(jnp.where(rows[:, None] & columns[None], values, 0))
+    return total / (_count(rows, values) * _count(columns, values))
 
 
 def _squared_distances(x: Array, y: Array) -> Array:
     # |x - y|^2 by one matrix product, about a common origin so that digits do not cancel
+    (x,), (y,) = matched("x", x), matched("y", y)
     origin = jnp.mean(x, axis=0, keepdims=True)
     x, y = x - origin, y - origin
     squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(y**2, axis=1)[None, :]
@@ -96,4 +192,5 @@ def inverse_multiquadric_kernel(scale: Array | float) -> Kernel:
 
 def linear_kernel(x: Array, y: Array) -> Array:
     """The inner product, [N, M]: its discrepancy is the squared distance of the means."""
-    return x @ y.T
+    (x,), (y,) = matched("x", x), matched("y", y)
+    return jnp.matmul(x, y.T, precision="highest")

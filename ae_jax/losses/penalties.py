@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.scipy.special import rel_entr
 
 from ae_jax.core import Array, InputError
-from ae_jax.probability._examples import matched, sum_dimensions
+from ae_jax.losses.moments import as_mask, mean_of_present
+from ae_jax.probability._examples import matched, sum_dimensions, widened
 
 
 def l1(latent: Array) -> Array:
@@ -45,7 +46,7 @@ def activation_rate(activations: Array, activation: str = "sigmoid") -> Array:
     Reference:
       Ng, 2011, "Sparse autoencoder", CS294A lecture notes, section 3, for sigmoid and tanh.
     """
-    activations = jnp.asarray(activations)
+    activations = widened(jnp.asarray(activations))
     if activation in ("sigmoid", "binary"):
         return activations
     if activation == "tanh":
@@ -58,19 +59,22 @@ def activation_rate(activations: Array, activation: str = "sigmoid") -> Array:
     )
 
 
-def kl_sparsity(activations: Array, rho: Array | float) -> Array:
+def kl_sparsity(activations: Array, rho: Array | float, present: Array | None = None) -> Array:
     """Divergence of each unit's mean activation from the target rate rho, summed over units.
 
     Args:
       activations: [B, H] in [0, 1]; see `activation_rate` for units of other ranges.
       rho: scalar in (0, 1), the wanted mean activation.
+      present: bool [B], False where a row is padding, which counts for nothing; None where
+        there is none.
 
     Returns:
       A scalar, nats: 0 exactly where every unit's mean over the batch is rho. Finite for
-      units that are never (or always) on, whose gradient still points towards rho.
+      units that are never (or always) on, whose gradient still points towards rho. Infinite
+      where no row is present.
 
     Raises:
-      InputError: if activations is not [B, H].
+      InputError: if activations is not [B, H], or present not bool [B].
 
     Reference:
       Ng, 2011, "Sparse autoencoder", CS294A lecture notes, section 3.
@@ -78,7 +82,7 @@ def kl_sparsity(activations: Array, rho: Array | float) -> Array:
     (activations,) = matched("activations", activations)
     if activations.ndim != 2:
         raise InputError(f"activations must be [B, H], got {list(activations.shape)}")
-    rate = jnp.mean(activations, axis=0)
+    rate = mean_of_present(activations, as_mask(present, activations))
     smallest = float(jnp.finfo(rate.dtype).eps)
     # clipped in value only: a unit stuck at 0 or 1 keeps a gradient
     rate += jax.lax.stop_gradient(jnp.clip(rate, smallest, 1 - smallest) - rate)
@@ -102,8 +106,8 @@ def contractive_penalty(encode: Callable[[Array], Array], x: Array) -> Array:
     Reference:
       Rifai et al., 2011, "Contractive auto-encoders", equation 1.
     """
-    (x,) = matched("x", x)
-    return sum_dimensions(jax.vmap(jax.jacfwd(encode))(x) ** 2)
+    (x,) = matched("x", x, widen=False)
+    return sum_dimensions(widened(jax.vmap(jax.jacfwd(encode))(x)) ** 2)
 
 
 def contractive_sigmoid(hidden: Array, kernel: Array) -> Array:
@@ -129,7 +133,7 @@ def contractive_sigmoid(hidden: Array, kernel: Array) -> Array:
             f"{list(jnp.shape(kernel))}"
         )
     # sum_j (h_j (1 - h_j))^2 sum_i W_ij^2
-    slopes, norms = hidden * (1 - hidden), jnp.sum(kernel**2, axis=0)
+    slopes, norms = hidden * (1 - hidden), jnp.sum(widened(jnp.asarray(kernel)) ** 2, axis=0)
     return jnp.matmul(slopes**2, norms, precision="highest")
 
 
@@ -158,13 +162,13 @@ def contractive_hutchinson(
       Hutchinson, 1990, "A stochastic estimator of the trace of the influence matrix for
       Laplacian smoothing splines".
     """
-    (x,) = matched("x", x)
+    (x,) = matched("x", x, widen=False)
     if samples < 1:
         raise InputError(f"contractive_hutchinson needs at least 1 sample, got {samples}")
     latent, pull_back = jax.vjp(jax.vmap(encode), x)
     signs = jax.random.rademacher(key, (samples, *latent.shape), latent.dtype)
     # E |J^T v|^2 = tr(J J^T) = |J|^2 for independent signs v; examples do not mix
-    norms = jax.vmap(lambda v: sum_dimensions(pull_back(v)[0] ** 2))(signs)
+    norms = jax.vmap(lambda v: sum_dimensions(widened(pull_back(v)[0]) ** 2))(signs)
     return jnp.mean(norms, axis=0)
 
 
@@ -183,8 +187,8 @@ def jacobian_singular_values(encode: Callable[[Array], Array], x: Array) -> Arra
     Reference:
       Rifai et al., 2011, "Contractive auto-encoders", section 5.
     """
-    (x,) = matched("x", x)
+    (x,) = matched("x", x, widen=False)
     sizes = (math.prod(jax.eval_shape(encode, x[0]).shape), math.prod(x.shape[1:]))
     derivative = jax.jacrev if sizes[0] < sizes[1] else jax.jacfwd
     jacobian = jax.vmap(derivative(encode))(x).reshape(x.shape[0], *sizes)
-    return jnp.linalg.svd(jacobian, compute_uv=False)
+    return jnp.linalg.svd(widened(jacobian), compute_uv=False)

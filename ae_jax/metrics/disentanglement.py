@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
+from ae_jax.probability._examples import matched
 
 #: Examples whose one-hot codes are in memory at a time.
 CHUNK = 2000
@@ -29,13 +30,17 @@ def mutual_information(
         `factors` is traced; otherwise any integers will do.
 
     Returns:
-      The mutual information [Z, K] and the factors' entropies [K] in the sample, nats. A
-      constant latent's mutual information is 0.
+      The mutual information [Z, K] and the factors' entropies [K] in the sample, nats. Both
+      are exactly 0 where a latent or a factor is constant. NaN where a latent's range is not
+      finite, or a traced factor beyond its size.
 
     Raises:
-      InputError: if the shapes or the factors' values do not fit.
+      InputError: if the shapes, the bins or the factors' values do not fit.
     """
-    latents, factors = jnp.asarray(latents), _checked(latents, factors)
+    factors = _checked(latents, factors)
+    (latents,) = matched("latents", latents)
+    if bins < 1:
+        raise InputError(f"mutual_information needs at least 1 bin, got {bins}")
     if factor_sizes is None:
         factors, factor_sizes = _relabelled(factors)
     elif len(factor_sizes) != factors.shape[1]:
@@ -68,28 +73,28 @@ def mig(
 
     Returns:
       A scalar in [0, 1]. Factors with one value in the sample are left out (0 if none is
-      left); a single latent's gap is to 0. NaN if a latent is not finite.
+      left); a single latent's gap is to 0. NaN if a latent is not finite, or a traced factor
+      beyond its size.
 
     Raises:
-      InputError: if the shapes or the factors' values do not fit.
+      InputError: if the shapes, the bins or the factors' values do not fit.
 
     Reference:
       Chen et al., 2018, "Isolating sources of disentanglement in VAEs", equation 6; bins
       as in Locatello et al., 2019, "Challenging common assumptions".
     """
-    information, entropies = mutual_information(latents, factors, bins, factor_sizes)
-    return _gap(jnp.asarray(latents), information, entropies)
+    return _gap(*mutual_information(latents, factors, bins, factor_sizes))
 
 
 @jax.jit
-def _gap(latents: Array, information: Array, entropies: Array) -> Array:
+def _gap(information: Array, entropies: Array) -> Array:
     rest = jnp.zeros((1, information.shape[1]), information.dtype)
     best, second = jax.lax.top_k(jnp.concatenate([information, rest]).T, 2)[0].T
-    varies = entropies > 0
+    varies = entropies > 0  # exactly 0 where the sample has one value
     # (1 / K) sum_k (I_best - I_second) / H_k
     gaps = jnp.where(varies, (best - second) / jnp.where(varies, entropies, 1), 0)
     value = jnp.sum(gaps) / jnp.maximum(jnp.sum(varies), 1).astype(gaps.dtype)
-    return jnp.where(jnp.all(jnp.isfinite(latents)), value, jnp.nan)
+    return jnp.where(jnp.all(jnp.isfinite(information)), value, jnp.nan)
 
 
 def _checked(latents: Array, factors: Array) -> Array:
@@ -127,14 +132,15 @@ def _by_counting(
 ) -> tuple[Array, Array]:
     """Mutual information [Z, K] and the factors' entropies [K]."""
     counts = _counts(_bin_numbers(latents, bins), bins, factors, sizes, chunk)
-    joint = counts / jnp.asarray(latents.shape[0], counts.dtype)  # [Z, bins, sum of sizes]
-    parts = [_information(part) for part in jnp.split(joint, np.cumsum(sizes)[:-1], axis=2)]
+    count = latents.shape[0]
+    parts = [_information(part, count) for part in jnp.split(counts, np.cumsum(sizes)[:-1], axis=2)]
     information, entropies = zip(*parts, strict=True)
-    return jnp.stack(information, axis=1), jnp.stack(entropies)
+    finite = jnp.isfinite(jnp.max(latents, axis=0) - jnp.min(latents, axis=0))
+    return jnp.where(finite[:, None], jnp.stack(information, axis=1), jnp.nan), jnp.stack(entropies)
 
 
 def _counts(numbers: Array, bins: int, factors: Array, sizes: Sequence[int], chunk: int) -> Array:
-    """Joint counts [Z, bins, sum of sizes], as a matrix product of one-hot codes."""
+    """Joint counts, int [Z, bins, sum of sizes], as a matrix product of one-hot codes."""
     count, latent_size = numbers.shape
     dtype = jnp.result_type(float)
 
@@ -147,7 +153,7 @@ def _counts(numbers: Array, bins: int, factors: Array, sizes: Sequence[int], chu
 
     def add(total: Array, rows: tuple[Array, Array]) -> tuple[Array, None]:
         latent_codes = codes(rows[0], [bins] * latent_size)
-        return total + latent_codes.T @ codes(rows[1], sizes), None
+        return total + (latent_codes.T @ codes(rows[1], sizes)).astype(total.dtype), None
 
     chunks = -(-count // chunk)
     size = -(-count // chunks)
@@ -157,17 +163,24 @@ def _counts(numbers: Array, bins: int, factors: Array, sizes: Sequence[int], chu
         padded = jnp.pad(values.astype(jnp.int32), padding, constant_values=-1)
         return padded.reshape(chunks, size, values.shape[1])
 
-    start = jnp.zeros((latent_size * bins, sum(sizes)), dtype)
+    start = jnp.zeros((latent_size * bins, sum(sizes)), jnp.int32)
     total = jax.lax.scan(add, start, (chunked(numbers), chunked(factors)))[0]
     return total.reshape(latent_size, bins, -1)
 
 
-def _information(joint: Array) -> tuple[Array, Array]:
-    """Mutual information [Z] and the factor's entropy, from p(bin, value) [Z, bins, values]."""
-    by_bin = jnp.sum(joint, axis=2, keepdims=True)
-    by_value = jnp.sum(joint, axis=1, keepdims=True)
-    seen = joint > 0
+def _information(counts: Array, count: int) -> tuple[Array, Array]:
+    """Mutual information [Z] and the factor's entropy, from counts [Z, bins, values]."""
+
+    def probability(counts: Array) -> Array:
+        return counts.astype(jnp.result_type(float)) / count
+
+    # from sums of counts: a probability of 1 is 1, and its logarithm 0, without rounding
+    joint, by_bin = probability(counts), probability(jnp.sum(counts, axis=2, keepdims=True))
+    by_value = probability(jnp.sum(counts, axis=1, keepdims=True))
+    seen = counts > 0
     ratio = jnp.where(seen, joint, 1) / jnp.where(seen, by_bin * by_value, 1)
     # sum p(b, v) log [p(b, v) / (p(b) p(v))], never below 0 but for rounding
     information = jnp.maximum(jnp.sum(joint * jnp.log(ratio), axis=(1, 2)), 0)
-    return information, jnp.sum(jax.scipy.special.entr(by_value[0, 0]))
+    entropy = jnp.sum(jax.scipy.special.entr(by_value[0, 0]))
+    complete = jnp.sum(counts, axis=(1, 2)) == count
+    return jnp.where(complete, information, jnp.nan), jnp.where(complete[0], entropy, jnp.nan)

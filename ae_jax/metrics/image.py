@@ -1,6 +1,7 @@
 """How much a reconstructed image looks like the original."""
 
 import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +25,9 @@ def psnr(x_hat: Array, x: Array) -> Array:
       [B], decibels; infinite where the two are equal.
 
     Raises:
-      InputError: if the shapes differ.
+      InputError: if the shapes differ, or images are bytes.
     """
-    x_hat, x = matched("x_hat x", x_hat, x)
+    x_hat, x = _matched(x_hat, x)
     # -10 log10(mean squared error), for a peak of 1
     error = sum_dimensions((x_hat - x) ** 2) / math.prod(x.shape[1:])
     return -10 / math.log(10) * jnp.log(error)
@@ -38,7 +39,8 @@ def ssim(x_hat: Array, x: Array) -> Array:
     Local means, variances and the covariance are weighted by a Gaussian window of 11x11 pixels
     and standard deviation 1.5. Only windows that lie in the image count; their values are
     averaged, and so are those of the channels. Images of less than 11 pixels in height or width
-    get the largest odd window that fits, of the same standard deviation.
+    get the largest odd window that fits, of the same standard deviation; of less than 3 pixels,
+    windows are single pixels and only brightness is compared.
 
     Args:
       x_hat: [B, H, W, C], the reconstruction.
@@ -48,13 +50,13 @@ def ssim(x_hat: Array, x: Array) -> Array:
       [B], at most 1, which is reached where the two are equal.
 
     Raises:
-      InputError: if the shapes differ or are not those of images.
+      InputError: if the shapes differ or are not those of images, or images are bytes.
 
     Reference:
       Wang, Bovik, Sheikh and Simoncelli, 2004, "Image quality assessment: from error
       visibility to structural similarity", equation 13.
     """
-    x_hat, x = matched("x_hat x", x_hat, x)
+    x_hat, x = _matched(x_hat, x)
     if x.ndim != 4:
         raise InputError(f"ssim needs images [B, H, W, C], got {list(x.shape)}")
     height, width = x.shape[1:3]
@@ -74,6 +76,15 @@ def ssim(x_hat: Array, x: Array) -> Array:
     similarity = (2 * mean * mean_hat + K1**2) * (2 * covariance + K2**2)
     similarity /= (mean**2 + mean_hat**2 + K1**2) * (variance + variance_hat + K2**2)
     return jnp.mean(similarity, axis=(1, 2, 3))
+
+
+def _matched(x_hat: Array, x: Array) -> Sequence[Array]:
+    for name, image in (("x_hat", x_hat), ("x", x)):
+        if jnp.asarray(image).dtype == jnp.uint8:
+            raise InputError(
+                f"{name} is uint8; make it floats in [0, 1] (bytes are 255 times that)"
+            )
+    return matched("x_hat x", x_hat, x)
 
 
 def _windows(length: int, size: int) -> np.ndarray:

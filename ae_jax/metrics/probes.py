@@ -33,7 +33,8 @@ def linear_probe(
       The fraction of test examples that are classified correctly.
 
     Raises:
-      InputError: if shapes do not fit, values are not finite or there is a single class.
+      InputError: if shapes do not fit, values are not finite, there is a single class, or
+        weight_decay is not positive.
 
     Reference:
       Alain and Bengio, 2017, "Understanding intermediate layers using linear classifier
@@ -41,6 +42,8 @@ def linear_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
+    if not weight_decay > 0:
+        raise InputError(f"weight_decay must be positive, not {weight_decay}")
     classifier = _standardised(LogisticRegression(C=1 / weight_decay, max_iter=5000))
     return _accuracy(classifier, train_latents, train_labels, test_latents, test_labels)
 
@@ -101,14 +104,19 @@ def svm_accuracy(
       The fraction of test examples that are classified correctly.
 
     Raises:
-      InputError: if shapes do not fit, values are not finite or there is a single class.
+      InputError: if shapes do not fit, values are not finite, there is a single class, or
+        cost is not positive.
 
     Reference:
       Cortes and Vapnik, 1995, "Support-vector networks".
     """
     from sklearn.svm import SVC
 
-    classifier = SVC(C=cost, kernel="rbf", gamma="scale")
+    if not cost > 0:
+        raise InputError(f"cost must be positive, not {cost}")
+    train, _ = _checked("train_latents", train_latents, "train_labels", train_labels)
+    variance = train.var()
+    classifier = SVC(C=cost, kernel="rbf", gamma=1 / (train.shape[1] * variance) if variance else 1)
     return _accuracy(classifier, train_latents, train_labels, test_latents, test_labels)
 
 
@@ -124,7 +132,8 @@ def fisher_separability(latents: Array, labels: Array) -> float:
       labels: int [N].
 
     Returns:
-      0 where all classes have the same mean, infinite where each class is one point.
+      0 where all classes have the same mean or all examples are one point, infinite where
+      each class is one point of its own.
 
     Raises:
       InputError: if shapes do not fit, values are not finite or there is a single class.
@@ -135,14 +144,16 @@ def fisher_separability(latents: Array, labels: Array) -> float:
     """
     latents, labels = _checked("latents", latents, "labels", labels)
     classes = _several(np.unique(labels), "labels")
+    latents = latents - latents[0]  # about a point of their own, as scatters do not depend on it
     centre = latents.mean(axis=0)
     between = within = 0.0
     for value in classes:
         members = latents[labels == value]
-        mean = members.mean(axis=0)
+        inside = members - members[0]  # exactly 0 where the class is one point
+        mean = inside.mean(axis=0)
         # sum_c n_c |m_c - m|^2 and sum_c sum_i |x_i - m_c|^2
-        between += len(members) * np.sum((mean - centre) ** 2)
-        within += np.sum((members - mean) ** 2)
+        between += len(members) * np.sum((members[0] + mean - centre) ** 2)
+        within += np.sum((inside - mean) ** 2)
     if within == 0:
         return float("inf") if between > 0 else 0.0
     return float(between / within)
@@ -152,7 +163,8 @@ def silhouette(latents: Array, labels: Array) -> float:
     """Mean silhouette of the classes, by Euclidean distance.
 
     An example's silhouette is (b - a) / max(a, b): a is its mean distance from the others of
-    its class and b that from the nearest other class. Takes time in N^2.
+    its class and b that from the nearest other class; 0 where both are 0, or where it is alone
+    in its class. Takes time in N^2.
 
     Args:
       latents: [N, ...].
@@ -173,7 +185,8 @@ def silhouette(latents: Array, labels: Array) -> float:
     latents, labels = _checked("latents", latents, "labels", labels)
     if len(_several(np.unique(labels), "labels")) == len(labels):
         raise InputError("labels are all different: a silhouette needs examples of the same class")
-    return float(silhouette_score(latents, labels))
+    # SciPy's distances: scikit-learn's own are of rounding size where they should be 0
+    return float(silhouette_score(latents, labels, metric="minkowski", p=2))
 
 
 def _standardised(classifier: Any) -> Any:
@@ -193,7 +206,10 @@ def _accuracy(
             f"train_latents have {train[0].shape[1]} dimensions and test_latents {test[0].shape[1]}"
         )
     _several(np.unique(train[1]), "train_labels")
-    return float(np.mean(classifier.fit(*train).predict(test[0]) == test[1]))
+    # about an example: distances are differences of squares, which lose digits far from 0
+    origin = train[0][0]
+    classifier.fit(train[0] - origin, train[1])
+    return float(np.mean(classifier.predict(test[0] - origin) == test[1]))
 
 
 def _several(classes: np.ndarray, name: str) -> np.ndarray:

@@ -35,7 +35,8 @@ def pca(x: Array, size: int) -> PrincipalComponents:
       The principal components.
 
     Raises:
-      InputError: if x has no dimensions, or not that many.
+      InputError: if x has no dimensions, or not that many, is of a single example or not
+        finite.
 
     Reference:
       Baldi and Hornik, 1989, "Neural networks and principal component analysis": the best
@@ -46,10 +47,15 @@ def pca(x: Array, size: int) -> PrincipalComponents:
     x = _flat(x)
     if not 1 <= size <= min(x.shape):
         raise InputError(f"{size} components of {x.shape[0]} examples of {x.shape[1]} numbers")
-    found = PCA().fit(x)  # all of them, which is exact: its solver for a few may be random
+    if len(x) < 2:
+        raise InputError("principal components of a single example: it varies in no direction")
+    # About an example, as the covariance may be a difference of second moments. All components,
+    # which is exact: its solver for a few may be random.
+    with np.errstate(invalid="ignore"):  # the parts of a variance of 0, which nobody reads
+        found = PCA().fit(x - x[0])
     variances = found.explained_variance_ * ((len(x) - 1) / len(x))
     return PrincipalComponents(
-        found.mean_, found.components_[:size], variances, float(np.sum(variances[size:]))
+        x[0] + found.mean_, found.components_[:size], variances, float(np.sum(variances[size:]))
     )
 
 
@@ -78,7 +84,7 @@ def principal_angles(a: Array, b: Array) -> np.ndarray:
       other.
 
     Raises:
-      InputError: if the shapes do not fit or columns are linearly dependent.
+      InputError: if the shapes do not fit, or columns are linearly dependent or not finite.
 
     Reference:
       Knyazev and Argentati, 2002, "Principal angles between subspaces in an A-based scalar
@@ -88,7 +94,9 @@ def principal_angles(a: Array, b: Array) -> np.ndarray:
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b) or not a.size or not b.size:
         raise InputError(f"a and b must be [D, p] and [D, q], got {a.shape} and {b.shape}")
     for name, columns in (("a", a), ("b", b)):
-        rank = np.linalg.matrix_rank(columns)
+        _finite(name, columns)
+        length = np.abs(columns).max(axis=0)
+        rank = np.linalg.matrix_rank(columns / np.where(length > 0, length, 1))
         if rank < columns.shape[1]:
             raise InputError(f"the {columns.shape[1]} columns of {name} span {rank} dimensions")
     if a.shape[1] < b.shape[1]:
@@ -106,4 +114,10 @@ def _flat(x: Array) -> np.ndarray:
     x = np.asarray(x, np.float64)
     if x.ndim < 2 or not x.size:
         raise InputError(f"x must be [N, ...] and not empty, got {x.shape}")
+    _finite("x", x)
     return x.reshape(len(x), -1)
+
+
+def _finite(name: str, x: np.ndarray) -> None:
+    if not np.all(np.isfinite(x)):
+        raise InputError(f"{name} contains values that are not finite")

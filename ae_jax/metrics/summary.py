@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
 from ae_jax.metrics.disentanglement import mig
+from ae_jax.probability._examples import matched
 
 
 def active_units(latents: Array, threshold: float = 0.01) -> Array:
@@ -17,13 +18,15 @@ def active_units(latents: Array, threshold: float = 0.01) -> Array:
       threshold: of the variance over examples.
 
     Returns:
-      A scalar, int.
+      A scalar, int. A latent that is not finite somewhere does not count.
 
     Reference:
       Burda, Grosse and Salakhutdinov, 2016, "Importance weighted autoencoders",
       section 5.2.
     """
-    return jnp.sum(jnp.var(latents, axis=0) > threshold)
+    (latents,) = matched("latents", latents)
+    # about the first one: a constant, however large, then has no variance by rounding
+    return jnp.sum(jnp.var(latents - latents[:1], axis=0) > threshold)
 
 
 def active_fraction(latents: Array, threshold: float = 0.1) -> Array:
@@ -37,11 +40,11 @@ def active_fraction(latents: Array, threshold: float = 0.1) -> Array:
       threshold: that part.
 
     Returns:
-      A scalar in [0, 1].
+      A scalar in [0, 1]; NaN if a latent is not finite.
     """
-    size = jnp.abs(latents)
+    (size,) = matched("latents", jnp.abs(latents))
     on = size > threshold * jnp.max(size, axis=0, keepdims=True)
-    return jnp.mean(on.astype(latents.dtype))
+    return jnp.where(jnp.all(jnp.isfinite(size)), jnp.mean(on.astype(size.dtype)), jnp.nan)
 
 
 def latent_summary(
@@ -73,11 +76,13 @@ def latent_summary(
       Scalars by name: `active_units`, and `mig` where the data's factors are known.
 
     Raises:
-      InputError: if the method has no `encode` view.
+      InputError: if the method has no `encode` view, or a number is not positive.
     """
     encode = method.views.encode
     if encode is None:
         raise InputError("latent_summary needs a method with an `encode` view")
+    if min(count, batch_size) < 1:
+        raise InputError(f"count and batch_size must be positive, not {count} and {batch_size}")
     if dataset.size <= count:
         count = dataset.size
         indices = jnp.arange(count, dtype=jnp.int32)

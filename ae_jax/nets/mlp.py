@@ -100,7 +100,7 @@ def mlp(
       InputError: an unknown activation or a size that is not positive.
     """
     shape = (outputs,) if isinstance(outputs, int) else tuple(outputs)
-    if min((*shape, *widths), default=0) < 1:
+    if any(size < 1 for size in (*shape, *widths)):
         raise InputError(f"sizes must be positive: outputs {outputs}, widths {tuple(widths)}")
     activation_named(activation), activation_named(output_activation)
     return flax_network(MLP(shape, tuple(widths), activation, output_activation))

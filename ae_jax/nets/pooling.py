@@ -1,6 +1,7 @@
 """Pooling and upsampling of images [B, H, W, C]."""
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 
@@ -49,11 +50,12 @@ def avg_pool(
       padding: "SAME" or "VALID".
 
     Returns:
-      [B, H', W', C].
+      [B, H', W', C], of x's type; sums are taken in float32 at least.
     """
-    total = sum(_windows(x, window, strides, padding, 0.0))
-    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-    return total / sum(_windows(ones, window, strides, padding, 0.0))
+    wide = np.promote_types(x.dtype, np.float32)
+    total = sum(value.astype(wide) for value in _windows(x, window, strides, padding, 0.0))
+    ones = jnp.ones((1, *x.shape[1:3], 1), wide)
+    return (total / sum(_windows(ones, window, strides, padding, 0.0))).astype(x.dtype)
 
 
 def upsample(x: Array, factor: int | tuple[int, int] = 2) -> Array:
@@ -87,6 +89,8 @@ class MaxPool(nn.Module):
 def _windows(x, window, strides, padding, fill) -> list[Array]:
     """The window's elements one by one, each an image [B, H', W', C]."""
     strides = window if strides is None else strides
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"pooling is for floats, got {x.dtype}")
     if padding.upper() not in ("SAME", "VALID"):
         raise InputError(f"unknown padding {padding!r}; use SAME or VALID")
     pads = lax.padtype_to_pads(x.shape[1:3], window, strides, padding.upper())

@@ -14,8 +14,9 @@ class SequenceEncoder(NamedTuple):
 
     Attributes:
       init: (key, sequence [B, T, D]) -> parameters, a pytree of arrays.
-      apply: (parameters, sequence [B, T, D], length int [B]) -> latent [B, Z]. What stands at
-        or after a sequence's length changes nothing.
+      apply: (parameters, sequence [B, T, D], length int [B], from 0 to T) -> latent [B, Z].
+        What stands at or after a sequence's length changes nothing; an empty sequence is read
+        as one element of zeros.
     """
 
     init: Callable[[Array, Array], Any]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import lax
 
@@ -42,6 +43,7 @@ class BatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """x [B, ..., C] to the same shape."""
+        x = x.astype(np.promote_types(x.dtype, np.float32))
         shape, dtype = x.shape[-1:], jnp.result_type(float)
         scale = self.param("scale", _ONES, shape, dtype)
         bias = self.param("bias", _ZEROS, shape, dtype)

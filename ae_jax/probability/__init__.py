@@ -1,4 +1,7 @@
-"""Densities as pure functions of arrays: sample, log_prob, kl, entropy; in nats."""
+"""Densities as pure functions of arrays: sample, log_prob, kl, entropy; in nats.
+
+Of parameters in half precision, nats are computed and returned in float32.
+"""
 
 from ae_jax.probability import bernoulli, gaussian
 

@@ -4,18 +4,29 @@ import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax.core import Array, InputError
 
 
-def matched(names: str, *arrays: Array) -> Sequence[Array]:
+def widened(array: Array) -> Array:
+    """Half precision as float32, whose squares are finite and whose sums keep their digits."""
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    return array.astype(np.promote_types(array.dtype, np.float32))
+
+
+def matched(names: str, *arrays: Array, widen: bool = True) -> Sequence[Array]:
     """Returns the arrays as floats of the first one's dtype, after comparing their shapes.
+
+    Where that is half precision they are returned in float32.
 
     Broadcasting is refused: [B, 28, 28] against [B, 28, 28, 1] would be silently wrong.
 
     Args:
       names: the arguments' names, separated by blanks, for the error message.
       *arrays: of equal shapes [B, ...].
+      widen: False keeps half precision, for what is neither squared nor summed.
 
     Raises:
       InputError: if the shapes differ or there is no batch axis.
@@ -28,6 +39,8 @@ def matched(names: str, *arrays: Array) -> Sequence[Array]:
     dtype = arrays[0].dtype
     if not jnp.issubdtype(dtype, jnp.floating):
         dtype = jnp.result_type(float)
+    if widen:
+        dtype = np.promote_types(dtype, np.float32)
     return [array.astype(dtype) for array in arrays]
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array
-from ae_jax.probability._examples import matched, sum_dimensions
+from ae_jax.probability._examples import matched, sum_dimensions, widened
 
 
 def log_prob(x: Array, logits: Array) -> Array:
@@ -53,8 +53,9 @@ def sample(key: Array, logits: Array) -> Array:
     Returns:
       [B, ...] of the logits' dtype, each entry 0 or 1.
     """
-    (logits,) = matched("logits", logits)
-    return jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype)
+    (logits,) = matched("logits", logits, widen=False)
+    # half precision has too few digits for a uniform number: none lies below 1/128 but 0
+    return jax.random.bernoulli(key, jax.nn.sigmoid(widened(logits))).astype(logits.dtype)
 
 
 def kl(logits: Array, other_logits: Array) -> Array:

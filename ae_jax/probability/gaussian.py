@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array
-from ae_jax.probability._examples import matched, sum_dimensions
+from ae_jax.probability._examples import matched, sum_dimensions, widened
 
 LOG_2PI = math.log(2 * math.pi)
 
@@ -27,7 +27,14 @@ def log_prob(x: Array, mean: Array, log_var: Array) -> Array:
     """
     mean, x, log_var = matched("mean x log_var", mean, x, log_var)
     # log N(x; m, v) = -[(x - m)^2 / v + log v + log 2 pi] / 2
-    return -0.5 * sum_dimensions((x - mean) ** 2 * jnp.exp(-log_var) + log_var + LOG_2PI)
+    return -0.5 * sum_dimensions(_over_variance(x - mean, log_var) + log_var + LOG_2PI)
+
+
+def _over_variance(difference: Array, log_var: Array) -> Array:
+    # d^2 / v, which is 0 at d = 0 however small v is: 1 / v may overflow
+    largest = math.log(jnp.finfo(log_var.dtype).max)
+    overflows = (difference == 0) & (-log_var > largest)
+    return difference**2 * jnp.exp(-jnp.where(overflows, 0, log_var))
 
 
 def sample(key: Array, mean: Array, log_var: Array) -> Array:
@@ -39,7 +46,7 @@ def sample(key: Array, mean: Array, log_var: Array) -> Array:
       log_var: [B, ...].
 
     Returns:
-      [B, ...], one draw per entry.
+      [B, ...] of the mean's dtype, one draw per entry.
 
     Raises:
       InputError: if the shapes differ.
@@ -47,8 +54,10 @@ def sample(key: Array, mean: Array, log_var: Array) -> Array:
     Reference:
       Kingma and Welling, 2014, "Auto-encoding variational Bayes", section 2.4.
     """
-    mean, log_var = matched("mean log_var", mean, log_var)
-    return mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape, mean.dtype)
+    mean, log_var = matched("mean log_var", mean, log_var, widen=False)
+    wide = widened(mean)
+    noise = jax.random.normal(key, wide.shape, wide.dtype)
+    return (wide + jnp.exp(0.5 * widened(log_var)) * noise).astype(mean.dtype)
 
 
 def kl_standard(mean: Array, log_var: Array) -> Array:
@@ -92,7 +101,7 @@ def kl(mean: Array, log_var: Array, other_mean: Array, other_log_var: Array) -> 
     )
     log_ratio = log_var - other_log_var
     # KL = [(m1 - m2)^2 / v2 + v1/v2 - 1 - log v1/v2] / 2
-    distance = (mean - other_mean) ** 2 * jnp.exp(-other_log_var)
+    distance = _over_variance(mean - other_mean, other_log_var)
     return 0.5 * sum_dimensions(distance + (jnp.expm1(log_ratio) - log_ratio))
 
 

@@ -169,6 +169,36 @@ def test_occlusion_rounds_the_side():
         np.testing.assert_array_equal(covered.sum(axis=(1, 2, 3)), side**2)
 
 
+@each
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_kept_and_drawn_for_in_single_precision(name, dtype):
+    x = np.full((1, 1000, 100), 0.5, dtype)
+    same, changed = corrupted(name, KEY, x, 0.0), corrupted(name, KEY, x, 0.001)
+    assert same.dtype == changed.dtype == dtype
+    np.testing.assert_array_equal(same, x)
+    if name in ("masking", "dropout", "salt_and_pepper"):
+        # uniform numbers in bfloat16 are multiples of 1 / 128: none but 0 is below 0.001
+        assert abs(np.mean((changed == 0) | (changed == 1)) - 0.001) < 0.0005
+    elif name == "occlusion":
+        assert np.sum(corrupted(name, KEY, x, 0.53) == 0) == 53**2
+
+
+@each
+def test_levels_out_of_range_are_refused_where_they_are_known(name):
+    bounded = name not in ("gaussian_noise", "heavy_tailed")
+    for level in (-0.1, np.nan, jnp.float32(-1.0), *([1.01, 30] if bounded else [])):
+        with pytest.raises(InputError, match="the level of this corruption is"):
+            CORRUPTIONS[name](KEY, GREY, level)
+        with pytest.raises(InputError, match="the level of this corruption is"):
+            contaminate(KEY, bytes_data(), CORRUPTIONS[name], level)
+    jax.jit(lambda x: CORRUPTIONS[name](KEY, x, jnp.float32(0.5)))(GREY)
+
+
+def test_contaminated_data_are_not_named_after_the_clean_ones():
+    data = bytes_data()._replace(digest="the clean ones")
+    assert contaminate(KEY, data, corruptions.masking, 0.5).digest == ""
+
+
 def test_corruptions_refuse_bytes_and_occlusion_vectors():
     with pytest.raises(InputError, match="got uint8; scale"):
         corruptions.masking(KEY, np.zeros((2, 3), np.uint8), 0.5)

@@ -164,5 +164,6 @@ def test_a_draw_of_zero_weight_counts_as_a_draw():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="shapes must be equal"):
         losses.elbo(np.zeros(3), np.zeros((3, 1)))
-    with pytest.raises(InputError, match=r"\[K, B\]"):
-        losses.iwae_bound(np.zeros(3))
+    for shape in ((3,), (0, 3)):
+        with pytest.raises(InputError, match=r"\[K, B\] of at least 1 draw"):
+            losses.iwae_bound(np.zeros(shape))

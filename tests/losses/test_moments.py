@@ -114,3 +114,115 @@ def test_samples_that_cannot_be_compared_are_refused():
         losses.mmd2(np.zeros((3, 2)), np.zeros((3, 4)), losses.linear_kernel)
     with pytest.raises(InputError, match="at least 2 points"):
         losses.mmd2(np.zeros((3, 2)), np.zeros((1, 2)), losses.linear_kernel)
+
+
+def padded(rows, garbage, seed=4):
+    """Rows with garbage among them, and which are present."""
+    present = np.random.default_rng(seed).permutation([True] * len(rows) + [False] * 3)
+    table = np.full((len(present), rows.shape[1]), garbage)
+    table[present] = rows
+    return table, present
+
+
+def test_covariance_is_that_of_the_sample():
+    # columns 0, 2, 4 and 1, 1, 4: deviations -2, 0, 2 and -1, -1, 2: 8/3, 6/3, 6/3
+    x = np.array([[0.0, 1.0], [2.0, 1.0], [4.0, 4.0]])
+    found = jax.jit(losses.covariance)(x)
+    np.testing.assert_allclose(found, [[8 / 3, 2], [2, 2]], rtol=1e-12)
+    x = np.random.default_rng(5).standard_normal((30, 4))
+    np.testing.assert_allclose(losses.covariance(x), np.cov(x.T, bias=True), rtol=1e-10)
+
+
+def test_covariance_of_a_large_constant_is_0_in_single_precision():
+    x = np.full((777, 2), [1e5 + 0.1, 0], np.float32)
+    x[:, 1] = np.arange(777)
+    found = losses.covariance(x)
+    np.testing.assert_array_equal(found[0], 0)
+    np.testing.assert_allclose(found[1, 1], (777**2 - 1) / 12, rtol=1e-5)
+    np.testing.assert_array_equal(losses.covariance(x[:1]), 0)
+
+
+def test_covariance_over_padded_rows_and_its_gradient_are_exact():
+    rows = 100 + np.random.default_rng(6).standard_normal((5, 3))
+    weights = np.arange(9.0).reshape(3, 3)
+
+    @jax.jit
+    @jax.value_and_grad
+    def value(x, present=None):
+        return (losses.covariance(x, present) * weights).sum()
+
+    expected, slope = value(rows)
+    for garbage in (1e30, np.nan, np.inf, -7.0):
+        table, present = padded(rows, garbage)
+        found, gradient = jax.device_get(value(table, present))
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        np.testing.assert_allclose(gradient[present], slope, rtol=1e-8, atol=1e-12)
+        np.testing.assert_array_equal(gradient[~present], 0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "unbiased", "one_sided"),
+    [
+        (KERNELS[0], True, False),
+        (KERNELS[1], False, False),
+        *((KERNELS[2], u, True) for u in (0, 1)),
+    ],
+)
+def test_mmd2_over_padded_rows_and_its_gradient_are_exact(kernel, unbiased, one_sided):
+    x, y = 100 + np.random.default_rng(7).standard_normal((2, 5, 3))
+    y = y[:4]
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, argnums=(0, 1))
+    def value(x, y, x_present=None, y_present=None):
+        return losses.mmd2(x, y, kernel, unbiased, x_present=x_present, y_present=y_present)
+
+    def tables(garbage):
+        (x_table, x_present), (y_table, y_present) = padded(x, garbage), padded(y, garbage, 8)
+        yield x_table, y_table, x_present, y_present
+        if one_sided:
+            yield x, y_table, None, y_present
+            yield x_table, y, x_present, None
+
+    expected, slopes = jax.device_get(value(x, y))
+    cases = [case for garbage in (1e30, np.nan, np.inf, -7.0) for case in tables(garbage)]
+    for arguments in cases:
+        found, gradients = jax.device_get(value(*arguments))
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-11)
+        for gradient, slope, present in zip(gradients, slopes, arguments[2:], strict=True):
+            present = np.ones(len(gradient), bool) if present is None else present
+            np.testing.assert_allclose(gradient[present], slope, rtol=1e-7, atol=1e-10)
+            np.testing.assert_array_equal(gradient[~present], 0)
+
+
+def test_too_few_present_rows_give_no_number():
+    x, one, none = np.zeros((3, 2)), np.array([True, False, False]), np.zeros(3, bool)
+    assert np.isnan(mmd2(x, x, losses.linear_kernel, x_present=one))
+    assert np.isnan(mmd2(x, x, losses.linear_kernel, unbiased=False, x_present=none))
+    assert float(mmd2(x, x, losses.linear_kernel, unbiased=False, x_present=one)) == 0
+    assert np.all(np.isnan(losses.covariance(x, none)))
+    np.testing.assert_array_equal(losses.covariance(x, one), 0)
+
+
+def test_bytes_are_not_multiplied_as_bytes():
+    x = np.array([[200], [100]], np.uint8)
+    np.testing.assert_array_equal(losses.linear_kernel(x, x), [[40000, 20000], [20000, 10000]])
+
+
+@pytest.mark.parametrize("present", [np.ones(3), np.ones(4, bool), np.ones((3, 1), bool)])
+def test_a_mask_is_a_truth_value_for_each_row(present):
+    x = np.zeros((3, 2))
+    for call in (
+        lambda: losses.covariance(x, present),
+        lambda: losses.mmd2(x, x, losses.linear_kernel, x_present=present),
+        lambda: losses.mmd2(x, x, losses.linear_kernel, y_present=present),
+        lambda: losses.kl_sparsity(x, 0.1, present),
+    ):
+        with pytest.raises(InputError, match=r"present must be bool \[3\]"):
+            call()
+
+
+def test_covariance_needs_rows():
+    for shape in ((3,), (0, 2)):
+        with pytest.raises(InputError, match=r"\[N, D\] of at least 1 row"):
+            losses.covariance(np.zeros(shape))

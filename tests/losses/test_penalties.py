@@ -66,6 +66,21 @@ def test_kl_sparsity_of_dead_and_saturated_units_pulls_them_back(dtype):
     assert np.all(gradient[:, 1] > 0)
 
 
+def test_kl_sparsity_over_padded_rows_and_its_gradient_are_exact():
+    activations = np.random.default_rng(1).uniform(0.05, 0.95, (5, 3))
+    present = np.array([True, False, True, True, False, True, True])
+    table = np.zeros((7, 3))
+    table[present] = activations
+    value, slope = kl_sparsity_and_gradient(activations, 0.1)
+    for garbage in (1e30, np.nan, np.inf, -7.0):
+        table[~present] = garbage
+        found, gradient = jax.device_get(kl_sparsity_and_gradient(table, 0.1, present))
+        np.testing.assert_allclose(found, value, rtol=1e-12)
+        np.testing.assert_allclose(gradient[present], slope, rtol=1e-12)
+        np.testing.assert_array_equal(gradient[~present], 0)
+    assert np.isinf(kl_sparsity(table, 0.1, np.zeros(7, bool)))
+
+
 def test_l1_by_hand():
     latent = np.array([[[1.0, -2.0]], [[0.0, 0.5]]])
     np.testing.assert_allclose(l1(latent), [3.0, 0.5])

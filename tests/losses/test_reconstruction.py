@@ -71,6 +71,7 @@ def test_gaussian_nll_equals_scipy(variance):
     mean, x = _pair()
     expected = -stats.norm.logpdf(x, mean, np.sqrt(variance)).sum(axis=(1, 2))
     np.testing.assert_allclose(gaussian_nll(mean, x, variance), expected, rtol=1e-12)
+    np.testing.assert_array_equal(gaussian_nll(mean, x), gaussian_nll(mean, x, 1.0))
 
 
 def test_gaussian_nll_takes_a_variance_per_dimension():
@@ -81,12 +82,13 @@ def test_gaussian_nll_takes_a_variance_per_dimension():
 
 
 def test_errors_by_hand():
-    # differences 3, -4, 0: 9 + 16 = 25 and 3 + 4 = 7
-    x_hat, x = np.array([[4.0, 1.0, 2.0]]), np.array([[1.0, 5.0, 2.0]])
-    np.testing.assert_array_equal(squared_error(x_hat, x), [25.0])
-    np.testing.assert_array_equal(absolute_error(x_hat, x), [7.0])
-    # sigma = 1: 2 (1 - e^-4.5) + 2 (1 - e^-8) = 4 - 2 (0.011108997 + 0.000335463)
-    np.testing.assert_allclose(correntropy(x_hat, x, 1.0), [3.977111081], rtol=1e-9)
+    # differences 3, -4, -2: 9 + 16 + 4 = 29 and 3 + 4 + 2 = 9
+    x_hat, x = np.array([[4.0, 1.0, 2.0]]), np.array([[1.0, 5.0, 4.0]])
+    np.testing.assert_array_equal(squared_error(x_hat, x), [29.0])
+    np.testing.assert_array_equal(absolute_error(x_hat, x), [9.0])
+    # sigma = 1: 2 (1 - e^-4.5) + 2 (1 - e^-8) + 2 (1 - e^-2)
+    expected = 6 - 2 * (0.011108997 + 0.000335463 + 0.135335283)
+    np.testing.assert_allclose(correntropy(x_hat, x, 1.0), [expected], rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

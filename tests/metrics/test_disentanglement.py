@@ -81,6 +81,33 @@ def test_factors_of_a_single_value_are_left_out():
     assert mig(latents, constant[:, 3:]) == 0
 
 
+@pytest.mark.parametrize("count", [777, 4608])
+@pytest.mark.parametrize("constant", [0, 2])
+def test_a_factor_of_a_single_value_is_known_by_its_counts(count, constant):
+    # sums of rounded probabilities gave it an entropy of 1e-7, and a gap of 0 / 1e-7 or more
+    rng = np.random.default_rng(0)
+    latents = rng.standard_normal((count, 3)).astype(np.float32)
+    latents[:, 1] = 7.3
+    factors = np.stack([rng.integers(0, 3, count), np.full(count, constant)], axis=1)
+    information, entropies = mutual_information(latents, factors, factor_sizes=(3, 3))
+    assert entropies[1] == 0
+    np.testing.assert_array_equal(information[:, 1], 0)
+    np.testing.assert_array_equal(information[1], 0)
+    value = mig(latents, factors, factor_sizes=(3, 3))
+    assert value == mig(latents, factors[:, :1], factor_sizes=(3,)) < 0.02
+
+
+def test_a_factor_of_which_one_example_differs_varies():
+    count = 4608
+    factors = np.zeros((count, 1), int)
+    factors[17] = 1
+    information, entropies = mutual_information(factors.astype(np.float32), factors)
+    p = 1 / count
+    np.testing.assert_allclose(entropies, -p * np.log(p) - (1 - p) * np.log1p(-p), rtol=1e-3)
+    np.testing.assert_allclose(mig(factors.astype(np.float32), factors), 1, rtol=1e-3)
+    np.testing.assert_allclose(information[:, 0], entropies, rtol=1e-3)
+
+
 def test_bins_are_of_equal_width_and_closed_at_the_top():
     # 0, 1, 2, 3, 4 in 2 bins over [0, 4]: 2 belongs to the upper bin
     latents, factors = np.arange(5, dtype=np.float32)[:, None], np.arange(5)[:, None]
@@ -101,6 +128,13 @@ def test_mutual_information_agrees_with_scikit_learn(seed):
         np.testing.assert_allclose(information[i, k], expected, rtol=2e-5)
     expected = [mutual_info_score(column, column) for column in factors.T]
     np.testing.assert_allclose(entropies, expected, rtol=1e-5)
+
+
+def test_bins_are_20_by_default():
+    latents, factors = random_problem()
+    assert mig(latents, factors) == mig(latents, factors, bins=20) != mig(latents, factors, bins=21)
+    information, _ = mutual_information(latents, factors)
+    np.testing.assert_array_equal(information, mutual_information(latents, factors, bins=20)[0])
 
 
 def test_order_scale_and_sign_of_latents_do_not_matter():
@@ -142,8 +176,28 @@ def test_labels_need_not_be_consecutive():
 
 def test_a_broken_latent_is_not_scored():
     latents, factors = random_problem()
-    latents[5, 2] = np.nan
-    assert np.isnan(mig(latents, factors))
+    for broken in (np.nan, np.inf, 3e38):  # a width of 6e38 is infinite
+        latents[5:7, 2] = broken, -broken
+        assert np.isnan(mig(latents, factors))
+        information, _ = mutual_information(latents, factors)
+        np.testing.assert_array_equal(np.isnan(information).all(axis=1), np.arange(4) == 2)
+        assert np.isnan(information).sum() == 3
+
+
+def test_traced_factors_beyond_their_size_are_not_scored():
+    latents, factors = random_problem()
+    score = jax.jit(functools.partial(mig, factor_sizes=(3, 4, 5)))
+    assert np.isfinite(score(latents, factors))
+    for wrong in (-1, 5):
+        factors[5, 2] = wrong
+        assert np.isnan(score(latents, factors))
+
+
+def test_half_precision_is_binned_in_single_precision():
+    latents, factors = random_problem()
+    half = latents.astype(jnp.bfloat16)
+    assert mig(half, factors).dtype == jnp.float32
+    np.testing.assert_array_equal(mig(half, factors), mig(half.astype(np.float32), factors))
 
 
 def test_double_precision_is_kept(x64):
@@ -162,6 +216,8 @@ def test_double_precision_is_kept(x64):
         (np.zeros((0, 2)), np.zeros((0, 1), int), {}, "empty"),
         (np.zeros((4, 2)), np.zeros((4, 1), int), {"factor_sizes": (2, 2)}, "2 factor_sizes"),
         (np.zeros((4, 2)), np.full((4, 1), 2), {"factor_sizes": (2,)}, "between 0 and"),
+        (np.zeros((4, 2)), np.full((4, 1), -1), {"factor_sizes": (2,)}, "between 0 and"),
+        (np.zeros((4, 2)), np.zeros((4, 1), int), {"bins": 0}, "at least 1 bin, got 0"),
     ],
 )
 def test_input_that_does_not_fit_is_refused(latents, factors, options, message):

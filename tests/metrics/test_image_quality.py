@@ -74,11 +74,29 @@ def test_ssim_of_a_negative_is_negative():
 
 
 def test_psnr_by_hand():
-    x = np.zeros((3, 2, 2, 1))
+    x = np.full((3, 2, 2, 1), -0.25)
     # mean squared errors 0.01, 1/4 (one of four is off by 1), 0
     x_hat = x.copy()
-    x_hat[0], x_hat[1, 0, 0] = 0.1, 1
+    x_hat[0], x_hat[1, 0, 0] = -0.15, 0.75
     np.testing.assert_allclose(psnr(x_hat, x), [20.0, 10 * np.log10(4), np.inf], rtol=1e-12)
+
+
+def test_half_precision_is_compared_in_single_precision():
+    for dtype in (jnp.float16, jnp.bfloat16):
+        x_hat, x = (image.astype(dtype) for image in images((2, 12, 12, 1)))
+        for metric in (psnr, ssim):
+            found = metric(x_hat, x)
+            assert found.dtype == jnp.float32
+            np.testing.assert_allclose(found, metric(x_hat.astype(float), x.astype(float)), 1e-5)
+
+
+@pytest.mark.parametrize("metric", [metrics.psnr, metrics.ssim])
+def test_bytes_are_refused(metric):
+    image = np.zeros((1, 4, 4, 1))
+    with pytest.raises(InputError, match="x is uint8"):
+        metric(image, image.astype(np.uint8))
+    with pytest.raises(InputError, match="x_hat is uint8"):
+        metric(image.astype(np.uint8), image)
 
 
 def test_image_metrics_can_be_mapped_over_lanes():

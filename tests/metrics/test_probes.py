@@ -1,6 +1,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
+from sklearn.svm import SVC
 
 from ae_jax.core import InputError
 from ae_jax.metrics import (
@@ -48,6 +50,41 @@ def test_only_the_linear_probe_fails_on_exclusive_or():
     parts = latents[:200], labels[:200], latents[200:], labels[200:]
     assert linear_probe(*parts) < 0.8
     assert knn_accuracy(*parts) == svm_accuracy(*parts) == 1
+
+
+def threshold(weight_decay):
+    """Where logistic regression on 90 standardised -1 and 10 of +1 is undecided."""
+    x, y = np.repeat([-1.0, 1.0], [90, 10]), np.repeat([-1.0, 1.0], [90, 10])
+    x = (x - x.mean()) / x.std()
+
+    def objective(parameters):
+        slope, bias = parameters
+        return np.logaddexp(0, -y * (slope * x + bias)).sum() + weight_decay / 2 * slope**2
+
+    slope, bias = scipy.optimize.minimize(objective, [1.0, 0.0], tol=1e-10).x
+    return -bias / slope * 0.6 - 0.8  # in units of x, whose mean is -0.8 and deviation 0.6
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 20.0}])
+def test_the_linear_probe_minimises_its_penalised_likelihood(options):
+    labels = np.repeat([0, 1], [90, 10])
+    grid = np.linspace(-1, 2, 3001)[:, None]
+    above = linear_probe(2.0 * labels[:, None] - 1, labels, grid, np.ones(3001, int), **options)
+    expected = np.mean(grid > threshold(options.get("weight_decay", 1.0)))
+    assert abs(above - expected) < 2e-3
+
+
+def test_the_cost_and_the_width_of_the_support_vector_machine():
+    train, test = blobs(90, 0, distance=1.5), blobs(600, 1, distance=1.5)
+    wide = [(part[0] * 7, part[1]) for part in (train, test)]
+
+    def score(train, test, cost):
+        machine = SVC(C=cost, gamma=1 / (3 * train[0].var())).fit(*train)
+        return np.mean(machine.predict(test[0]) == test[1])
+
+    scores = [score(train, test, cost) for cost in (10.0, 100.0)]
+    assert svm_accuracy(*train, *test) == svm_accuracy(*wide[0], *wide[1]) == scores[0]
+    assert svm_accuracy(*train, *test, cost=100.0) == scores[1] != scores[0]
 
 
 def test_the_linear_probe_standardises_and_the_nearest_neighbours_do_not():
@@ -123,6 +160,50 @@ def test_silhouette_by_hand():
     assert silhouette(latents, np.array([0, 1, 0, 1])) < 0
 
 
+def far(latents, offset):
+    """Shifted, in steps of 1/8 that both places can hold."""
+    return np.round(latents * 8) / 8 + offset
+
+
+@pytest.mark.parametrize("offset", [1e7, 3e9])
+def test_distances_keep_their_digits_far_from_the_origin(offset):
+    train, test = blobs(90, 0, distance=2.0), blobs(60, 1, distance=2.0)
+    wide = [np.pad(part[0], ((0, 0), (0, 20))) for part in (train, test)]
+    near, moved = ([far(part, shift) for part in wide] for shift in (0, offset))
+    for probe in PROBES:
+        expected = probe(near[0], train[1], near[1], test[1])
+        assert expected > 0.7
+        np.testing.assert_allclose(
+            probe(moved[0], train[1], moved[1], test[1]), expected, atol=1e-9
+        )
+    for measure in (fisher_separability, silhouette):
+        expected = measure(near[0], train[1])
+        assert expected > 0.1
+        np.testing.assert_allclose(measure(moved[0], train[1]), expected, rtol=1e-9)
+
+
+def test_the_support_vector_machine_of_constant_latents_guesses():
+    labels = np.array([0, 0, 1])
+    assert svm_accuracy(np.full((3, 2), 0.1), labels, np.full((3, 2), 0.1), labels) == 2 / 3
+    assert svm_accuracy(np.zeros((3, 2)), labels, np.zeros((3, 2)), labels) == 2 / 3
+
+
+POINT = np.array([0.1, 0.7, 7.3])
+
+
+def test_one_point_is_not_separable():
+    # the mean of seven times 0.1 is not 0.1: scatters of rounding size gave 5.3 and 152
+    labels = np.array([0, 0, 0, 1, 1, 1, 1])
+    assert fisher_separability(np.tile(POINT, (7, 1)), labels) == 0
+    assert silhouette(np.tile(POINT, (7, 1)), labels) == 0
+    two = np.where(labels[:, None] == 0, POINT, 2 * POINT + 0.01)
+    assert fisher_separability(two, labels) == np.inf
+    assert silhouette(two, labels) == 1
+    # the third class is elsewhere: the first two are still one point, whose silhouettes are 0
+    three = np.concatenate([np.tile(POINT, (6, 1)), np.tile(POINT + 1, (2, 1))])
+    assert silhouette(three, np.array([0, 0, 0, 1, 1, 1, 2, 2])) == 2 / 8
+
+
 GOOD = np.arange(8.0).reshape(4, 2), np.array([0, 1, 0, 1])
 
 
@@ -148,6 +229,13 @@ def test_probes_refuse(probe, arguments, message):
 def test_more_refusals():
     with pytest.raises(InputError, match="5 neighbours among 4"):
         knn_accuracy(*GOOD, *GOOD)
+    with pytest.raises(InputError, match="0 neighbours among 4"):
+        knn_accuracy(*GOOD, *GOOD, neighbours=0)
+    for wrong in (0, -1.0, np.nan):
+        with pytest.raises(InputError, match="weight_decay must be positive"):
+            linear_probe(*GOOD, *GOOD, weight_decay=wrong)
+        with pytest.raises(InputError, match="cost must be positive"):
+            svm_accuracy(*GOOD, *GOOD, cost=wrong)
     for measure in (fisher_separability, silhouette):
         with pytest.raises(InputError, match="labels are of one class"):
             measure(GOOD[0], np.zeros(4, int))

@@ -56,6 +56,33 @@ def test_more_components_than_500_numbers_are_still_exact():
     np.testing.assert_allclose(found.discarded, eigenvalues[:-2].sum(), rtol=1e-9)
 
 
+def test_variances_keep_their_digits_far_from_the_origin():
+    # from second moments, whose difference scikit-learn takes for so many examples, none is left
+    x = np.round(data(100) * 8) / 8
+    near, moved = pca(x, 2), pca(x + 1e8, 2)
+    np.testing.assert_allclose(moved.variances, near.variances, rtol=1e-9)
+    np.testing.assert_allclose(moved.discarded, near.discarded, rtol=1e-9)
+    np.testing.assert_allclose(moved.mean, near.mean + 1e8, rtol=1e-15)
+    constant = pca(np.tile([0.1, 0.7], (30, 1)), 1)
+    np.testing.assert_array_equal(constant.variances, 0)
+
+
+def test_pca_refuses_one_example_and_what_is_not_finite():
+    with pytest.raises(InputError, match="a single example"):
+        pca(np.ones((1, 3)), 1)
+    with pytest.raises(InputError, match="not finite"):
+        pca(np.array([[1.0, np.nan], [0.0, 1.0]]), 1)
+    with pytest.raises(InputError, match="a contains values that are not finite"):
+        principal_angles([[np.inf], [1.0]], [[1.0], [1.0]])
+
+
+def test_the_lengths_of_columns_do_not_matter():
+    plane = np.eye(3)[:, :2]
+    short = plane * [1, 1e-20]
+    np.testing.assert_allclose(principal_angles(short, [[0.0], [1], [1]]), [np.pi / 4])
+    np.testing.assert_allclose(principal_angles([[0.0], [1e-20], [1e-20]], short), [np.pi / 4])
+
+
 @pytest.mark.parametrize("size", [0, 7])
 def test_pca_refuses_sizes(size):
     with pytest.raises(InputError, match=f"{size} components of 40 examples of 6 numbers"):

@@ -1,3 +1,5 @@
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,13 +41,41 @@ def test_active_units_by_hand():
     assert int(count(latents)) == 1
     assert int(count(latents, threshold=0.005)) == 2
     assert int(count(latents, threshold=1.0)) == 0
+    # the published threshold of 0.01: standard deviations 0.0995 and 0.1005
+    latents = np.array([[-0.0995, -0.1005], [0.0995, 0.1005]], np.float32)
+    assert int(count(latents)) == 1
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_large_constants_are_not_active(dtype):
+    # their mean is rounded, in float32 by 0.4 at 1e7
+    latents = np.full((777, 3), [1e5 + 0.1, 3e6 + 0.3, 1.1e7])
+    assert int(jax.jit(active_units)(latents.astype(dtype))) == 0
+
+
+def test_bytes_vary_as_numbers():
+    assert int(active_units(np.array([[3], [1]], np.uint8), threshold=0.9)) == 1
+    assert int(active_units(np.array([[3], [1]], np.uint8), threshold=1.1)) == 0
 
 
 def test_active_fraction_by_hand():
-    # unit 0 is on above 0.1 of 4; unit 1 never is; unit 2 always is, whatever its sign
-    latents = np.array([[4.0, 0.0, -1.0], [0.3, 0.0, 1.0], [0.5, 0.0, 0.2], [0.0, 0.0, -0.3]])
+    # unit 0 is on above a tenth of 4; unit 1 never is; unit 2 always is, whatever its sign
+    latents = np.array([[4.0, 0.0, -1.0], [0.39, 0.0, 1.0], [0.41, 0.0, 0.2], [0.0, 0.0, -0.3]])
     fraction = jax.jit(active_fraction)(latents.astype(np.float32))
     np.testing.assert_allclose(fraction, 6 / 12)
+
+
+def test_active_fraction_counts_in_single_precision():
+    latents = np.ones((1000, 1))
+    latents[0] = 0
+    fraction = active_fraction(latents.astype(jnp.bfloat16))
+    assert fraction.dtype == jnp.float32
+    np.testing.assert_allclose(fraction, 0.999, rtol=1e-6)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_the_active_fraction_of_broken_latents_is_no_number(broken):
+    assert np.isnan(active_fraction(np.array([[1.0, broken], [1.0, 1.0]], np.float32)))
 
 
 @pytest.mark.parametrize("batch_size", [5, 37, 100])
@@ -98,6 +128,24 @@ def test_it_can_be_jitted_and_vmapped_over_lanes():
     np.testing.assert_array_equal(summary["active_units"], [a["active_units"] for a in alone])
     np.testing.assert_allclose(summary["mig"], [a["mig"] for a in alone], atol=0.02)
     assert summary["mig"][2] == 0
+
+
+def test_one_example_is_a_sample_in_which_nothing_varies():
+    summary = latent_summary(
+        METHOD, jax.random.key(0), jnp.float32(1), make_dataset(), {}, count=1, batch_size=1
+    )
+    assert (int(summary["active_units"]), float(summary["mig"])) == (0, 0)
+
+
+def test_defaults_are_the_documented_ones():
+    parameters = inspect.signature(latent_summary).parameters
+    assert (parameters["count"].default, parameters["batch_size"].default) == (10_000, 500)
+
+
+@pytest.mark.parametrize("numbers", [{"count": 0}, {"batch_size": 0}])
+def test_numbers_of_examples_are_positive(numbers):
+    with pytest.raises(InputError, match="must be positive"):
+        latent_summary(METHOD, jax.random.key(0), jnp.float32(1), make_dataset(), {}, **numbers)
 
 
 def test_a_method_without_an_encoder_is_refused():

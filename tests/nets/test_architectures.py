@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax import nets
 from ae_jax.core import InputError, Network
+from ae_jax.nets import stages
 
 
 def shapes(network, x):
@@ -65,6 +66,29 @@ def test_encoder_and_decoder_match(name, sides, channels):
         assert shapes(nets.encoder(name, shape, 6), images(2, *shape))[1] == (2, 6)
         assert shapes(nets.decoder(name, shape, 3), images(2, 3))[1] == (2, *shape)
     assert name in nets.architectures()
+
+
+@pytest.mark.parametrize("architecture", ["disentanglement", "residual", "keras"])
+def test_every_stage_halves_the_image(architecture):
+    for side, found in stages._STAGES[architecture].items():
+        assert stages.stages_of((side, side, 1), architecture) == found
+        for _ in found.channels:
+            side = -(-side // 2)
+        assert found.side == side
+
+
+def test_defaults_are_the_documented_ones():
+    params, _ = shapes(nets.mlp(3), images(2, 5))
+    assert kernels(params) == [(5, 400), (400, 3)]
+    for make in (nets.encoder, nets.decoder):
+        params, _ = shapes(make("mlp", (5,), 5), images(2, 5))
+        assert kernels(params) == [(5, 400), (400, 5)]
+
+
+def test_sizes_of_an_mlp_may_be_1_or_none_at_all():
+    assert shapes(nets.mlp(1, (1,)), images(2, 5))[1] == (2, 1)
+    assert shapes(nets.mlp((), ()), images(2, 5))[1] == (2,)
+    assert shapes(nets.mlp((), (3,)), images(2, 5))[1] == (2,)
 
 
 def test_mlp_by_hand():
@@ -160,6 +184,8 @@ def test_flax_network_refuses_other_state():
         (lambda: nets.decoder("conv", (32, 64, 1), 2), "not \\(32, 64, 1\\)"),
         (lambda: nets.encoder("conv", (32, 32, 1), 0), "outputs must be positive"),
         (lambda: nets.mlp(0), "sizes must be positive"),
+        (lambda: nets.mlp(2, (3, 0)), "sizes must be positive"),
+        (lambda: nets.encoder("conv", (32, 32, 0), 1), "not \\(32, 32, 0\\)"),
         (lambda: nets.mlp(2, activation="nope"), "unknown activation"),
     ],
 )

@@ -31,6 +31,10 @@ CASES = [
     ((5, 6), 2, 3, (3, 2), (1, 2), ((2, 0), (1, 3))),
     ((4, 4), 3, 2, (4, 4), (2, 2), ((3, 3), (3, 3))),
     ((4, 4), 1, 1, (3, 3), (1, 1), ((5, 4), (0, 6))),
+    ((5, 4), 4, 1, (5, 3), (2, 3), "SAME"),
+    ((5, 6), 1, 3, (3, 5), (2, 1), "VALID"),
+    ((3, 3), 2, 2, (3, 3), (1, 1), "VALID"),  # one pixel
+    ((1, 1), 2, 2, (1, 1), (1, 1), "VALID"),  # likewise, transposed
 ]
 
 
@@ -64,6 +68,31 @@ def test_equals_lax(name, case):
     size, channels, outputs, kernel, strides, padding = case
     x, w = random_case(size, channels, outputs, kernel)
     check_against_lax(FUNCTIONS[name], x, w, strides, padding, 1e-5)
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID"])
+def test_named_padding_is_that_of_lax(padding):
+    pairs = [((4, 3), (2, 2)), ((2, 3), (3, 1)), ((1, 5), (2, 2)), ((3, 2), (3, 2))]
+    cases = [(*random_case((6, 5), 2, 3, kernel), strides) for kernel, strides in pairs]
+    options = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+    @jax.jit
+    def both():
+        ours, theirs = [], []
+        for x, w, strides in cases:
+            ours += [f(x, w, strides, padding) for f in FUNCTIONS.values()]
+            theirs.append(jax.lax.conv_general_dilated(x, w, strides, padding, **options))
+            theirs.append(jax.lax.conv_transpose(x, w, strides, padding, **options))
+        return ours, theirs
+
+    for ours, theirs in zip(*both(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_default_is_a_stride_of_1_that_keeps_the_size(name):
+    x, w = random_case((4, 5), 2, 3, (3, 3))
+    np.testing.assert_array_equal(FUNCTIONS[name](x, w), FUNCTIONS[name](x, w, (1, 1), "SAME"))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -106,6 +135,17 @@ def test_vmap_over_kernels_equals_one_by_one(name):
             value, gradient = solo(w[lane], lane_x)
             np.testing.assert_allclose(values[lane], value, rtol=1e-4)
             np.testing.assert_allclose(gradients[lane], gradient, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_each_implementation_is_its_own(name):
+    x, w = random_case((5, 5), 2, 3, (3, 3))
+    programs = {
+        impl: str(jax.make_jaxpr(partial(FUNCTIONS[name], impl=impl))(x, w))
+        for impl in ("lax", "matmul", None)
+    }
+    found = {impl for impl, program in programs.items() if "conv_general_dilated" in program}
+    assert found == {"lax"}
 
 
 @pytest.mark.parametrize(("kernel", "strides", "pad"), [(4, 2, 1), (3, 1, 1), (3, 1, 0), (5, 2, 2)])
@@ -159,7 +199,13 @@ def test_refuses_what_is_no_convolution(name, arguments, message):
 
 def test_refuses_shapes_that_do_not_fit():
     x, w = random_case((2, 2), 2, 3, (3, 3))
-    with pytest.raises(InputError, match="does not fit"):
-        conv(x, w, padding="VALID")
+    tall = np.zeros((1, 2, 4, 2), x.dtype)
+    with pytest.raises(InputError, match=r"a 3x2 kernel does not fit images of 2x4 with .* VALID"):
+        conv(tall, w[:, :2], padding="VALID")
+    with pytest.raises(InputError, match=r"a 3x2 transposed .* nothing of images of 2x4 with"):
+        conv_transpose(tall, w[:, :2], padding=((0, 0), (0, 0)))
+    for side in (2, 3):
+        with pytest.raises(InputError, match="leaves nothing"):
+            conv_transpose(x[:, :1, :1], w[:side, :side], padding=((0, 0), (0, 0)))
     with pytest.raises(InputError, match=r"needs images \[B, H, W, C\]"):
         conv(x[..., :1], w)

@@ -82,5 +82,22 @@ def test_layer_and_errors():
     np.testing.assert_array_equal(jax.jit(MaxPool().apply)({}, x), image([[5, 7], [13, 15]]))
     with pytest.raises(InputError, match="unknown padding"):
         max_pool(x, padding="FULL")
-    with pytest.raises(InputError, match="does not fit"):
-        max_pool(x, (5, 5))
+    with pytest.raises(InputError, match=r"a window \(5, 5\) does not fit images of 4x3"):
+        max_pool(x[:, :, :3], (5, 5))
+    np.testing.assert_array_equal(max_pool(x, (4, 4)), image([[15]]))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_means_of_half_precision_are_taken_in_single_precision(dtype):
+    # float16 ends at 65504; in bfloat16 1 added to 256 is lost
+    x = np.full((1, 16, 32, 1), 250.0)
+    x[:, 0, 0] = 506
+    mean = nets.avg_pool(jnp.asarray(x, dtype), (16, 32))
+    assert mean.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(mean, float), np.asarray(jnp.asarray(250.5, dtype)))
+
+
+@pytest.mark.parametrize("pool", [nets.max_pool, nets.avg_pool])
+def test_bytes_are_refused(pool):
+    with pytest.raises(InputError, match="floats, got uint8"):
+        pool(jnp.full((1, 2, 2, 1), 200, jnp.uint8))

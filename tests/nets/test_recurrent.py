@@ -135,6 +135,29 @@ def test_what_stands_behind_the_end_changes_nothing(cell):
 
 
 @every_cell
+def test_reversed_it_reads_from_the_last_element_to_the_first(cell):
+    encoder, params = encoder_and_parameters(cell)
+    backwards = recurrent_encoder(LATENT, HIDDEN, cell=cell, reverse=True)
+    sequence, length = data()
+    turned = sequence.copy()
+    for row, steps in zip(turned, length, strict=True):
+        row[:steps] = row[:steps][::-1]
+    expected = jax.jit(encoder.apply)(params, turned, length)
+    found = jax.jit(backwards.apply)(params, sequence, length)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert np.abs(found - encoder.apply(params, sequence, length)).max() > 1e-3
+
+
+def test_defaults_are_one_lstm_layer_of_128_units():
+    x, latent = jax.ShapeDtypeStruct((2, 5, 3), float), jax.ShapeDtypeStruct((2, 4), float)
+    for network, argument in ((recurrent_encoder(4), x), (recurrent_decoder((5, 3)), latent)):
+        layers = jax.eval_shape(network.init, jax.random.key(0), argument)["layers"]
+        assert {name: layer["bias"].shape for name, layer in layers.items()} == {
+            "layer_0": (4 * 128,)
+        }
+
+
+@every_cell
 def test_a_sequence_of_one_element_is_that_element_alone(cell):
     encoder, params = encoder_and_parameters(cell)
     sequence, _ = data()

@@ -61,6 +61,111 @@ def test_fixup_scales_by_the_number_of_branches():
         np.testing.assert_array_equal(params["Conv_1"]["kernel"], 0)
 
 
+def randomised(tree):
+    leaves, structure = jax.tree.flatten(tree)
+    drawn = [0.3 * normal(seed, *leaf.shape) for seed, leaf in enumerate(leaves, 5)]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def convolved(x, kernel, stride=1):
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+
+
+@jax.jit
+def fixup(params, x):
+    """The block from its definition; its stride is that of the shortcut, or 1."""
+    b = [params[f"bias_{i}"] for i in range(4)]
+    kernels = [params[f"Conv_{i}"]["kernel"] for i in range(len(params) - 5)]
+    stride = 2 if len(kernels) == 3 else 1
+    y = jax.nn.relu(convolved(x + b[0], kernels[0], stride) + b[1])
+    y = params["multiplier"] * convolved(y + b[2], kernels[1]) + b[3]
+    return jax.nn.relu(y + (convolved(x + b[0], kernels[2], stride) if stride == 2 else x))
+
+
+@jax.jit
+def batch_norm_block(variables, x):
+    params, stats = variables["params"], variables["batch_stats"]
+    stride = 2 if "Conv_2" in params else 1
+
+    def conv(i, x, stride):
+        y, p, s = (
+            convolved(x, params[f"Conv_{i}"]["kernel"], stride),
+            *(tree[f"BatchNorm_{i}"] for tree in (params, stats)),
+        )
+        row = jax.tree.map(lambda leaf: leaf[None, None, None], p | s)
+        return (y - row["mean"]) / jnp.sqrt(row["var"] + 1e-5) * row["scale"] + row["bias"]
+
+    y = conv(1, jax.nn.relu(conv(0, x, stride)), 1)
+    return jax.nn.relu(y + (conv(2, x, 2) if stride == 2 else x))
+
+
+@pytest.mark.parametrize(("channels", "stride"), [(3, 1), (5, 2)])
+def test_blocks_are_what_their_papers_define(channels, stride):
+    x = normal(0, 2, 6, 6, 3)
+    sides = [3, 3] + [1] * (stride - 1)
+    block = FixupBlock(channels, stride, branches=2)
+    params = randomised(jax.eval_shape(block.init, KEY, x)["params"])
+    assert [params[f"Conv_{i}"]["kernel"].shape[:2] for i in range(stride + 1)] == [
+        (side, side) for side in sides
+    ]
+    y = jax.jit(block.apply)({"params": params}, x)
+    np.testing.assert_allclose(y, fixup(params, x), atol=1e-5)
+
+    block = BatchNormBlock(channels, stride)
+    variables = randomised(jax.eval_shape(block.init, KEY, x))
+    assert [variables["params"][f"Conv_{i}"]["kernel"].shape[:2] for i in range(stride + 1)] == [
+        (side, side) for side in sides
+    ]
+    for stats in variables["batch_stats"].values():
+        stats["var"] = np.abs(stats["var"]) + 0.1
+    y = jax.jit(block.apply)(variables, x)
+    np.testing.assert_allclose(y, batch_norm_block(variables, x), atol=1e-4)
+
+
+def test_networks_are_their_blocks_in_a_row():
+    encoder, decoder = nets.residual_encoder((16, 16, 1), 6), nets.residual_decoder((16, 16, 1), 3)
+    x, latent = normal(0, 2, 16, 16, 1), normal(1, 2, 3)
+
+    params = randomised(jax.eval_shape(encoder.init, KEY, x))
+    dense, first = params["Dense_0"], params["Conv_0"]
+    y = np.maximum(np.asarray(convolved(x, first["kernel"], 2)) + first["bias"], 0)
+    for i, stride in enumerate((1, 1, 2, 1)):
+        block = jax.jit(FixupBlock(32, stride).apply)
+        y = block({"params": params[f"FixupBlock_{i}"]}, y)
+    y = np.asarray(y)
+    assert y.shape == (2, 4, 4, 32)
+    expected = y.reshape(2, -1) @ dense["kernel"] + dense["bias"]
+    scale = np.max(np.abs(expected))
+    np.testing.assert_allclose(jax.jit(encoder.apply)(params, x), expected, atol=1e-5 * scale)
+
+    params = randomised(jax.eval_shape(decoder.init, KEY, latent))
+    dense, last = params["Dense_0"], params["ConvTranspose_0"]
+    y = np.maximum(latent @ dense["kernel"] + dense["bias"], 0).reshape(2, 4, 4, 32)
+    for i in range(4):
+        y = np.asarray(fixup(params[f"FixupBlock_{i}"], y))
+        if i == 1:
+            y = np.repeat(np.repeat(y, 2, 1), 2, 2)
+    assert last["kernel"].shape[:2] == (4, 4)
+    dimensions = ("NHWC", "HWIO", "NHWC")
+    y = jax.lax.conv_transpose(y, last["kernel"], (2, 2), "SAME", dimension_numbers=dimensions)
+    expected = np.asarray(y) + last["bias"]
+    scale = np.max(np.abs(expected))
+    np.testing.assert_allclose(jax.jit(decoder.apply)(params, latent), expected, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("make", [nets.residual_encoder, nets.residual_decoder])
+def test_a_network_s_blocks_know_how_many_they_are(make):
+    shape = (2, 16, 16, 1) if make is nets.residual_encoder else (2, 3)
+    init = jax.jit(make((16, 16, 1), 3, blocks=3).init)
+    params = jax.device_get(init(jax.random.key(1), normal(0, *shape)))
+    assert sum("FixupBlock" in name for name in params) == 6
+    for i in range(6):
+        kernel = params[f"FixupBlock_{i}"]["Conv_0"]["kernel"]
+        np.testing.assert_allclose(np.std(kernel), np.sqrt(2 / (9 * 32) / 6), rtol=0.04)
+
+
 def test_running_statistics_by_hand():
     network = nets.flax_network(BatchNorm(momentum=0.9))
     train, apply = jax.jit(network.train), jax.jit(network.apply)
@@ -99,6 +204,15 @@ def test_batch_normalisation_equals_linen():
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-5), changes, expected_changes
     )
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+def test_half_precision_is_normalised_in_single_precision(dtype):
+    layer = BatchNorm()
+    x = jnp.asarray(200 + np.random.default_rng(0).random((500, 2)), dtype)
+    variables = layer.init(jax.random.key(0), x.astype(jnp.float32))
+    run = jax.jit(lambda x: layer.apply(variables, x, train=True, mutable=["batch_stats"]))
+    jax.tree.map(np.testing.assert_array_equal, run(x), run(x.astype(jnp.float32)))
 
 
 def test_training_depends_on_the_batch_and_evaluation_does_not():

@@ -92,6 +92,24 @@ def test_gradients_equal_finite_differences_and_dtype_is_kept(function, count):
     assert function(*parameters).shape == (3,)
 
 
+@pytest.mark.parametrize("log_var", [-100.0, -1000.0])
+def test_a_point_at_the_mean_has_a_density_however_narrow_it_is(log_var):
+    # exp(100) is beyond float32; a draw of such a posterior is its mean: log N = 50 - log(2 pi) / 2
+    mean, narrow = np.full((1, 2), 3, np.float32), np.full((1, 2), log_var, np.float32)
+    log_prob = jax.jit(jax.value_and_grad(lambda x, v: gaussian.log_prob(x, mean, v)[0], (0, 1)))
+    value, (by_x, by_log_var) = log_prob(mean, narrow)
+    np.testing.assert_allclose(value, -log_var - np.log(2 * np.pi), rtol=1e-6)
+    np.testing.assert_array_equal(by_x, 0)
+    np.testing.assert_array_equal(by_log_var, -0.5)
+    np.testing.assert_array_equal(gaussian.kl(mean, narrow, mean, narrow), 0)
+
+
+def test_curvature_at_the_mean_is_one_over_the_variance():
+    mean, log_var = jnp.zeros((1, 1)), jnp.full((1, 1), -20.0)
+    curvature = jax.hessian(lambda x: gaussian.log_prob(x, mean, log_var)[0])(mean)
+    np.testing.assert_allclose(curvature.item(), -np.exp(20), rtol=1e-12)
+
+
 def test_shapes_that_would_broadcast_are_refused():
     with pytest.raises(InputError, match=r"mean \[2, 3\], log_var \[2, 1\]"):
         gaussian.kl_standard(jnp.zeros((2, 3)), jnp.zeros((2, 1)))

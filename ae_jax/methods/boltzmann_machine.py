@@ -167,4 +167,5 @@ def boltzmann_machine(
             sample=sample,
             log_likelihood=log_likelihood if exact_likelihood else None,
         ),
+        inference=lambda state: state._replace(optimizer=(), estimator=()),
     )

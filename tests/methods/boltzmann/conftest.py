@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +59,30 @@ def flat(params):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
+def serves_by_inference(method, state, batch):
+    """What a state's part for inference gives is what the state gives, as if it were all."""
+    hparams, key = dict(method.hparams), jax.random.key(9)
+    views = method.views
+
+    @jax.jit
+    def everything(state):
+        found = {"evaluate": method.evaluate(key, state, batch, hparams)}
+        for name in ("encode", "reconstruct"):
+            if view := getattr(views, name):
+                found[name] = view(state, batch, hparams)
+        if views.decode:
+            found["decode"] = views.decode(state, found["encode"], hparams)
+        if views.sample:
+            found["sample"] = views.sample(key, state, 3, hparams)
+        if views.log_likelihood:
+            found["log_likelihood"] = views.log_likelihood(key, state, batch, hparams)
+        return found
+
+    left = method.inference(state)
+    assert type(left) is type(state)
+    chex.assert_trees_all_equal(everything(left), everything(state))
+
+
 @pytest.fixture
 def machines(x64):
     """What tests of small machines share."""
@@ -69,4 +94,5 @@ def machines(x64):
         kernel=kernel,
         number=number,
         flat=flat,
+        serves_by_inference=serves_by_inference,
     )

@@ -1,5 +1,6 @@
 """Estimates of the log-likelihood's gradient beside the gradient itself, by enumeration."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -197,9 +198,54 @@ def test_grey_levels_stand_for_probabilities(machines):
 
 
 @pytest.mark.parametrize(
+    ("text", "estimator"),
+    [
+        ("cd-3", boltzmann.contrastive_divergence(3)),
+        ("pcd-2", boltzmann.persistent(2, 12)),
+        ("fpcd-2", boltzmann.fast_persistent(2, 12)),
+        ("pt-2", boltzmann.parallel_tempering(2, 3, 4)),
+        ("exact", boltzmann.exact()),
+    ],
+)
+def test_estimators_by_name(machines, text, estimator):
+    """The same chains, and the same gradient."""
+    params, v = problem(machines)
+    found = boltzmann.named(text, 12, 4)
+    assert found.hparams == estimator.hparams
+
+    @jax.jit
+    def both():
+        carried = [
+            each.init(jax.random.key(0), params, v, BERNOULLI) for each in (found, estimator)
+        ]
+        return carried, [
+            each.gradient(jax.random.key(1), params, v, start, each.hparams, BERNOULLI)[0]
+            for each, start in zip((found, estimator), carried, strict=True)
+        ]
+
+    for pair in both():
+        chex.assert_trees_all_equal(*pair)
+
+
+def test_fewer_chains_than_temperatures_are_one_at_each(machines):
+    params, v = problem(machines)
+    carried = boltzmann.named("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
+    assert carried.chains.shape == (4, 1, 4)
+
+
+@pytest.mark.parametrize(
     ("wrong", "match"),
     [
         (lambda: boltzmann.contrastive_divergence(0), "steps=0"),
+        (lambda: boltzmann.named("cd-0"), "steps=0"),
+        (lambda: boltzmann.named("pt-1", 100, 0), "at least 2 temperatures, got 0"),
+        (lambda: boltzmann.named("pt-1", 100, 1), "at least 2 temperatures, got 1"),
+        (lambda: boltzmann.named("pt-1", 0, 10), "chains=0"),
+        (lambda: boltzmann.named("pcd-1", 0), "chains=0"),
+        (lambda: boltzmann.named("fpcd-1", -1), "chains=-1"),
+        (lambda: boltzmann.named("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
+        (lambda: boltzmann.named("bp-1"), "unknown estimator"),
+        (lambda: boltzmann.named("pcd"), "unknown estimator"),
         (lambda: boltzmann.persistent(chains=0), "chains=0"),
         (lambda: boltzmann.parallel_tempering(temperatures=1), "at least 2 temperatures"),
         (lambda: estimators.fast_persistent(statistics="most"), "unknown statistics 'most'"),

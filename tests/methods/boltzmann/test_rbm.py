@@ -350,9 +350,93 @@ def test_classes_are_learned_with_the_images(x64):
     assert np.all(wrong["error"] == 1)
 
 
+LARGE = {"real": (4, 21), "binary": (21, 21)}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_likelihood_by_annealing_is_of_each_example_alone(machines, kind):
+    """And close to the exact one, which is known where most hidden units are idle."""
+    visible, hidden = LARGE[kind]
+    real = kind == "real"
+    own = {"visible": boltzmann.gaussian()} if real else {"stochastic_binarization": False}
+    method = compiled(hidden, sample_steps=5, **own)
+    few = machines.make(visible, 3, 0.5, gaussian=real)
+    params = few._replace(
+        weights=jnp.zeros((visible, hidden)).at[:, :3].set(few.weights),
+        hidden_bias=jnp.zeros(hidden).at[:3].set(few.hidden_bias),
+    )
+    units = boltzmann.Units(
+        boltzmann.gaussian() if real else boltzmann.bernoulli(), boltzmann.bernoulli_hidden()
+    )
+    v = boltzmann.draw_exact(jax.random.key(0), few, 6, units)
+    images = {"image": v.reshape(6, visible, 1, 1)}
+    state = method.inference(begun(method, params, images))
+    log_z = boltzmann.log_partition_exact(few, units) + (hidden - 3) * np.log(2)
+    exact = -boltzmann.free_energy(params, v, units) - log_z
+
+    def found(images):
+        return method.views.log_likelihood(jax.random.key(1), state, images, method.hparams)
+
+    np.testing.assert_allclose(found(images), exact, atol=0.15)
+    others = {"image": images["image"].at[3:].set(0.0)}
+    np.testing.assert_allclose(found(others)[:3], found(images)[:3], rtol=1e-12)
+
+
+def test_an_example_of_a_batch_is_evaluated_alone(machines):
+    method = compiled(3, classes=3, exact_likelihood=True)
+    state = begun(method, machines.make(7, 3))
+    padded = jax.tree.map(lambda x: x.at[3:].set(x[:1]), batch())
+    found, other = (
+        method.evaluate(jax.random.key(0), state, x, method.hparams) for x in (batch(), padded)
+    )
+    assert found.keys() >= {"loss", "free_energy", "class_nll", "error", "log_likelihood"}
+    for name, values in found.items():
+        np.testing.assert_array_equal(values[:3], other[name][:3])
+
+
+def test_a_state_for_inference_leaves_out_what_only_training_needs(machines):
+    estimator = boltzmann.persistent(chains=4)
+    method = compiled(3, estimator=estimator, classes=3, sample_steps=5)
+    state = begun(method, machines.make(7, 3))
+    left = method.inference(state)
+    assert left.optimizer == left.estimator == left.offsets.hidden == ()
+    machines.serves_by_inference(method, state, batch())
+
+
+def test_labels_are_guessed_and_compared_by_free_energies(machines):
+    method, params = compiled(3, classes=3, exact_likelihood=True), machines.make(7, 3)
+    state = begun(method, params)
+    pixels, one = batch()["image"].reshape(6, 4), np.eye(3)
+    both = jnp.asarray(np.concatenate([np.repeat(pixels, 3, axis=0), np.tile(one, (6, 1))], axis=1))
+    p = np.exp(-np.asarray(boltzmann.free_energy(params, both))).reshape(6, 3)
+    p = p / p.sum(axis=1, keepdims=True)
+    values = method.evaluate(jax.random.key(0), state, batch(), method.hparams)
+    label = np.asarray(batch()["label"])
+    np.testing.assert_allclose(values["class_nll"], -np.log(p[np.arange(6), label]), rtol=1e-9)
+    np.testing.assert_array_equal(values["error"], np.argmax(p, axis=1) != label)
+    v = jnp.concatenate([pixels, one[label]], axis=1)
+    hidden = jax.nn.sigmoid(boltzmann.hidden_logits(params, v))
+    units = boltzmann.Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
+    nll = boltzmann.reconstruction_nll(params, v, boltzmann.visible_field(params, hidden), units)
+    np.testing.assert_allclose(values["loss"], nll, rtol=1e-9)
+    exact = -boltzmann.free_energy(params, v) - boltzmann.log_partition_exact(params, units)
+    np.testing.assert_allclose(values["log_likelihood"], exact, rtol=1e-9)
+    guess = jnp.concatenate([pixels, p], axis=1)
+    hidden = jax.nn.sigmoid(boltzmann.hidden_logits(params, guess))
+    encoded = method.views.encode(state, batch(), method.hparams)
+    np.testing.assert_allclose(encoded, hidden, rtol=1e-9)
+    decoded = method.views.decode(state, encoded, method.hparams).reshape(6, 4)
+    field = params.visible_bias[None] + boltzmann.visible_field(params, hidden)
+    np.testing.assert_allclose(decoded, jax.nn.sigmoid(field)[:, :4], rtol=1e-9)
+
+
 def test_what_a_machine_cannot_be_is_refused(x64):
-    with pytest.raises(InputError, match="sample_steps"):
+    with pytest.raises(InputError, match="at least 1, got 3 and 0"):
         rbm(3, sample_steps=0)
+    with pytest.raises(InputError, match="at least 1, got 0 and 1"):
+        rbm(0, sample_steps=1)
+    with pytest.raises(InputError, match="number the classes from 0"):
+        rbm(3, classes=10**9)
     with pytest.raises(InputError, match="leave out visible"):
         rbm(3, classes=2, visible=boltzmann.gaussian())
     with pytest.raises(InputError, match="no stochastic_binarization"):

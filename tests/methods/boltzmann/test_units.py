@@ -130,3 +130,10 @@ def test_reconstruction_nll_is_minus_the_log_of_the_conditional():
 def test_groups_have_two_units_at_least(sizes):
     with pytest.raises(InputError, match="at least two units"):
         units.softmax(*sizes)
+
+
+def test_labels_that_no_memory_holds_are_refused():
+    units.softmax(2, 2**16)
+    for size in (2**16 + 1, 10**9):
+        with pytest.raises(InputError, match="number the classes from 0"):
+            units.softmax(2, size)

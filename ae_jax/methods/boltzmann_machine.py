@@ -102,6 +102,8 @@ def boltzmann_machine(
             jnp.where(mask, weights + weights.T, 0),
             jnp.concatenate([bias, jnp.zeros((hidden_size,), v.dtype)]),
         )
+        if exact_likelihood:  # refused now, not when a trained machine is evaluated
+            jax.eval_shape(general.log_partition_exact, params)
         return BoltzmannState(
             params,
             optimizer.init(params),

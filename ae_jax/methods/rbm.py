@@ -125,7 +125,8 @@ def rbm(
 
     Raises:
       InputError: if hidden_size or sample_steps is below 1, classes come with other units, or
-        Gaussian units are to be binarized; and as `boltzmann.softmax`.
+        Gaussian units are to be binarized; as `boltzmann.softmax`; on the first batch if there are
+        no labels for the classes, or too many units for exact_likelihood.
 
     Reference:
       Hinton (2012), A Practical Guide to Training Restricted Boltzmann Machines; Fischer and
@@ -173,6 +174,8 @@ def rbm(
             hidden_bias=jnp.zeros((hidden_size,), v.dtype),
             log_variance=log_variance,
         )
+        if exact_likelihood:  # refused now, not when a trained machine is evaluated
+            jax.eval_shape(lambda: boltzmann.log_partition_exact(params, units))
         middle = units.hidden.mean(jnp.zeros((hidden_size,), v.dtype))
         return RBMState(
             params,

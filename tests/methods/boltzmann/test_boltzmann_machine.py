@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from ae_jax.core import InputError
 from ae_jax.methods import boltzmann_machine
 from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.general import BoltzmannParams
@@ -188,6 +189,12 @@ def test_grey_images_are_drawn_from(x64):
         assert (len(np.unique(np.round(values, 2))) > 3) == drawn
         entropy = -3 * (0.3 * np.log(0.3) + 0.7 * np.log(0.7))
         np.testing.assert_allclose(np.mean(values), entropy, atol=0.05)
+
+
+def test_a_likelihood_that_cannot_be_summed_is_refused_at_once():
+    method = boltzmann_machine(18, exact_likelihood=True)
+    with pytest.raises(InputError, match="at most 20 units"):
+        method.init(jax.random.key(0), jax.tree.map(jnp.asarray, BATCH), dict(method.hparams))
 
 
 def test_codes_are_read_where_they_can_be_summed():

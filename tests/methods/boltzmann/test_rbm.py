@@ -441,6 +441,8 @@ def test_what_a_machine_cannot_be_is_refused(x64):
         rbm(3, classes=2, visible=boltzmann.gaussian())
     with pytest.raises(InputError, match="no stochastic_binarization"):
         rbm(3, visible=boltzmann.gaussian(), stochastic_binarization=True)
+    with pytest.raises(InputError, match="at most 20 Bernoulli units"):
+        begun(rbm(21, exact_likelihood=True), images={"image": jnp.zeros((2, 7, 3, 1))})
     method = rbm(3, classes=2)
     with pytest.raises(InputError, match="needs data with labels"):
         method.init(jax.random.key(0), {"image": batch()["image"]}, method.hparams)

@@ -1,5 +1,6 @@
 """Machines small enough to visit every state, in double precision."""
 
+import inspect
 from types import SimpleNamespace
 
 import chex
@@ -59,6 +60,12 @@ def flat(params):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
+def defaults(function):
+    """The arguments that may be left out, and what they are then."""
+    parameters = inspect.signature(function).parameters.items()
+    return {name: p.default for name, p in parameters if p.default is not p.empty}
+
+
 def serves_by_inference(method, state, batch):
     """What a state's part for inference gives is what the state gives, as if it were all."""
     hparams, key = dict(method.hparams), jax.random.key(9)
@@ -94,5 +101,6 @@ def machines(x64):
         kernel=kernel,
         number=number,
         flat=flat,
+        defaults=defaults,
         serves_by_inference=serves_by_inference,
     )

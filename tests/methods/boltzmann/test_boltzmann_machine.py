@@ -201,3 +201,17 @@ def test_codes_are_read_where_they_can_be_summed():
     assert boltzmann_machine(20).views.encode is not None
     assert boltzmann_machine(21).views.encode is None
     assert boltzmann_machine(2).views.log_likelihood is None
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    found = machines.defaults(boltzmann_machine)
+    assert found.pop("connections") is general.full
+    assert found == {
+        "estimator": None,
+        "optimizer": None,
+        "stochastic_binarization": True,
+        "exact_likelihood": False,
+        "sample_sweeps": 1000,
+        "learning_rate": 0.05,
+        "weight_decay": 1e-4,
+    }

@@ -278,3 +278,13 @@ def test_what_a_network_cannot_be_is_refused(wrong, match):
     with pytest.raises(InputError, match=match) as caught:
         wrong()
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    assert machines.defaults(methods.deep_belief_network) == {
+        "classes": 0,
+        "gibbs_steps": 5,
+        "chains": 0,
+        "sample_steps": 1000,
+        "learning_rate": 0.01,
+    }

@@ -254,3 +254,15 @@ def test_fewer_chains_than_temperatures_are_one_at_each(machines):
 def test_what_no_estimator_can_use_is_refused(wrong, match):
     with pytest.raises(InputError, match=match):
         wrong()
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    one = {"steps": 1, "statistics": "mean"}
+    assert machines.defaults(boltzmann.contrastive_divergence) == one
+    assert machines.defaults(boltzmann.persistent) == one | {"chains": 100}
+    fast = one | {"chains": 100, "decay": 0.95, "learning_rate": 0.05}
+    assert machines.defaults(boltzmann.fast_persistent) == fast
+    assert boltzmann.fast_persistent().hparams == {"fast_learning_rate": 0.05}
+    tempered = one | {"chains": 20, "temperatures": 10}
+    assert machines.defaults(boltzmann.parallel_tempering) == tempered
+    assert machines.defaults(boltzmann.named) == {"chains": 100, "temperatures": 10}

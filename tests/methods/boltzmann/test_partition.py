@@ -203,3 +203,11 @@ def test_annealing_needs_temperatures(machines):
     for reverse in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
         with pytest.raises(InputError, match="temperatures=0"):
             reverse(jax.random.key(0), params, base, nothing + 1, temperatures=0)
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    more = {"temperatures": 1000, "units": BERNOULLI}
+    for function in (boltzmann.log_partition_ais, boltzmann.assess):
+        assert machines.defaults(function) == more | {"chains": 100}
+    for function in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
+        assert machines.defaults(function) == more

@@ -262,6 +262,18 @@ def test_the_defaults_of_real_units_train(hidden):
     assert np.all(after < before - 3)
 
 
+def test_what_is_left_out_is_what_is_documented(machines):
+    found = machines.defaults(rbm)
+    assert found["sample_steps"] == 1000
+    assert (found["classes"], found["centering"], found["exact_likelihood"]) == (0, True, False)
+    numbers = {"learning_rate": 0.1, "momentum": 0.5, "weight_decay": 1e-4}
+    numbers |= {"sparsity_weight": 0.0, "sparsity_target": 0.1}
+    assert rbm(2).hparams == numbers
+    real = rbm(2, visible=boltzmann.gaussian(), optimizer=optax.identity()).hparams
+    numbers.pop("momentum")
+    assert real == pytest.approx(numbers | {"learning_rate": 1e-3, "variance_rate": 0.1})
+
+
 def test_the_default_learning_rate_is_that_of_the_units():
     assert rbm(2).hparams["learning_rate"] == 0.1
     assert rbm(2, classes=3).hparams["learning_rate"] == 0.1

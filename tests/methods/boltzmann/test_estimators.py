@@ -158,11 +158,16 @@ def test_tempering_reports_how_often_neighbours_swap(machines):
     estimator = boltzmann.parallel_tempering(chains=200, temperatures=3)
     carried = estimator.init(jax.random.key(0), params, v, BERNOULLI)
     step = jax.jit(lambda key, carried: estimator.gradient(key, params, v, carried, {}, BERNOULLI))
-    for seed in range(2):  # even pairs, then odd ones
+    np.testing.assert_array_equal(carried.swap_rates, [1, 1])
+    for seed in range(6):  # even pairs, then odd ones
         before = carried.swap_rates
         _, carried, info = step(jax.random.key(seed), carried)
-        moved = np.asarray(carried.swap_rates != before)
-        np.testing.assert_array_equal(moved, [seed == 0, seed == 1])
+        pair = seed % 2
+        assert carried.swap_rates[1 - pair] == before[1 - pair]
+        # of 200 ladders
+        swapped = 200 * (carried.swap_rates[pair] - 0.99 * before[pair]) / 0.01
+        assert 0 < swapped < 200
+        np.testing.assert_allclose(swapped, np.round(swapped), atol=1e-8)
     np.testing.assert_allclose(info["swap_rate"], np.mean(carried.swap_rates))
     np.testing.assert_allclose(info["least_swap_rate"], np.min(carried.swap_rates))
 

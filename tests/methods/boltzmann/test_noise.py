@@ -20,6 +20,8 @@ def test_uniform_numbers_are_uniform_and_unrelated(impl, dtype):
     assert every.min() > 0
     assert every.max() < 1
     assert stats.kstest(every, "uniform").pvalue > 0.01
+    # odd multiples of half of the last digit
+    np.testing.assert_array_equal(every * 2.0 ** (24 if dtype == jnp.float32 else 33) % 2, 1)
     low = every * 2.0**8 % 1  # further digits
     assert stats.kstest(low, "uniform").pvalue > 0.01
     half = len(every) // 2  # the two words of a call

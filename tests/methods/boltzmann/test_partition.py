@@ -211,3 +211,20 @@ def test_what_is_left_out_is_what_is_documented(machines):
         assert machines.defaults(function) == more | {"chains": 100}
     for function in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
         assert machines.defaults(function) == more
+
+
+def test_annealing_in_one_step_compares_two_masses(machines):
+    """With one temperature a weight is p of the model over p of the base, or one over that."""
+    params, base, v = problem(machines)
+    every = jnp.asarray(machines.states(5))
+    log_base = -boltzmann.free_energy(base, every) - boltzmann.log_partition_base(base)
+    ratio = np.asarray(-boltzmann.free_energy(params, every) - log_base)
+    key, one = jax.random.key(0), {"temperatures": 1}
+    up = boltzmann.log_partition_ais(key, params, base, chains=50, **one).log_weights
+    down = boltzmann.log_partition_reverse_ais(key, params, base, v, **one).log_weights
+    free = boltzmann.free_energy(params, v)
+    likelihood = boltzmann.log_likelihood_reverse_ais(key, params, base, v, **one)
+    for found, possible in ((up, ratio), (down, -ratio), (likelihood + free, -ratio)):
+        gap = np.abs(np.asarray(found)[:, None] - possible[None])
+        assert gap.min(axis=1).max() < 1e-9
+        assert len(np.unique(gap.argmin(axis=1))) > 5

@@ -72,6 +72,11 @@ def test_free_energy_of_a_code_by_quadrature(machines):
     mass = np.exp(-np.asarray(energy(params, *pairs, units=CODE))).reshape(8, -1)
     expected = -np.log(mass.sum(axis=1) * (GRID[1] - GRID[0]))
     np.testing.assert_allclose(free_energy(params, v, units=CODE), expected, rtol=1e-10)
+    # and the other way round, of each h
+    few = slice(900, 1100, 40)
+    inward = hidden_free_energy(params, h[few], units=CODE)
+    of_h = np.exp(-np.asarray(energy(params, *pairs, units=CODE))).reshape(8, -1).sum(axis=0)
+    np.testing.assert_allclose(inward, -np.log(of_h[few]), rtol=1e-10)
     by_visible = log_partition_exact(params, units=CODE)
     np.testing.assert_allclose(by_visible, np.log(np.exp(-expected).sum()), rtol=1e-10)
 

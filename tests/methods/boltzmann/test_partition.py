@@ -180,6 +180,7 @@ def test_verdicts_say_what_the_numbers_are_worth():
     assert "to be trusted to 0.20 nats" in _verdict(nan, -84.9, -85.1, 0.5, 1.0)
     assert "to be trusted to 0.00 nats" in _verdict(nan, -85.2, -85.1, 0.5, 1.0)
     assert "not finite" in _verdict(nan, nan, -85.1, 0.5, 1.0)
+    assert "not finite" in _verdict(nan, -84.9, -math.inf, 0.5, 1.0)
     assert "use more chains" in _verdict(nan, -84.9, -85.1, 1.0, math.inf)
     # at the limits of what is said
     assert "to be trusted" in _verdict(nan, 1.0, 0.0, 0.1, 1.0)

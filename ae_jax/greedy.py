@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from ae_jax import methods, nets, training
 from ae_jax.core import Dataset, InputError, Method, Network, State
 from ae_jax.methods import boltzmann
@@ -45,31 +47,43 @@ class Stack(NamedTuple):
 
 
 def rbm_layer(hidden_size: int, shape: Sequence[int], **options: Any) -> Layer:
-    """Returns a restricted Boltzmann machine as a layer: of its weights, either way.
+    """Returns a restricted Boltzmann machine as a layer: E[h | v] upwards, E[v | h] downwards.
 
     Args:
       hidden_size: H.
       shape: of what the layer sees: (H, W, C) of images, where the decoder gives log-odds, or
-        (V,) of a layer below, where it gives probabilities.
+        (V,) of a layer below, where it gives probabilities. Of Gaussian visible units it gives
+        the mean, and the encoder's weights are W / sigma^2.
       options: of `methods.rbm`.
+
+    Raises:
+      InputError: if there are classes: a layer sees no label; or as `methods.rbm`.
 
     Reference:
       Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural Networks:
       unrolling.
     """
-    code = options.get("hidden") is not None
-    encoder = nets.mlp(hidden_size, (), output_activation="linear" if code else "sigmoid")
-    image = len(shape) > 1
-    decoder = nets.mlp(shape, (), output_activation="linear" if image else "sigmoid")
+    if options.get("classes"):
+        raise InputError("a layer of a stack sees no label: leave out classes")
+    method = methods.rbm(hidden_size, **options)
+    visible = options.get("visible") or boltzmann.bernoulli()
+    hidden = options.get("hidden") or boltzmann.bernoulli_hidden()
+    encoder = nets.mlp(
+        hidden_size, (), output_activation="sigmoid" if hidden.enumerable else "linear"
+    )
+    binary = visible.enumerable and len(shape) == 1
+    decoder = nets.mlp(shape, (), output_activation="sigmoid" if binary else "linear")
 
     def parts(state: State) -> dict[str, Any]:
-        weights, visible_bias, hidden_bias, _ = state.params
+        params = state.params
+        seen = visible.signal(params, jnp.ones_like(params.visible_bias)[None, :])[0]
+        kernel = params.weights * seen[:, None]  # s(v) W = v (s(1) W)
         return {
-            "encoder": {"Dense_0": {"kernel": weights, "bias": hidden_bias}},
-            "decoder": {"Dense_0": {"kernel": weights.T, "bias": visible_bias}},
+            "encoder": {"Dense_0": {"kernel": kernel, "bias": params.hidden_bias}},
+            "decoder": {"Dense_0": {"kernel": params.weights.T, "bias": params.visible_bias}},
         }
 
-    return Layer(encoder, decoder, methods.rbm(hidden_size, **options), parts)
+    return Layer(encoder, decoder, method, parts)
 
 
 def rbm_layers(
@@ -81,15 +95,24 @@ def rbm_layers(
       widths: hidden units of each, upwards.
       shape: (H, W, C) of images.
       code: if not 0, one more machine, of so many Gaussian hidden units of variance 1.
-      options: of `methods.rbm`, for all.
+      options: of `methods.rbm`, for all; but for `visible`, which is of the first alone: those
+        above see zeros and ones.
+
+    Raises:
+      InputError: if there is the option `hidden`, which `code` decides; or as `rbm_layer`.
     """
-    shapes = [shape, *((width,) for width in widths)]
-    layers = [
-        rbm_layer(width, below, **options) for width, below in zip(widths, shapes[:-1], strict=True)
-    ]
+    if "hidden" in options:
+        raise InputError(
+            "hidden units are zeros and ones but for those of a code: leave out hidden"
+        )
+    kinds = [(width, boltzmann.bernoulli_hidden()) for width in widths]
     if code:
-        hidden = boltzmann.gaussian_hidden()
-        layers.append(rbm_layer(code, shapes[-1], hidden=hidden, **options))
+        kinds.append((code, boltzmann.gaussian_hidden()))
+    layers = []
+    for size, hidden in kinds:
+        layers.append(rbm_layer(size, shape, hidden=hidden, **options))
+        shape = (size,)
+        options.pop("visible", None)
     return layers
 
 

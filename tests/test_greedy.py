@@ -6,6 +6,7 @@ import pytest
 
 from ae_jax import data, greedy, methods, nets, training
 from ae_jax.core import InputError
+from ae_jax.methods import boltzmann
 
 
 def layer(size, outputs, output_activation):
@@ -52,3 +53,59 @@ def test_layers_are_trained_on_what_the_layers_below_pass_on_and_put_together(tm
 def test_a_stack_needs_a_layer():
     with pytest.raises(InputError, match="at least one layer"):
         greedy.train([], data.load("digits"), training.grid(seed=0), 1)
+
+
+def in_the_middle(method, shape):
+    """A state whose parameters are far from where they begin, and a batch."""
+    random = np.random.RandomState(0)
+    batch = {"image": jnp.asarray(random.uniform(size=(5, *shape)), jnp.float32)}
+    state = method.init(jax.random.key(0), batch, dict(method.hparams))
+    moved = [
+        jnp.asarray(random.normal(size=x.shape), x.dtype) for x in jax.tree.leaves(state.params)
+    ]
+    return state._replace(params=jax.tree.structure(state.params).unflatten(moved)), batch
+
+
+@pytest.mark.parametrize(
+    "hidden", [None, boltzmann.bernoulli_hidden(), boltzmann.gaussian_hidden()]
+)
+@pytest.mark.parametrize("visible", [None, boltzmann.bernoulli(), boltzmann.gaussian()])
+@pytest.mark.parametrize("shape", [(2, 3, 1), (6,)])
+def test_a_layer_is_its_machines_encoder_and_decoder(shape, visible, hidden):
+    layer = greedy.rbm_layer(3, shape, visible=visible, hidden=hidden)
+    state, batch = in_the_middle(layer.method, shape)
+    parts, views = layer.parts(state), layer.method.views
+    latent = layer.encoder.apply(parts["encoder"], batch["image"])
+    chex.assert_trees_all_close(latent, views.encode(state, batch, {}), rtol=2e-5, atol=1e-6)
+    mean = layer.decoder.apply(parts["decoder"], latent)
+    binary = visible is None or visible.enumerable
+    if binary and len(shape) == 3:  # log-odds
+        mean = jax.nn.sigmoid(mean)
+    chex.assert_trees_all_close(mean, views.decode(state, latent, {}), rtol=2e-5, atol=1e-6)
+
+
+def test_machines_above_real_units_see_zeros_and_ones():
+    layers = greedy.rbm_layers(
+        (4, 3), (2, 3, 1), code=2, visible=boltzmann.gaussian(), learning_rate=0.01
+    )
+    assert ["variance_rate" in layer.method.hparams for layer in layers] == [True, False, False]
+    assert {layer.method.hparams["learning_rate"] for layer in layers} == {0.01}
+    x = jnp.zeros((5, 2, 3, 1))
+    sizes = []
+    for layer in layers:
+        state, batch = in_the_middle(layer.method, x.shape[1:])
+        parts = layer.parts(state)
+        latent = layer.encoder.apply(parts["encoder"], batch["image"])
+        assert layer.decoder.apply(parts["decoder"], latent).shape == x.shape
+        sizes.append(latent.shape[1])
+        x = jnp.zeros((5, sizes[-1]))
+    assert sizes == [4, 3, 2]
+    assert np.min(latent) < 0  # a code is real
+    assert len(greedy.rbm_layers((4, 3), (2, 3, 1))) == 2
+
+
+def test_what_no_layer_can_be_is_refused():
+    with pytest.raises(InputError, match="leave out classes"):
+        greedy.rbm_layer(3, (4,), classes=2)
+    with pytest.raises(InputError, match="leave out hidden"):
+        greedy.rbm_layers((3,), (2, 2, 1), hidden=boltzmann.gaussian_hidden())

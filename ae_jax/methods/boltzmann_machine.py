@@ -102,6 +102,8 @@ def boltzmann_machine(
             jnp.where(mask, weights + weights.T, 0),
             jnp.concatenate([bias, jnp.zeros((hidden_size,), v.dtype)]),
         )
+        if exact_likelihood:  # refused now, not when a trained machine is evaluated
+            jax.eval_shape(general.log_partition_exact, params)
         return BoltzmannState(
             params,
             optimizer.init(params),
@@ -167,4 +169,5 @@ def boltzmann_machine(
             sample=sample,
             log_likelihood=log_likelihood if exact_likelihood else None,
         ),
+        inference=lambda state: state._replace(optimizer=(), estimator=()),
     )

@@ -50,7 +50,8 @@ def params_of(start: Mapping[str, Any], top: RBMParams | None = None) -> DBNPara
     """Returns the network that greedily trained machines make.
 
     Args:
-      start: the `encoder` and `decoder` of a `greedy.Stack` of `greedy.rbm_layer`s.
+      start: the `encoder` and `decoder` of a `greedy.Stack` of `greedy.rbm_layer`s, whose units
+        are all zeros and ones.
       top: the machine above them; by default the stack's last layer is it.
     """
     depth = len(start["encoder"])
@@ -166,13 +167,16 @@ def deep_belief_network(
       top machine; with classes `error` and `class_nll`.
 
     Raises:
-      InputError: if there are fewer than two layers, or a chain has no step.
+      InputError: if there are fewer than two layers, one has no unit, or a chain has no step;
+        and as `boltzmann.softmax`.
 
     Reference:
       Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets.
     """
     if len(widths) < 2:
         raise InputError(f"a deep belief network needs at least two layers, got {len(widths)}")
+    if min(widths) < 1:
+        raise InputError(f"a layer has at least one unit, got widths {list(widths)}")
     if chains < 0:
         raise InputError(f"chains must be at least 0, got {chains}")
     if min(gibbs_steps, sample_steps) < 1:
@@ -194,10 +198,10 @@ def deep_belief_network(
         return v
 
     def fall(params: DBNParams, x: Array) -> Array:
-        """Means going down to the data."""
-        for layer in params.down[::-1]:
+        """Means going down; of the data, their log-odds."""
+        for layer in params.down[:0:-1]:
             x = jax.nn.sigmoid(logits_of(layer, x))
-        return x
+        return logits_of(params.down[0], x)
 
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
@@ -262,9 +266,7 @@ def deep_belief_network(
         v, key = visible_units(key, batch, True)
         found = -bound(key, params, v, units, classes)
         x = rise(params, v)
-        mean = fall(params, x)
-        error = -jnp.sum(jax.scipy.special.xlogy(v, mean), axis=1)
-        error = error - jnp.sum(jax.scipy.special.xlog1py(1 - v, -mean), axis=1)
+        error = -bernoulli.log_prob(v, fall(params, x))
         values = {"loss": error, "reconstruction": error, "unnormalised_nll": found}
         if classes:
             logits = boltzmann.class_logits(params.top, with_label(x, batch), classes, units)
@@ -276,7 +278,8 @@ def deep_belief_network(
         return rise(state.params, image.reshape(image.shape[0], -1))
 
     def decode(state: DBNState, latent: Array, hparams: HParams) -> Array:
-        return fall(state.params, latent).reshape(latent.shape[0], *state.image.shape)
+        mean = jax.nn.sigmoid(fall(state.params, latent))
+        return mean.reshape(latent.shape[0], *state.image.shape)
 
     def reconstruct(state: DBNState, batch: Batch, hparams: HParams) -> Array:
         return decode(state, encode(state, batch, hparams), hparams)
@@ -291,4 +294,5 @@ def deep_belief_network(
         step=step,
         evaluate=evaluate,
         views=Views(encode=encode, decode=decode, reconstruct=reconstruct, sample=sample),
+        inference=lambda state: state._replace(chains=()),
     )

@@ -10,6 +10,7 @@ import optax
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
+from ae_jax.methods.boltzmann.units import LEAST_VARIANCE
 from ae_jax.methods.parts import classified, visible_units
 from ae_jax.probability import bernoulli
 
@@ -77,7 +78,7 @@ def rbm(
     stochastic_binarization: bool | None = None,
     exact_likelihood: bool = False,
     sample_steps: int = 1000,
-    learning_rate: float = 0.1,
+    learning_rate: float | None = None,
     momentum: float = 0.5,
     weight_decay: float = 1e-4,
     sparsity_weight: float = 0.0,
@@ -104,7 +105,8 @@ def rbm(
       exact_likelihood: evaluate log p(v) too, where a side is small enough.
       sample_steps: the chain's length in the `sample` view, which starts from the pixels'
         marginals and returns means given the last hidden state.
-      learning_rate: traced.
+      learning_rate: traced; 0.1 by default, and 0.001 for Gaussian visible units: what the weights
+        see is v / sigma^2, and sigma^2 may begin at 0.01.
       momentum: traced; the fraction of the last update that is kept.
       weight_decay: traced; of the weights alone.
       sparsity_weight: traced; pulls hidden units' mean activations to a target.
@@ -122,15 +124,18 @@ def rbm(
       overfits.
 
     Raises:
-      InputError: if sample_steps is below 1, classes come with other units, or Gaussian units
-        are to be binarized.
+      InputError: if hidden_size or sample_steps is below 1, classes come with other units, or
+        Gaussian units are to be binarized; as `boltzmann.softmax`; on the first batch if there are
+        no labels for the classes, or too many units for exact_likelihood.
 
     Reference:
       Hinton (2012), A Practical Guide to Training Restricted Boltzmann Machines; Fischer and
       Igel (2014), Training Restricted Boltzmann Machines: An Introduction.
     """
-    if sample_steps < 1:
-        raise InputError(f"sample_steps must be at least 1, got {sample_steps}")
+    if min(hidden_size, sample_steps) < 1:
+        raise InputError(
+            f"hidden_size and sample_steps must be at least 1, got {hidden_size} and {sample_steps}"
+        )
     if classes and visible is not None:
         raise InputError("classes stand beside Bernoulli pixels: leave out visible")
     estimator = estimator or boltzmann.contrastive_divergence()
@@ -142,6 +147,8 @@ def rbm(
         stochastic_binarization = pixels_binary
     elif stochastic_binarization and not pixels_binary:
         raise InputError("Gaussian units take images as they are: no stochastic_binarization")
+    if learning_rate is None:
+        learning_rate = 0.1 if pixels_binary else 0.1 * LEAST_VARIANCE
     binary = units.visible.enumerable and units.hidden.enumerable
 
     def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
@@ -167,6 +174,8 @@ def rbm(
             hidden_bias=jnp.zeros((hidden_size,), v.dtype),
             log_variance=log_variance,
         )
+        if exact_likelihood:  # refused now, not when a trained machine is evaluated
+            jax.eval_shape(lambda: boltzmann.log_partition_exact(params, units))
         middle = units.hidden.mean(jnp.zeros((hidden_size,), v.dtype))
         return RBMState(
             params,
@@ -188,11 +197,12 @@ def rbm(
         offsets = jax.tree.map(lambda x, y: (1 - _SLIDE) * x + _SLIDE * y, state.offsets, means)
         # the cross-entropy of the target and the mean activation, by what enters the units
         lack = number["sparsity_weight"] * (number["sparsity_target"] - offsets.hidden)
-        decay = number["weight_decay"] * params.weights
-        gradient = gradient._replace(
-            weights=gradient.weights - decay + means.visible[:, None] * lack[None, :],
-            hidden_bias=gradient.hidden_bias + lack,
+        sparse = jax.vjp(
+            lambda p: boltzmann.hidden_logits(p, means.visible[None, :], units), params
         )
+        decay = number["weight_decay"] * params.weights
+        gradient = gradient._replace(weights=gradient.weights - decay)
+        gradient = jax.tree.map(jnp.add, gradient, *sparse[1](lack[None, :]))
         own = params
         if centering:
             own = centered(params, offsets, units)
@@ -252,14 +262,17 @@ def rbm(
     def reconstruct(state: RBMState, batch: Batch, hparams: HParams) -> Array:
         return decode(state, encode(state, batch, hparams), hparams)
 
-    def sample(key: Array, state: RBMState, count: int, hparams: HParams) -> Array:
+    def drawn(key: Array, state: RBMState, count: int, steps: int) -> tuple[Array, Array]:
+        """The ends of chains that start from the pixels' marginals."""
         start_key, chain_key = jax.random.split(key)
         means = state.offsets.visible[None, :]
         start = jnp.broadcast_to(means, (count, means.size))
         if state.params.log_variance is None:
             start = jax.random.bernoulli(start_key, start).astype(start.dtype)
-        h = boltzmann.gibbs(chain_key, state.params, start, sample_steps, units)[1]
-        return decode(state, h, hparams)
+        return boltzmann.gibbs(chain_key, state.params, start, steps, units)
+
+    def sample(key: Array, state: RBMState, count: int, hparams: HParams) -> Array:
+        return decode(state, drawn(key, state, count, sample_steps)[1], hparams)
 
     def log_likelihood(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> Array:
         """Exactly where a side is small enough, else by AIS, which is too high on average."""
@@ -267,7 +280,9 @@ def rbm(
         free = boltzmann.free_energy(state.params, v, units)
         if boltzmann.enumerable(state.params, units):
             return -free - boltzmann.log_partition_exact(state.params, units)
-        base = boltzmann.base_of(state.params, v, units)
+        base_key, key = jax.random.split(key)
+        own = drawn(base_key, state, 100, 100)[0]  # the batch's marginals would tie its examples
+        base = boltzmann.base_of(state.params, own, units)
         return -free - boltzmann.log_partition_ais(key, state.params, base, units=units)[0]
 
     numbers = {
@@ -292,6 +307,9 @@ def rbm(
             reconstruct=reconstruct,
             sample=sample,
             log_likelihood=log_likelihood,
+        ),
+        inference=lambda state: state._replace(
+            optimizer=(), estimator=(), offsets=state.offsets._replace(hidden=())
         ),
     )
 

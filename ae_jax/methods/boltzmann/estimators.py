@@ -221,16 +221,16 @@ def named(text: str, chains: int = 100, temperatures: int = 10) -> Estimator:
 
     Args:
       text: the name.
-      chains: of pcd and fpcd; those of pt are divided among its temperatures.
+      chains: of pcd and fpcd; those of pt are divided among its temperatures, one each at least.
       temperatures: of pt.
 
     Raises:
-      InputError: if the name is unknown.
+      InputError: if the name is unknown, or as the estimator that it names.
     """
     kind, _, steps = text.partition("-")
     if text == "exact":
         return exact()
-    if steps.isdigit():
+    if steps.isdecimal():
         if kind == "cd":
             return contrastive_divergence(int(steps))
         if kind == "pcd":
@@ -238,7 +238,8 @@ def named(text: str, chains: int = 100, temperatures: int = 10) -> Estimator:
         if kind == "fpcd":
             return fast_persistent(int(steps), chains)
         if kind == "pt":
-            return parallel_tempering(int(steps), max(1, chains // temperatures), temperatures)
+            each = min(chains, max(1, chains // max(1, temperatures)))
+            return parallel_tempering(int(steps), each, temperatures)
     raise InputError(
         f"unknown estimator {text!r}: use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any number of "
         "steps"

@@ -34,11 +34,13 @@ class PartitionEstimate(NamedTuple):
 
     The interval is that of the weights' mean, +- 1.96 standard errors, on a logarithmic scale.
     It knows of the chains that were run and nothing of those that would have mattered: a mode
-    that no chain found is in no interval.
+    that no chain found is in no interval. One chain has no standard error: it is infinite.
     """
 
     log_partition: Array
-    low: Array  #: -inf (for reverse AIS: `high` is inf) where the standard error is too large
+    #: -inf (for reverse AIS: `high` is inf) where the standard error is too large; both are
+    #: infinite for one chain.
+    low: Array
     high: Array
     effective_sample_size: Array  #: (sum w)^2 / sum w^2, from 1 to N
     log_weights: Array  #: [N]
@@ -54,7 +56,7 @@ class Assessment(NamedTuple):
       ais_high: by the interval of log Z.
       effective_sample_size: of AIS.
       reverse_ais: by reverse AIS from the data: too low on average.
-      reverse_ais_error: the standard error of that mean over examples.
+      reverse_ais_error: the standard error of that mean over examples; infinite for one.
       gap: ais - reverse_ais.
       verdict: what to make of it, a sentence.
     """
@@ -95,7 +97,7 @@ def log_partition_ais(
     Reference:
       Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks.
     """
-    _check(chains, temperatures)
+    check_annealing(chains, temperatures)
     dtype = params.weights.dtype
     betas = jnp.linspace(0, 1, temperatures + 1, dtype=dtype)
     start = jnp.zeros((chains, params.visible_bias.size), dtype)  # forgotten at beta_0
@@ -124,13 +126,13 @@ def log_partition_reverse_ais(
       units: the kinds of units.
 
     Raises:
-      InputError: if temperatures is below 1.
+      InputError: if there is no draw, or temperatures is below 1.
 
     Reference:
       Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using
       bidirectional Monte Carlo.
     """
-    _check(1, temperatures)
+    check_annealing(len(v), temperatures)
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
     weights = _anneal(key, params, base, v, betas, units) - log_partition_base(base, units)
     return _estimate(weights, -1)
@@ -168,7 +170,7 @@ def log_likelihood_reverse_ais(
       Burda, Grosse and Salakhutdinov (2015), Accurate and Conservative Estimates of MRF
       Log-likelihood using Reverse Annealing.
     """
-    _check(1, temperatures)
+    check_annealing(1, temperatures)
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
     weights = _anneal(key, params, base, v, betas, units)
     return weights - free_energy(params, v, units) - log_partition_base(base, units)
@@ -203,8 +205,11 @@ def assess(
       units: the kinds of units.
 
     Raises:
-      InputError: if chains or temperatures is below 1.
+      InputError: if chains or temperatures is below 1, or there is no example.
     """
+    check_annealing(chains, temperatures)
+    if not len(v):
+        raise InputError("there is no example whose likelihood could be measured")
     up_key, down_key = jax.random.split(key)
     up, down, free = _both_ends(up_key, down_key, params, base, v, chains, temperatures, units)
     energy = float(jnp.mean(free))
@@ -212,7 +217,7 @@ def assess(
     if enumerable(params, units):
         exact = -energy - float(_exact(params, units))
     ais = -energy - float(up.log_partition)
-    below, error = float(jnp.mean(down)), float(jnp.std(down) / math.sqrt(len(v)))
+    below, error = float(jnp.mean(down)), float(_standard_error(down))
     size = float(up.effective_sample_size)
     return Assessment(
         exact=exact,
@@ -223,11 +228,11 @@ def assess(
         reverse_ais=below,
         reverse_ais_error=error,
         gap=ais - below,
-        verdict=_verdict(exact, ais, below, size / chains),
+        verdict=_verdict(exact, ais, below, size / chains, float(up.high - up.low)),
     )
 
 
-def _verdict(exact: float, ais: float, below: float, effective: float) -> str:
+def _verdict(exact: float, ais: float, below: float, effective: float, width: float) -> str:
     if math.isfinite(exact):
         return f"{exact:.2f} nats, exactly: AIS says {ais:.2f}, reverse AIS {below:.2f}"
     between = f"between {below:.2f} (reverse AIS) and {ais:.2f} nats (AIS)"
@@ -243,6 +248,8 @@ def _verdict(exact: float, ais: float, below: float, effective: float) -> str:
             f"{between}, but {effective:.0%} of the chains carry AIS: use more temperatures or "
             "chains"
         )
+    if not math.isfinite(width):
+        return f"{between}, but so few chains say nothing of the error of AIS: use more chains"
     return f"{between}: to be trusted to {max(ais - below, 0):.2f} nats"
 
 
@@ -303,11 +310,10 @@ def _anneal(
 
 def _estimate(log_weights: Array, sign: int) -> PartitionEstimate:
     """Log of the mean weight, of Z (sign 1) or of 1 / Z (sign -1)."""
-    count = log_weights.shape[0]
     top = jnp.max(log_weights)
     weights = jnp.exp(log_weights - top)
     mean = jnp.mean(weights)
-    error = jnp.std(weights) / math.sqrt(max(count - 1, 1))
+    error = _standard_error(weights)
     ends = [
         jnp.log(jnp.maximum(mean + side * _NORMAL_95 * error, 0)) + top for side in (-sign, sign)
     ]
@@ -320,7 +326,15 @@ def _estimate(log_weights: Array, sign: int) -> PartitionEstimate:
     )
 
 
-def _check(chains: int, temperatures: int) -> None:
+def _standard_error(x: Array) -> Array:
+    """Of the mean over [N]: infinite for one."""
+    if len(x) < 2:
+        return jnp.full((), jnp.inf, x.dtype)
+    return jnp.std(x) / math.sqrt(len(x) - 1)
+
+
+def check_annealing(chains: int, temperatures: int) -> None:
+    """Raises InputError for what no annealing can use: before a training, too."""
     if min(chains, temperatures) < 1:
         raise InputError(
             f"annealing needs chains and temperatures, got chains={chains}, "

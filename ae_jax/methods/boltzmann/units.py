@@ -17,6 +17,8 @@ from ae_jax.methods.boltzmann.softplus import softplus
 
 #: What is added to the variance of data for Gaussian units to begin with: no pixel is constant.
 LEAST_VARIANCE = 0.01
+#: The largest group of `softmax`: labels far apart make a one-hot vector that no memory holds.
+MOST_CLASSES = 2**16
 
 
 class RBMParams(NamedTuple):
@@ -33,7 +35,7 @@ class Visible(NamedTuple):
 
     Attributes:
       log_base: (params, v [B, V]) -> A(v), [B].
-      signal: (params, v) -> s(v), [B, V], what the weights see.
+      signal: (params, v) -> s(v), [B, V], what the weights see; linear in v.
       log_sum: (params, field) -> log of the sum over v of exp(A(v) + s(v).field), [B].
       mean: (params, field) -> E[v | h], [B, V].
       draw: (uniform, params, field) -> a draw of p(v | h), [B, V], from uniform numbers [B, V].
@@ -100,7 +102,7 @@ def softmax(*sizes: int) -> Visible:
       sizes: of the groups, which are the last units; those before them are Bernoulli.
 
     Raises:
-      InputError: if there is no group, or one of fewer than two units.
+      InputError: if there is no group, or one of fewer than two units or more than 65536.
 
     Reference:
       Larochelle and Bengio (2008), Classification using Discriminative Restricted Boltzmann
@@ -108,6 +110,11 @@ def softmax(*sizes: int) -> Visible:
     """
     if not sizes or min(sizes) < 2:
         raise InputError(f"softmax needs groups of at least two units, got {sizes}")
+    if max(sizes) > MOST_CLASSES:
+        raise InputError(
+            f"a group of {max(sizes)} units is too large, {MOST_CLASSES} are the most: number the "
+            "classes from 0 upwards"
+        )
     plain = bernoulli()
 
     def parts(x: Array) -> tuple[Array, list[Array]]:

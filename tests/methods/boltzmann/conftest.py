@@ -1,7 +1,9 @@
 """Machines small enough to visit every state, in double precision."""
 
+import inspect
 from types import SimpleNamespace
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +60,36 @@ def flat(params):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
 
+def defaults(function):
+    """The arguments that may be left out, and what they are then."""
+    parameters = inspect.signature(function).parameters.items()
+    return {name: p.default for name, p in parameters if p.default is not p.empty}
+
+
+def serves_by_inference(method, state, batch):
+    """What a state's part for inference gives is what the state gives, as if it were all."""
+    hparams, key = dict(method.hparams), jax.random.key(9)
+    views = method.views
+
+    @jax.jit
+    def everything(state):
+        found = {"evaluate": method.evaluate(key, state, batch, hparams)}
+        for name in ("encode", "reconstruct"):
+            if view := getattr(views, name):
+                found[name] = view(state, batch, hparams)
+        if views.decode:
+            found["decode"] = views.decode(state, found["encode"], hparams)
+        if views.sample:
+            found["sample"] = views.sample(key, state, 3, hparams)
+        if views.log_likelihood:
+            found["log_likelihood"] = views.log_likelihood(key, state, batch, hparams)
+        return found
+
+    left = method.inference(state)
+    assert type(left) is type(state)
+    chex.assert_trees_all_equal(everything(left), everything(state))
+
+
 @pytest.fixture
 def machines(x64):
     """What tests of small machines share."""
@@ -69,4 +101,6 @@ def machines(x64):
         kernel=kernel,
         number=number,
         flat=flat,
+        defaults=defaults,
+        serves_by_inference=serves_by_inference,
     )

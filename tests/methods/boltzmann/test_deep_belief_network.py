@@ -85,16 +85,15 @@ def test_draws_are_those_of_the_network(machines):
 
 
 def test_draws_given_a_label(machines):
-    params = network(machines, 2)
-    label = jnp.tile(jnp.array([[0.0, 1.0]]), (8000, 1))
+    params = network(machines, 3)
+    units = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
+    label = jnp.tile(jnp.array([[0.0, 1.0, 0.0]]), (8000, 1))
     means = np.asarray(
-        jax.jit(draw, static_argnums=(2, 3, 4))(
-            jax.random.key(1), params, 8000, 20, LABELLED, label
-        )
+        jax.jit(draw, static_argnums=(2, 3, 4))(jax.random.key(1), params, 8000, 20, units, label)
     )
     x = machines.states(2)
-    given = np.concatenate([x, np.tile([[0.0, 1.0]], (4, 1))], axis=1)
-    p = np.exp(-np.asarray(boltzmann.free_energy(params.top, jnp.asarray(given), LABELLED)))
+    given = np.concatenate([x, label[:4]], axis=1)
+    p = np.exp(-np.asarray(boltzmann.free_energy(params.top, jnp.asarray(given), units)))
     expected = (p / p.sum()) @ conditional(machines, params.down[0], x) @ machines.states(3)
     error = means.std(axis=0) / np.sqrt(8000)
     assert np.all(np.abs(means.mean(axis=0) - expected) < 4.5 * error)

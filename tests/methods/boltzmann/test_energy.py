@@ -72,6 +72,11 @@ def test_free_energy_of_a_code_by_quadrature(machines):
     mass = np.exp(-np.asarray(energy(params, *pairs, units=CODE))).reshape(8, -1)
     expected = -np.log(mass.sum(axis=1) * (GRID[1] - GRID[0]))
     np.testing.assert_allclose(free_energy(params, v, units=CODE), expected, rtol=1e-10)
+    # and the other way round, of each h
+    few = slice(900, 1100, 40)
+    inward = hidden_free_energy(params, h[few], units=CODE)
+    of_h = np.exp(-np.asarray(energy(params, *pairs, units=CODE))).reshape(8, -1).sum(axis=0)
+    np.testing.assert_allclose(inward, -np.log(of_h[few]), rtol=1e-10)
     by_visible = log_partition_exact(params, units=CODE)
     np.testing.assert_allclose(by_visible, np.log(np.exp(-expected).sum()), rtol=1e-10)
 
@@ -154,3 +159,14 @@ def test_conditional_logits_are_differences_of_free_energies(machines):
         expected = free_energy(params, off) - free_energy(params, on)
         value = boltzmann.conditional_logits(params, v, jnp.full(16, unit))
         np.testing.assert_allclose(value, expected, rtol=1e-10)
+
+
+def test_reconstruction_is_minus_the_log_of_the_conditional(machines):
+    """Of p(v | h) = exp(-E(v, h)) / sum_v exp(-E(v, h))."""
+    params, h = machines.make(4, 3), machines.states(3)
+    p = np.exp(-machines.energies(params))
+    p = p / p.sum(axis=0)
+    for row, one in enumerate(h):
+        field = jnp.asarray(np.tile(one @ np.asarray(params.weights).T, (16, 1)))
+        found = boltzmann.reconstruction_nll(params, jnp.asarray(machines.states(4)), field)
+        np.testing.assert_allclose(found, -np.log(p[:, row]), rtol=1e-10)

@@ -1,5 +1,6 @@
 """Estimates of the log-likelihood's gradient beside the gradient itself, by enumeration."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,11 +158,16 @@ def test_tempering_reports_how_often_neighbours_swap(machines):
     estimator = boltzmann.parallel_tempering(chains=200, temperatures=3)
     carried = estimator.init(jax.random.key(0), params, v, BERNOULLI)
     step = jax.jit(lambda key, carried: estimator.gradient(key, params, v, carried, {}, BERNOULLI))
-    for seed in range(2):  # even pairs, then odd ones
+    np.testing.assert_array_equal(carried.swap_rates, [1, 1])
+    for seed in range(6):  # even pairs, then odd ones
         before = carried.swap_rates
         _, carried, info = step(jax.random.key(seed), carried)
-        moved = np.asarray(carried.swap_rates != before)
-        np.testing.assert_array_equal(moved, [seed == 0, seed == 1])
+        pair = seed % 2
+        assert carried.swap_rates[1 - pair] == before[1 - pair]
+        # of 200 ladders
+        swapped = 200 * (carried.swap_rates[pair] - 0.99 * before[pair]) / 0.01
+        assert 0 < swapped < 200
+        np.testing.assert_allclose(swapped, np.round(swapped), atol=1e-8)
     np.testing.assert_allclose(info["swap_rate"], np.mean(carried.swap_rates))
     np.testing.assert_allclose(info["least_swap_rate"], np.min(carried.swap_rates))
 
@@ -197,9 +203,54 @@ def test_grey_levels_stand_for_probabilities(machines):
 
 
 @pytest.mark.parametrize(
+    ("text", "estimator"),
+    [
+        ("cd-3", boltzmann.contrastive_divergence(3)),
+        ("pcd-2", boltzmann.persistent(2, 12)),
+        ("fpcd-2", boltzmann.fast_persistent(2, 12)),
+        ("pt-2", boltzmann.parallel_tempering(2, 3, 4)),
+        ("exact", boltzmann.exact()),
+    ],
+)
+def test_estimators_by_name(machines, text, estimator):
+    """The same chains, and the same gradient."""
+    params, v = problem(machines)
+    found = boltzmann.named(text, 12, 4)
+    assert found.hparams == estimator.hparams
+
+    @jax.jit
+    def both():
+        carried = [
+            each.init(jax.random.key(0), params, v, BERNOULLI) for each in (found, estimator)
+        ]
+        return carried, [
+            each.gradient(jax.random.key(1), params, v, start, each.hparams, BERNOULLI)[0]
+            for each, start in zip((found, estimator), carried, strict=True)
+        ]
+
+    for pair in both():
+        chex.assert_trees_all_equal(*pair)
+
+
+def test_fewer_chains_than_temperatures_are_one_at_each(machines):
+    params, v = problem(machines)
+    carried = boltzmann.named("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
+    assert carried.chains.shape == (4, 1, 4)
+
+
+@pytest.mark.parametrize(
     ("wrong", "match"),
     [
         (lambda: boltzmann.contrastive_divergence(0), "steps=0"),
+        (lambda: boltzmann.named("cd-0"), "steps=0"),
+        (lambda: boltzmann.named("pt-1", 100, 0), "at least 2 temperatures, got 0"),
+        (lambda: boltzmann.named("pt-1", 100, 1), "at least 2 temperatures, got 1"),
+        (lambda: boltzmann.named("pt-1", 0, 10), "chains=0"),
+        (lambda: boltzmann.named("pcd-1", 0), "chains=0"),
+        (lambda: boltzmann.named("fpcd-1", -1), "chains=-1"),
+        (lambda: boltzmann.named("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
+        (lambda: boltzmann.named("bp-1"), "unknown estimator"),
+        (lambda: boltzmann.named("pcd"), "unknown estimator"),
         (lambda: boltzmann.persistent(chains=0), "chains=0"),
         (lambda: boltzmann.parallel_tempering(temperatures=1), "at least 2 temperatures"),
         (lambda: estimators.fast_persistent(statistics="most"), "unknown statistics 'most'"),
@@ -208,3 +259,15 @@ def test_grey_levels_stand_for_probabilities(machines):
 def test_what_no_estimator_can_use_is_refused(wrong, match):
     with pytest.raises(InputError, match=match):
         wrong()
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    one = {"steps": 1, "statistics": "mean"}
+    assert machines.defaults(boltzmann.contrastive_divergence) == one
+    assert machines.defaults(boltzmann.persistent) == one | {"chains": 100}
+    fast = one | {"chains": 100, "decay": 0.95, "learning_rate": 0.05}
+    assert machines.defaults(boltzmann.fast_persistent) == fast
+    assert boltzmann.fast_persistent().hparams == {"fast_learning_rate": 0.05}
+    tempered = one | {"chains": 20, "temperatures": 10}
+    assert machines.defaults(boltzmann.parallel_tempering) == tempered
+    assert machines.defaults(boltzmann.named) == {"chains": 100, "temperatures": 10}

@@ -134,14 +134,56 @@ def test_the_effective_sample_size_counts_the_weights_that_matter(x64):
     assert _estimate(jnp.asarray([0.0] + [-800.0] * 49), -1).high == np.inf
 
 
+def test_one_sample_has_no_standard_error(machines):
+    params, base, v = problem(machines)
+    key, few = jax.random.key(0), {"temperatures": 3}
+    up = boltzmann.log_partition_ais(key, params, base, chains=1, **few)
+    down = boltzmann.log_partition_reverse_ais(key, params, base, v[:1], **few)
+    for estimate in (up, down):
+        assert np.isfinite(estimate.log_partition)
+        assert (estimate.low, estimate.high) == (-np.inf, np.inf)
+    one = boltzmann.assess(key, params, base, v[:1], chains=1, **few)
+    assert (one.ais_low, one.ais_high, one.reverse_ais_error) == (-np.inf, np.inf, np.inf)
+    two = boltzmann.log_partition_ais(key, params, base, chains=2, **few)
+    w = np.exp(np.asarray(two.log_weights))
+    high = np.log(w.mean() + 1.959964 * w.std(ddof=1) / np.sqrt(2))
+    np.testing.assert_allclose(two.high, high, rtol=1e-9)
+
+
+def test_assessments_are_means_over_examples(machines):
+    params, base, v = problem(machines)
+    found = boltzmann.assess(jax.random.key(0), params, base, v, chains=50, temperatures=10)
+    up_key, down_key = jax.random.split(jax.random.key(0))
+    up = boltzmann.log_partition_ais(up_key, params, base, chains=50, temperatures=10)
+    down = boltzmann.log_likelihood_reverse_ais(down_key, params, base, v, temperatures=10)
+    free = np.mean(boltzmann.free_energy(params, v))
+    expected = {
+        "exact": -free - boltzmann.log_partition_exact(params),
+        "ais": -free - up.log_partition,
+        "ais_low": -free - up.high,
+        "ais_high": -free - up.low,
+        "effective_sample_size": up.effective_sample_size,
+        "reverse_ais": np.mean(down),
+        "reverse_ais_error": np.std(down, ddof=1) / np.sqrt(40),
+        "gap": -free - up.log_partition - np.mean(down),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-8, err_msg=name)
+
+
 def test_verdicts_say_what_the_numbers_are_worth():
     from ae_jax.methods.boltzmann.partition import _verdict
 
     nan = math.nan
-    assert "do not compare" in _verdict(nan, -84.9, -96.6, 0.9)
-    assert "4% of the chains" in _verdict(nan, -84.9, -85.1, 0.04)
-    assert "to be trusted to 0.20 nats" in _verdict(nan, -84.9, -85.1, 0.5)
-    assert "not finite" in _verdict(nan, nan, -85.1, 0.5)
+    assert "do not compare" in _verdict(nan, -84.9, -96.6, 0.9, 1.0)
+    assert "4% of the chains" in _verdict(nan, -84.9, -85.1, 0.04, 1.0)
+    assert "to be trusted to 0.20 nats" in _verdict(nan, -84.9, -85.1, 0.5, 1.0)
+    assert "to be trusted to 0.00 nats" in _verdict(nan, -85.2, -85.1, 0.5, 1.0)
+    assert "not finite" in _verdict(nan, nan, -85.1, 0.5, 1.0)
+    assert "not finite" in _verdict(nan, -84.9, -math.inf, 0.5, 1.0)
+    assert "use more chains" in _verdict(nan, -84.9, -85.1, 1.0, math.inf)
+    # at the limits of what is said
+    assert "to be trusted" in _verdict(nan, 1.0, 0.0, 0.1, 1.0)
 
 
 def test_annealing_needs_temperatures(machines):
@@ -150,3 +192,40 @@ def test_annealing_needs_temperatures(machines):
         boltzmann.log_partition_ais(jax.random.key(0), params, base, temperatures=0)
     with pytest.raises(InputError, match="chains=0"):
         boltzmann.log_partition_ais(jax.random.key(0), params, base, chains=0)
+    for chains, temperatures in ((0, 1), (1, 0)):
+        with pytest.raises(InputError, match=f"chains={chains}, temperatures={temperatures}"):
+            boltzmann.check_annealing(chains, temperatures)
+    boltzmann.check_annealing(1, 1)
+    nothing = jnp.zeros((0, 5))
+    with pytest.raises(InputError, match="no example"):
+        boltzmann.assess(jax.random.key(0), params, base, nothing)
+    with pytest.raises(InputError, match="chains=0"):
+        boltzmann.log_partition_reverse_ais(jax.random.key(0), params, base, nothing)
+    for reverse in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
+        with pytest.raises(InputError, match="temperatures=0"):
+            reverse(jax.random.key(0), params, base, nothing + 1, temperatures=0)
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    more = {"temperatures": 1000, "units": BERNOULLI}
+    for function in (boltzmann.log_partition_ais, boltzmann.assess):
+        assert machines.defaults(function) == more | {"chains": 100}
+    for function in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
+        assert machines.defaults(function) == more
+
+
+def test_annealing_in_one_step_compares_two_masses(machines):
+    """With one temperature a weight is p of the model over p of the base, or one over that."""
+    params, base, v = problem(machines)
+    every = jnp.asarray(machines.states(5))
+    log_base = -boltzmann.free_energy(base, every) - boltzmann.log_partition_base(base)
+    ratio = np.asarray(-boltzmann.free_energy(params, every) - log_base)
+    key, one = jax.random.key(0), {"temperatures": 1}
+    up = boltzmann.log_partition_ais(key, params, base, chains=50, **one).log_weights
+    down = boltzmann.log_partition_reverse_ais(key, params, base, v, **one).log_weights
+    free = boltzmann.free_energy(params, v)
+    likelihood = boltzmann.log_likelihood_reverse_ais(key, params, base, v, **one)
+    for found, possible in ((up, ratio), (down, -ratio), (likelihood + free, -ratio)):
+        gap = np.abs(np.asarray(found)[:, None] - possible[None])
+        assert gap.min(axis=1).max() < 1e-9
+        assert len(np.unique(gap.argmin(axis=1))) > 5

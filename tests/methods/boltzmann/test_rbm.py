@@ -351,12 +351,18 @@ def test_classes_are_learned_with_the_images(x64):
 
 
 def test_what_a_machine_cannot_be_is_refused(x64):
-    with pytest.raises(InputError, match="sample_steps"):
+    with pytest.raises(InputError, match="at least 1, got 3 and 0"):
         rbm(3, sample_steps=0)
+    with pytest.raises(InputError, match="at least 1, got 0 and 1"):
+        rbm(0, sample_steps=1)
+    with pytest.raises(InputError, match="number the classes from 0"):
+        rbm(3, classes=10**9)
     with pytest.raises(InputError, match="leave out visible"):
         rbm(3, classes=2, visible=boltzmann.gaussian())
     with pytest.raises(InputError, match="no stochastic_binarization"):
         rbm(3, visible=boltzmann.gaussian(), stochastic_binarization=True)
+    with pytest.raises(InputError, match="at most 20 Bernoulli units"):
+        begun(rbm(21, exact_likelihood=True), images={"image": jnp.zeros((2, 7, 3, 1))})
     method = rbm(3, classes=2)
     with pytest.raises(InputError, match="needs data with labels"):
         method.init(jax.random.key(0), {"image": batch()["image"]}, method.hparams)

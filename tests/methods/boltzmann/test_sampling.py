@@ -24,7 +24,7 @@ def test_the_gibbs_kernel_leaves_the_joint_distribution_invariant(machines):
     np.testing.assert_allclose(after, joint, rtol=1e-10)
 
 
-@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("steps", [1, 2, 3])
 def test_gibbs_follows_its_transition_matrix(machines, steps):
     params = machines.make(3, 2)
     up, down = machines.kernel(params)

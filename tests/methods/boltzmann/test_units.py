@@ -98,7 +98,9 @@ def test_fitted_units_have_the_marginals_of_data(name):
 
 def test_fitted_units_are_never_sure():
     v = jnp.array([[1.0, 0.0, 1.0, 0.0, 0.0]] * 4)
-    assert np.all(np.isfinite(units.softmax(3).fit(v)[0]))
+    bias = units.softmax(3).fit(v)[0]
+    # (4 + 1/3) / 5, and 1/3 / 5 twice: probabilities
+    np.testing.assert_allclose(np.exp(bias[2:]), np.array([13, 1, 1]) / 15)
     # (4 + 1/2) / 5 = 0.9
     np.testing.assert_allclose(units.bernoulli().fit(v)[0][:2], [np.log(9), -np.log(9)])
 
@@ -107,6 +109,10 @@ def test_hidden_units_by_sum_and_integral():
     logits = jnp.array([[0.3, -1.2]])
     binary, real = units.bernoulli_hidden(), units.gaussian_hidden()
     np.testing.assert_allclose(binary.log_sum(logits), np.log1p(np.exp(logits)).sum())
+    for kind in (binary, real):
+        assert kind.log_base(jnp.ones((5, 2))).shape == (5,)
+    np.testing.assert_array_equal(binary.log_base(jnp.ones((5, 2))), 0)
+    np.testing.assert_allclose(real.log_base(jnp.array([[1.0, 3.0], [0.0, 2.0]])), [-5, -2])
     mass = np.exp(GRID[:, None] * np.asarray(logits) - GRID[:, None] ** 2 / 2)
     total = mass.sum(axis=0) * (GRID[1] - GRID[0])
     np.testing.assert_allclose(real.log_sum(logits)[0], np.log(total).sum(), rtol=1e-10)
@@ -130,3 +136,10 @@ def test_reconstruction_nll_is_minus_the_log_of_the_conditional():
 def test_groups_have_two_units_at_least(sizes):
     with pytest.raises(InputError, match="at least two units"):
         units.softmax(*sizes)
+
+
+def test_labels_that_no_memory_holds_are_refused():
+    units.softmax(2, 2**16)
+    for size in (2**16 + 1, 10**9):
+        with pytest.raises(InputError, match="number the classes from 0"):
+            units.softmax(2, size)

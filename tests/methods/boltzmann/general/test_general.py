@@ -310,3 +310,11 @@ def test_bad_input_is_refused(machines, make_it, message):
 def start(connections):
     method = methods.boltzmann_machine(2, connections=connections)
     return method.init(jax.random.key(0), {"image": jnp.zeros((2, 2, 1, 1))}, {})
+
+
+def test_what_is_left_out_is_what_is_documented(machines):
+    found = machines.defaults(general.persistent)
+    assert found == {"sweeps": 1, "chains": 100, "clamped_sweeps": 10}
+    for wrong in found:
+        with pytest.raises(InputError, match=f"{wrong}=0"):
+            general.persistent(**{wrong: 0})

@@ -1,0 +1,110 @@
+"""What is evaluated of a machine, and what of its state that needs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax.methods import boltzmann, rbm
+
+
+def batch():
+    random = np.random.RandomState(7)
+    return {
+        "image": jnp.asarray(random.uniform(size=(6, 2, 2, 1))),
+        "label": jnp.asarray(random.randint(0, 3, 6)),
+    }
+
+
+def begun(method, params, images):
+    """A state with given parameters."""
+    state = jax.jit(method.init)(jax.random.key(0), images, dict(method.hparams))
+    return state._replace(params=params)
+
+
+def labelled(**options):
+    """Of 4 pixels, 3 hidden units and 3 classes."""
+    return rbm(3, classes=3, stochastic_binarization=False, **options)
+
+
+LARGE = {"real": (4, 21), "binary": (21, 21)}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_likelihood_by_annealing_is_of_each_example_alone(machines, kind):
+    """And close to the exact one, which is known where most hidden units are idle."""
+    visible, hidden = LARGE[kind]
+    real = kind == "real"
+    own = {"visible": boltzmann.gaussian()} if real else {"stochastic_binarization": False}
+    method = rbm(hidden, sample_steps=5, **own)
+    few = machines.make(visible, 3, 0.5, gaussian=real)
+    params = few._replace(
+        weights=jnp.zeros((visible, hidden)).at[:, :3].set(few.weights),
+        hidden_bias=jnp.zeros(hidden).at[:3].set(few.hidden_bias),
+    )
+    units = boltzmann.Units(
+        boltzmann.gaussian() if real else boltzmann.bernoulli(), boltzmann.bernoulli_hidden()
+    )
+    v = boltzmann.draw_exact(jax.random.key(0), few, 6, units)
+    images = {"image": v.reshape(6, visible, 1, 1)}
+    state = method.inference(begun(method, params, images))
+    log_z = boltzmann.log_partition_exact(few, units) + (hidden - 3) * np.log(2)
+    exact = -boltzmann.free_energy(params, v, units) - log_z
+
+    view = jax.jit(method.views.log_likelihood)
+
+    def found(images):
+        return view(jax.random.key(1), state, images, dict(method.hparams))
+
+    np.testing.assert_allclose(found(images), exact, atol=0.15)
+    others = {"image": images["image"].at[3:].set(0.0)}
+    np.testing.assert_allclose(found(others)[:3], found(images)[:3], rtol=1e-12)
+
+
+def test_an_example_of_a_batch_is_evaluated_alone(machines):
+    method = labelled(exact_likelihood=True)
+    state = begun(method, machines.make(7, 3), batch())
+    padded = jax.tree.map(lambda x: x.at[3:].set(x[:1]), batch())
+    evaluate = jax.jit(method.evaluate)
+    found, other = (
+        evaluate(jax.random.key(0), state, x, dict(method.hparams)) for x in (batch(), padded)
+    )
+    assert found.keys() >= {"loss", "free_energy", "class_nll", "error", "log_likelihood"}
+    for name, values in found.items():
+        np.testing.assert_array_equal(values[:3], other[name][:3])
+
+
+def test_a_state_for_inference_leaves_out_what_only_training_needs(machines):
+    estimator = boltzmann.persistent(chains=4)
+    method = labelled(estimator=estimator, sample_steps=5)
+    state = begun(method, machines.make(7, 3), batch())
+    left = method.inference(state)
+    assert left.optimizer == left.estimator == left.offsets.hidden == ()
+    machines.serves_by_inference(method, state, batch())
+
+
+def test_labels_are_guessed_and_compared_by_free_energies(machines):
+    method, params = labelled(exact_likelihood=True), machines.make(7, 3)
+    state = begun(method, params, batch())
+    pixels, one = batch()["image"].reshape(6, 4), np.eye(3)
+    both = jnp.asarray(np.concatenate([np.repeat(pixels, 3, axis=0), np.tile(one, (6, 1))], axis=1))
+    p = np.exp(-np.asarray(boltzmann.free_energy(params, both))).reshape(6, 3)
+    p = p / p.sum(axis=1, keepdims=True)
+    values = method.evaluate(jax.random.key(0), state, batch(), method.hparams)
+    label = np.asarray(batch()["label"])
+    np.testing.assert_allclose(values["class_nll"], -np.log(p[np.arange(6), label]), rtol=1e-9)
+    np.testing.assert_array_equal(values["error"], np.argmax(p, axis=1) != label)
+    v = jnp.concatenate([pixels, one[label]], axis=1)
+    hidden = jax.nn.sigmoid(boltzmann.hidden_logits(params, v))
+    units = boltzmann.Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
+    nll = boltzmann.reconstruction_nll(params, v, boltzmann.visible_field(params, hidden), units)
+    np.testing.assert_allclose(values["loss"], nll, rtol=1e-9)
+    exact = -boltzmann.free_energy(params, v) - boltzmann.log_partition_exact(params, units)
+    np.testing.assert_allclose(values["log_likelihood"], exact, rtol=1e-9)
+    guess = jnp.concatenate([pixels, p], axis=1)
+    hidden = jax.nn.sigmoid(boltzmann.hidden_logits(params, guess))
+    encoded = method.views.encode(state, batch(), method.hparams)
+    np.testing.assert_allclose(encoded, hidden, rtol=1e-9)
+    decoded = method.views.decode(state, encoded, method.hparams).reshape(6, 4)
+    field = params.visible_bias[None] + boltzmann.visible_field(params, hidden)
+    np.testing.assert_allclose(decoded, jax.nn.sigmoid(field)[:, :4], rtol=1e-9)

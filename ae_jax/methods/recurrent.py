@@ -177,4 +177,5 @@ def recurrent_autoencoder(
                 state, encode(state, batch, hparams), hparams
             ),
         ),
+        inference=gradient.inference,
     )

@@ -44,7 +44,7 @@ def rates_of(result, lane):
 
 def test_a_schedules_own_numbers_can_be_swept(toy, images):
     schedule = training.warmup_cosine(20, warmup_steps=2)
-    lanes = training.grid(warmup_steps=[2, 8], learning_rate=[0.1, 0.2])
+    lanes = training.grid(learning_rate_warmup_steps=[2, 8], learning_rate=[0.1, 0.2])
     result = training.run(toy, images(100), lanes, 5, batch_size=40, schedules=[schedule])
     assert result.compilations == 1
     cosine = 0.5 * (1 + math.cos(math.pi * 2 / 18))  # step 4 is the last

@@ -267,7 +267,7 @@ def test_replaced_enters_mappings_and_refuses_what_is_not_there():
     assert changed == {"a": {"x": 1, "y": {"z": 5}}, "b": (6, 7)}
     assert gradient.replaced((1, 2), {}) == (1, 2)
     for changes in ({"c": 1}, {"a": {"x": {"deeper": 1}}}):
-        with pytest.raises(InputError, match="moves (c|deeper), which are not among"):
+        with pytest.raises(InputError, match=r"moves (c|deeper), which are not among"):
             gradient.replaced(params, changes)
 
 

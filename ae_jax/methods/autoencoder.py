@@ -120,9 +120,9 @@ def autoencoder(
         if training:
             running = _run(penalties, seen, running, hparams)
         values = {
+            "loss": error + penalized(keys[3], seen, running, hparams, training),
             "reconstruction": error,
             "squared_error": losses.squared_error(reconstruction.mean(outputs), x),
-            "loss": error + penalized(keys[3], seen, running, hparams, training),
         }
         if wholes and not training:
             values["latent"] = latent

@@ -57,7 +57,7 @@ def classifier(
         logits = head.apply(params["head"], latent)
         loss, error = classified(logits, batch["label"])
         # an encoder that is frozen is held as it is: no optimizer may move it
-        return {"error": error, "loss": loss}, {
+        return {"loss": loss, "error": error}, {
             "encoder": moved if train_encoder else params["encoder"]
         }
 

@@ -1,6 +1,5 @@
 """One gradient step, for every method that descends an objective."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ class Aux(NamedTuple):
     """What an objective gives beside its value.
 
     Attributes:
-      info: scalars to report; in their order where it is an `OrderedDict`.
+      info: scalars to report.
       changes: the parameters that the objective holds in its own hands, with their values
         after the step: running statistics, what is frozen. Mappings nested as the
         parameters are, with these entries alone; no optimizer sees them.
@@ -65,8 +64,8 @@ def step(
       learning_rate: scalar.
 
     Returns:
-      The new state, and Info: what the objective reports, the loss, and the gradient's
-      norm, which turns non-finite when the new state does. In this order: causes come first.
+      The new state, and Info: the loss, what the objective reports, and the gradient's
+      norm, which turns non-finite when the new state does.
     """
     (loss, aux), gradient = jax.value_and_grad(objective, has_aux=True)(state.params)
     gradient, params = (_trained(tree, aux.changes) for tree in (gradient, state.params))
@@ -77,8 +76,7 @@ def step(
         state.params,
         direction,
     )
-    # other mappings come out of a transformation sorted by name
-    info = OrderedDict(aux.info, loss=loss, gradient_norm=optax.tree.norm(gradient))
+    info = {"loss": loss, **aux.info, "gradient_norm": optax.tree.norm(gradient)}
     return GradientState(replaced(params, aux.changes), optimizer_state), info
 
 
@@ -128,7 +126,7 @@ def learner(
     def objective_of(key: Array, batch: Batch, hparams: HParams):
         def objective(params):
             values, changes = terms(key, params, batch, hparams, training=True)
-            means = OrderedDict((name, jnp.mean(value)) for name, value in values.items())
+            means = {name: jnp.mean(value) for name, value in values.items()}
             return means.pop("loss"), Aux(means, changes)
 
         return objective

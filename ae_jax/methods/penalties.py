@@ -4,7 +4,6 @@ They combine freely. A factory's first number is the term's weight; all its numb
 hyperparameters that can be swept.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -107,9 +106,8 @@ def _probe(encoder: Network, x: Array) -> tuple[Any, np.ndarray, np.ndarray]:
     """
     random = np.random.default_rng(0)
 
-    def drawn(leaf) -> np.ndarray:
-        scale = max(1, math.prod(leaf.shape[:-1])) ** -0.5
-        return (scale * random.standard_normal(leaf.shape)).astype(leaf.dtype)
+    def drawn(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        return random.normal(0, 0.3, leaf.shape).astype(leaf.dtype)
 
     with jax.ensure_compile_time_eval():
         key = jax.random.key(0)

@@ -44,7 +44,7 @@ def vae(
       likelihood: an Observation with a density; Bernoulli where None.
       log_var_bound: keeps log-variances between plus and minus it, as bound * tanh(output /
         bound): near the identity for small ones. Where None nothing keeps them: in float32 the
-        KL divergence is infinite from 88 on, and a lane is frozen there by `kl`.
+        KL divergence is infinite from 89 on, and a lane freezes, `kl` among its reasons.
       beta: weight of the KL divergence; traced.
       learning_rate: traced.
       optimizer: gives the direction; Adam (0.9, 0.999, 1e-8) where None.
@@ -100,11 +100,10 @@ def vae(
         reconstruction = likelihood.loss(outputs, x, hparams)
         kl = gaussian.kl_standard(mean, log_var)
         values = {
-            # causes first: a frozen lane names the first that is not finite
-            "kl": kl,
-            "reconstruction": reconstruction,
-            "elbo": losses.elbo(-reconstruction, kl),
             "loss": -losses.beta_elbo(-reconstruction, kl, hparams["beta"]),
+            "reconstruction": reconstruction,
+            "kl": kl,
+            "elbo": losses.elbo(-reconstruction, kl),
         }
         return values, {"encoder": moved, "decoder": moved_after}
 

@@ -52,7 +52,7 @@ PARTS = {
     "plain": {},
     "penalized": {"penalties": all_penalties(), "reconstruction": methods.bernoulli()},
     "everything": {
-        "penalties": all_penalties(0.75),
+        "penalties": [penalties.contractive(0.5, "hutchinson", 2), *all_penalties(0.75)[1:]],
         "corruption": noisy,
         "corruption_level": 0.2,
         "bottlenecks": [bottlenecks.k_sparse(3), bottlenecks.noise(0.3)],
@@ -77,13 +77,18 @@ def by_hand(name, params, x, key, training):
         return jax.nn.sigmoid(x @ encoder["kernel"] + encoder["bias"][None])
 
     shown = noisy(keys[0], x, 0.2).reshape(flat.shape) if everything else flat
-    hidden = code = hidden_of(shown)
+    hidden = hidden_of(shown)
+    if everything:
+        hidden = noisy(keys[1], hidden, 0.1)
+    code = hidden
     if name == "everything":  # the three largest of five
         code = jnp.where(hidden >= jnp.sort(hidden, axis=1)[:, 2:3], hidden, 0.0)
     if everything:
         code = noisy(keys[5], code, 0.3)
     kernel = encoder["kernel"].T if name == "everything" else decoder["kernel"]
     outputs = code @ kernel + decoder["bias"][None]
+    if everything:
+        outputs = noisy(keys[2], outputs.reshape(x.shape), 0.1).reshape(flat.shape)
     if name == "penalized":
         error = jnp.sum(jax.nn.softplus(outputs) - flat * outputs, axis=1)
     else:
@@ -93,6 +98,10 @@ def by_hand(name, params, x, key, training):
     # sum_ij (dh_j / dx_i)^2 = sum_j (h_j (1 - h_j))^2 sum_i W_ij^2, of clean examples
     slopes = hidden_of(flat) * (1 - hidden_of(flat))
     jacobian = slopes**2 @ jnp.sum(encoder["kernel"] ** 2, axis=0)
+    if name == "everything":
+        jacobian = losses.contractive_hutchinson(
+            jax.random.fold_in(keys[3], 0), lambda one: hidden_of(one[None])[0], flat, 2
+        )
     squares = jnp.sum(encoder["kernel"] ** 2)
     squares += 0 if name == "everything" else jnp.sum(decoder["kernel"] ** 2)
     rate = jnp.mean(hidden, axis=0)
@@ -104,13 +113,30 @@ def by_hand(name, params, x, key, training):
 
 
 def composed(name, **options):
-    return methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()), **PARTS[name], **options)
+    networks = sigmoid_layer(), nets.mlp(SHAPE, ())
+    if name == "everything":
+        networks = map(shaky, networks)
+    return methods.autoencoder(*networks, **PARTS[name], **options)
+
+
+def shaky(network):
+    """With noise in its training pass."""
+    return network._replace(
+        train=lambda key, params, x: (noisy(key, network.apply(params, x), 0.1), {})
+    )
+
+
+def begun(method):
+    """A state in which no bias is zero."""
+    state = start(method)
+    draw = np.random.default_rng(0).uniform
+    return state._replace(params=jax.tree.map(lambda x: x + draw(0.0, 0.2, x.shape), state.params))
 
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_step_descends_the_objective(name, x64):
     method = composed(name, learning_rate=0.25, optimizer=optax.identity())
-    state, hparams, x = start(method), dict(method.hparams), batch()["image"]
+    state, hparams, x = begun(method), dict(method.hparams), batch()["image"]
 
     @jax.jit
     def both(state):
@@ -134,7 +160,7 @@ def test_a_step_descends_the_objective(name, x64):
 def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
     """Of 65 examples in batches of 64 and of 2, the last of them padded."""
     method, data_set = composed(name), batch(65, seed=5)["image"]
-    state, hparams = start(method), dict(method.hparams)
+    state, hparams = begun(method), dict(method.hparams)
     evaluate = jax.jit(method.evaluate)
     loss, error, rate = jax.jit(functools.partial(by_hand, name, training=False))(
         state.params, data_set, KEY
@@ -146,7 +172,7 @@ def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
         assert method.conclude is None
         np.testing.assert_array_equal(whole["squared_error"], whole["loss"])
         return
-    expected = np.mean(loss) + 0.25 * kl(rate, 0.1)
+    sparse = 0.25 * kl(rate, 0.1)
     for size in (64, 2, 65):
         places = np.arange(-(-65 // size) * size)
         parts = [
@@ -156,7 +182,23 @@ def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
         values = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
         concluded = jax.jit(method.conclude)(values, places < 65, hparams)
         assert set(concluded) == {"loss"}
-        np.testing.assert_allclose(concluded["loss"], expected, rtol=1e-12)
+        mean = np.mean(values["loss"][:65])  # an estimate draws each batch's signs
+        np.testing.assert_allclose(concluded["loss"], mean + sparse, rtol=1e-12)
+        if name == "penalized":
+            np.testing.assert_allclose(mean, np.mean(loss), rtol=1e-12)
+
+
+def test_its_defaults():
+    method = methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()), corruption=noisy)
+    assert method.hparams == {"learning_rate": 1e-3, "corruption_level": 0.3}
+    assert "corruption_level" not in methods.autoencoder(sigmoid_layer(), sigmoid_layer()).hparams
+    adam = composed("plain", optimizer=optax.scale_by_adam())
+    states = [start(m) for m in (adam, composed("plain"))]
+    chex.assert_trees_all_equal(*states)
+    steps = [
+        jax.jit(m.step)(KEY, states[0], batch(), dict(m.hparams)) for m in (adam, composed("plain"))
+    ]
+    chex.assert_trees_all_equal(*steps)
 
 
 def test_two_parts_cannot_share_a_hyperparameter():

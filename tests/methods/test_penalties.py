@@ -63,7 +63,7 @@ def scaled_sigmoid(slope=1.0, skip=0.0):
         nets.mlp(5, (3,), output_activation="sigmoid"),
         scaled_sigmoid(2.0),
         scaled_sigmoid(-1.0),
-        scaled_sigmoid(skip=0.1),
+        scaled_sigmoid(skip=0.03),
     ],
 )
 def test_the_closed_form_refuses_what_is_not_one_sigmoid_layer(encoder):
@@ -81,6 +81,34 @@ def test_the_closed_form_takes_every_sigmoid_layer(encoder):
     )
     init = jax.vmap(method.init, in_axes=(0, None, None))  # traced, as in a sweep
     jax.eval_shape(init, jax.random.split(KEY), batch(), dict(method.hparams))
+
+
+def test_sparsity_refuses_latents_that_are_a_little_above_a_rate():
+    layer = sigmoid_layer()
+    method = methods.autoencoder(
+        Network(layer.init, lambda params, x: 1.5 * layer.apply(params, x)),
+        nets.mlp(SHAPE, ()),
+        penalties=[penalties.sparsity()],
+    )
+    with pytest.raises(InputError, match="leaves the range of sigmoid units"):
+        start(method)
+
+
+def test_their_defaults():
+    assert penalties.contractive().hparams == {"contractive_weight": 1.0}
+    assert penalties.sparsity().hparams == {"sparsity_weight": 1.0, "sparsity_target": 0.05}
+    assert penalties.l1().hparams == {"l1_weight": 1.0}
+    assert penalties.weight_decay().hparams == {"weight_decay": 1e-4}
+    kernel = jax.random.normal(KEY, (16, 5))
+    seen = penalties.Pass({}, lambda x: jnp.tanh(x @ kernel), jnp.ones((2, 16)), jnp.ones((2, 5)))
+    estimates = [
+        penalties.contractive(1.0, "hutchinson", *samples).apply(
+            KEY, seen, {"contractive_weight": 1.0}
+        )
+        for samples in ((), (1,), (2,))
+    ]
+    np.testing.assert_array_equal(estimates[0], estimates[1])
+    assert np.all(estimates[0] != estimates[2])
 
 
 def test_an_unknown_way_to_the_jacobian_is_refused():
@@ -125,10 +153,14 @@ def test_what_is_not_present_may_be_anything():
 
 @pytest.mark.parametrize(
     ("activation", "inside"),
-    [("sigmoid", {"sigmoid"}), ("tanh", {"sigmoid", "tanh"}), ("relu", {"sigmoid", "softplus"})],
+    [
+        ("sigmoid", {"sigmoid", "binary"}),
+        ("tanh", {"sigmoid", "binary", "tanh"}),
+        ("relu", {"sigmoid", "binary", "relu", "softplus"}),
+    ],
 )
 def test_sparsity_refuses_latents_that_are_no_rates(activation, inside):
-    for ends in ("sigmoid", "tanh", "softplus", "linear"):
+    for ends in ("sigmoid", "binary", "tanh", "relu", "softplus", "linear"):
         method = methods.autoencoder(
             nets.mlp(5, (), output_activation=ends),
             nets.mlp(SHAPE, ()),

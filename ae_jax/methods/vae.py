@@ -55,8 +55,8 @@ def vae(
       `kl`, `elbo` = -(reconstruction + kl).
 
     Raises:
-      InputError: if the likelihood has no density, shares a hyperparameter, or the bound is
-        not positive; when traced, if the encoder's outputs are not 2 Z.
+      InputError: if the likelihood has no density or shares a hyperparameter, the bound is not
+        positive, or there are no samples; when traced, if the encoder's outputs are not 2 Z.
 
     Reference:
       Higgins et al. (2017), equation 4; Burda et al. (2016), equation 8, for the
@@ -71,6 +71,8 @@ def vae(
         )
     if log_var_bound is not None and not log_var_bound > 0:
         raise InputError(f"log_var_bound must be positive, got {log_var_bound}")
+    if importance_samples < 1:
+        raise InputError(f"importance_samples must be at least 1, got {importance_samples}")
 
     def posterior(params, x: Array) -> tuple[Array, Array]:
         return halves(encoder.apply(params["encoder"], x))
@@ -81,7 +83,7 @@ def vae(
                 f"the encoder must give the means and log-variances of {latent_size} latents, "
                 f"[B, {2 * latent_size}], and gives {list(outputs.shape)}"
             )
-        mean, log_var = jnp.split(outputs, [latent_size], axis=-1)
+        mean, log_var = jnp.split(outputs, [latent_size], axis=1)
         if log_var_bound is not None:
             log_var = log_var_bound * jnp.tanh(log_var / log_var_bound)
         return mean, log_var

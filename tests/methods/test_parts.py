@@ -22,6 +22,8 @@ def test_classified_by_hand(x64):
         np.testing.assert_allclose(nll, [-np.log(0.5), -np.log(0.1)], rtol=1e-12)
         np.testing.assert_array_equal(wrong, [0, 1])
         assert wrong.dtype == logits.dtype
+    nll, _ = parts.classified(logits, jnp.array([-1, 3]))
+    assert np.isnan(nll).all()
 
 
 def test_visible_units_are_the_images_or_are_drawn_by_them():

@@ -225,6 +225,8 @@ def test_refuses():
     for bound in (0.0, -1.0):
         with pytest.raises(InputError, match="log_var_bound must be positive"):
             built(log_var_bound=bound)
+    with pytest.raises(InputError, match="importance_samples must be at least 1, got 0"):
+        built(importance_samples=0)
     shared = methods.gaussian()._replace(hparams={"beta": 2.0})
     with pytest.raises(InputError, match="share the hyperparameter beta"):
         built(shared)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
@@ -51,10 +52,13 @@ def autoencoder(
     Returns:
       The method. Its `init` takes parameters to start from as a fourth argument, `encoder`
       or `decoder` or both. Evaluation, per example and summed over its dimensions: `loss`,
-      `reconstruction`, and `squared_error` of the reconstruction in data space.
+      `reconstruction`, and `squared_error` of the reconstruction in data space. A penalty of
+      means over examples is in the `loss` of a whole data set alone, of which it takes the
+      mean; `latent` [B, Z] is what it is concluded from.
 
     Raises:
-      InputError: if two parts share a hyperparameter.
+      InputError: if two parts share a hyperparameter; when initialised, if a penalty does not
+        hold for the encoder.
 
     Reference:
       Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
@@ -67,6 +71,7 @@ def autoencoder(
     if corruption is not None:
         own["corruption_level"] = corruption_level
     hparams = joined(own, reconstruction, *penalties, *bottlenecks)
+    wholes = [penalty.over for penalty in penalties if penalty.over is not None]
 
     def code(latent: Array, hparams: HParams, keys: Array | None = None) -> Array:
         """What reaches the decoder; with keys, as in a training step."""
@@ -83,9 +88,13 @@ def autoencoder(
     def decoder_params(params: Mapping[str, Any]) -> Any:
         return tie.join(params["encoder"], params["decoder"]) if tie else params["decoder"]
 
-    def penalized(key: Array, seen: Pass, running: Mapping[str, Any], hparams: HParams):
+    def penalized(
+        key: Array, seen: Pass, running: Mapping[str, Any], hparams: HParams, training: bool
+    ):
         total = 0.0
         for i, penalty in enumerate(penalties):
+            if penalty.over is not None and not training:
+                continue
             of_this = seen._replace(running=running.get(str(i)))
             total = total + penalty.apply(jax.random.fold_in(key, i), of_this, hparams)
         return total
@@ -111,24 +120,36 @@ def autoencoder(
         if training:
             running = _run(penalties, seen, running, hparams)
         values = {
-            "loss": error + penalized(keys[3], seen, running, hparams),
+            "loss": error + penalized(keys[3], seen, running, hparams, training),
             "reconstruction": error,
             "squared_error": losses.squared_error(reconstruction.mean(outputs), x),
         }
-        return values, {"encoder": moved, "decoder": moved_after, "running": running}
+        if wholes and not training:
+            values["latent"] = latent
+        changes = {"encoder": moved, "decoder": moved_after}
+        return values, changes | ({"running": running} if running else {})
 
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
     ) -> GradientState:
         encoder_key, decoder_key = jax.random.split(key)
         x = batch["image"]
+        for penalty in penalties:
+            if penalty.check is not None:
+                penalty.check(encoder, x)
         params = {"encoder": encoder.init(encoder_key, x)}
         latent = encoder.apply(params["encoder"], x)
         full = decoder.init(decoder_key, latent)
         params["decoder"] = tie.own(full) if tie else full
         params = started(params, start)
         running = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
-        return gradient.init(optimizer, {**params, "running": running} if running else params)
+        params = {**params, "running": running} if running else params
+        return begin(key, params, batch, hparams)
+
+    def conclude(values: Mapping[str, Array], present: Array, hparams: HParams) -> dict[str, Array]:
+        loss = values["loss"]
+        mean = jnp.sum(jnp.where(present, loss, 0)) / jnp.sum(present.astype(loss.dtype))
+        return {"loss": mean + sum(over(values["latent"], present, hparams) for over in wholes)}
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return code(encoder.apply(state.params["encoder"], batch["image"]), hparams)
@@ -136,7 +157,7 @@ def autoencoder(
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return reconstruction.mean(decoder.apply(decoder_params(state.params), latent))
 
-    step, evaluate = gradient.learner(optimizer, terms)
+    begin, step, evaluate = gradient.learner(optimizer, terms)
     return Method(
         hparams=hparams,
         init=init,
@@ -149,6 +170,8 @@ def autoencoder(
                 state, encode(state, batch, hparams), hparams
             ),
         ),
+        conclude=conclude if wholes else None,
+        inference=gradient.inference,
     )
 
 

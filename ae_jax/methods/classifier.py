@@ -51,14 +51,15 @@ def classifier(
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         if "label" not in batch:
             raise InputError("a classifier needs data with labels")
-        if not train_encoder:
-            params = {**params, "encoder": jax.lax.stop_gradient(params["encoder"])}
         latent, moved = gradient.forward(
             encoder, key, params["encoder"], batch["image"], training and train_encoder
         )
         logits = head.apply(params["head"], latent)
         loss, error = classified(logits, batch["label"])
-        return {"loss": loss, "error": error}, {"encoder": moved}
+        # an encoder that is frozen is held as it is: no optimizer may move it
+        return {"loss": loss, "error": error}, {
+            "encoder": moved if train_encoder else params["encoder"]
+        }
 
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
@@ -68,16 +69,17 @@ def classifier(
         params = {"encoder": encoder.init(encoder_key, x)}
         latent = encoder.apply(params["encoder"], x)
         params["head"] = head.init(head_key, latent)
-        return gradient.init(optimizer, started(params, start))
+        return begin(key, started(params, start), batch, hparams)
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return encoder.apply(state.params["encoder"], batch["image"])
 
-    step, evaluate = gradient.learner(optimizer, terms)
+    begin, step, evaluate = gradient.learner(optimizer, terms)
     return Method(
         hparams={"learning_rate": learning_rate},
         init=init,
         step=step,
         evaluate=evaluate,
         views=Views(encode=encode),
+        inference=gradient.inference,
     )

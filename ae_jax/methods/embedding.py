@@ -70,4 +70,11 @@ def skip_gram(
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return embed(state.params, batch["centre"])
 
-    return Method({"learning_rate": learning_rate}, init, step, evaluate, Views(encode=encode))
+    return Method(
+        hparams={"learning_rate": learning_rate},
+        init=init,
+        step=step,
+        evaluate=evaluate,
+        views=Views(encode=encode),
+        inference=gradient.inference,
+    )

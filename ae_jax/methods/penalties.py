@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import losses
-from ae_jax.core import Array, HParams, InputError
+from ae_jax.core import Array, HParams, InputError, Network
 
 
 class Pass(NamedTuple):
@@ -19,7 +20,7 @@ class Pass(NamedTuple):
 
     Attributes:
       params: the autoencoder's, `encoder` and `decoder`.
-      encode: one clean example [...] -> its latent [Z].
+      encode: one clean example [...] -> its latent [Z], by the pass of an evaluation.
       x: the clean examples [B, ...].
       latent: what the encoder made of what it was shown, [B, Z].
       running: the penalty's own running statistics, or None.
@@ -40,11 +41,18 @@ class Penalty(NamedTuple):
       apply: (key, Pass, hparams) -> [B], weighted.
       run: (Pass, hparams) -> the running statistics after a training step; before the
         first one `Pass.running` is None. None where a penalty keeps none.
+      over: (latent [N, Z], present bool [N], hparams) -> scalar, weighted: the term of all
+        examples that are present, for one that is no mean over examples. `apply`, on what a
+        batch has, is then for training alone. None where examples have terms of their own.
+      check: (encoder, x [B, ...]) raises InputError where the penalty does not hold for the
+        encoder; x gives shapes. None where it holds for all.
     """
 
     hparams: Mapping[str, float]
     apply: Callable[[Array, Pass, HParams], Array]
     run: Callable[[Pass, HParams], Any] | None = None
+    over: Callable[[Array, Array, HParams], Array] | None = None
+    check: Callable[[Network, Array], None] | None = None
 
 
 def contractive(
@@ -61,13 +69,17 @@ def contractive(
         an unbiased estimate for large encoders.
       samples: random directions of the estimate.
 
+    Raises:
+      InputError: an unknown method; when an autoencoder is initialised, if `sigmoid` is not
+        the closed form of its encoder.
+
     Reference:
       Rifai et al. (2011), Contractive Auto-Encoders, equations 1 and 2.
     """
 
     def norm(key: Array, seen: Pass) -> Array:
         if method == "sigmoid":
-            kernel = _only_kernel(seen.params["encoder"])
+            (kernel,) = _kernels(seen.params["encoder"])
             return losses.contractive_sigmoid(jax.vmap(seen.encode)(seen.x), kernel)
         if method == "hutchinson":
             return losses.contractive_hutchinson(key, seen.encode, seen.x, samples)
@@ -78,17 +90,47 @@ def contractive(
     return Penalty(
         {"contractive_weight": weight},
         lambda key, seen, hparams: hparams["contractive_weight"] * norm(key, seen),
+        check=_one_sigmoid_layer if method == "sigmoid" else None,
     )
 
 
-def _only_kernel(params: Any) -> Array:
-    kernels = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
-    if len(kernels) != 1 or kernels[0].ndim != 2:
+def _kernels(params: Any) -> list[Any]:
+    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+
+
+def _probe(encoder: Network, x: Array) -> tuple[Any, np.ndarray, np.ndarray]:
+    """What an encoder makes of random examples with random parameters, whatever is traced.
+
+    Returns:
+      The parameters, the examples, of which the first one is zero, and their latents.
+    """
+    random = np.random.default_rng(0)
+
+    def drawn(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        return random.normal(0, 0.3, leaf.shape).astype(leaf.dtype)
+
+    with jax.ensure_compile_time_eval():
+        key = jax.random.key(0)
+        params = jax.tree.map(drawn, jax.eval_shape(encoder.init, key, x))
+        shown = random.standard_normal((8, *x.shape[1:])).astype(x.dtype)
+        shown[0] = 0
+        return params, shown, np.asarray(jax.jit(encoder.apply)(params, shown))
+
+
+def _one_sigmoid_layer(encoder: Network, x: Array) -> None:
+    params, shown, latent = _probe(encoder, x)
+    kernels, flat = _kernels(params), shown.reshape(len(shown), -1)
+    fits = [kernel.shape for kernel in kernels] == [(flat.shape[1], *latent.shape[1:])]
+    with np.errstate(all="ignore"):
+        # h(x) = sigmoid(x W + b), where b = logit h(0)
+        if fits:
+            odds = latent[:1] / (1 - latent[:1]) * np.exp(flat @ kernels[0])
+            fits = np.allclose(latent, odds / (1 + odds), atol=1e-2)
+    if not fits:
         raise InputError(
             "the closed form of the contractive penalty needs an encoder of one dense sigmoid "
             "layer: use method='jacobian'"
         )
-    return kernels[0]
 
 
 def sparsity(
@@ -109,6 +151,13 @@ def sparsity(
         `losses.activation_rate`.
       momentum: of a running mean over batches, which steadies the estimate for small ones;
         None takes each batch's own mean. The gradient is that of the batch's mean.
+
+    Returns:
+      The penalty. Training takes means over a batch, evaluation over the whole data set.
+
+    Raises:
+      InputError: an activation that has no rate; when an autoencoder is initialised, if its
+        latent leaves the activation's range.
 
     Reference:
       Ng (2011), Sparse autoencoder, section 3; Hinton (2010), A practical guide to training
@@ -131,9 +180,27 @@ def sparsity(
         penalty = losses.kl_sparsity(rates, hparams["sparsity_target"])
         return jnp.broadcast_to(hparams["sparsity_weight"] * penalty, seen.latent.shape[:1])
 
+    def over(latent: Array, present: Array, hparams: HParams) -> Array:
+        rates = losses.activation_rate(latent, activation)
+        there = present.astype(rates.dtype)
+        rate = there @ jnp.where(present[:, None], rates, 0) / jnp.sum(there)
+        return hparams["sparsity_weight"] * losses.kl_sparsity(
+            rate[None], hparams["sparsity_target"]
+        )
+
+    def check(encoder: Network, x: Array) -> None:
+        with jax.ensure_compile_time_eval():
+            rates = np.asarray(losses.activation_rate(_probe(encoder, x)[2], activation))
+        if np.any((rates < 0) | (rates > 1)):
+            raise InputError(
+                f"the latent leaves the range of {activation} units: give sparsity the activation "
+                "that the encoder ends in"
+            )
+
+    losses.activation_rate(jnp.zeros(()), activation)
     if momentum is None:
-        return Penalty(hparams, apply)
-    return Penalty({**hparams, "sparsity_momentum": momentum}, apply, run)
+        return Penalty(hparams, apply, over=over, check=check)
+    return Penalty({**hparams, "sparsity_momentum": momentum}, apply, run, over, check)
 
 
 def l1(weight: float = 1.0) -> Penalty:

@@ -26,7 +26,7 @@ def categorical() -> Observation:
         loss=lambda logits, x, hparams: optax.losses.softmax_cross_entropy(logits, x),
         mean=jax.nn.softmax,
         sample=lambda key, logits, hparams: jax.nn.one_hot(
-            jax.random.categorical(key, logits), logits.shape[-1], dtype=logits.dtype
+            jax.random.categorical(key, logits), logits.shape[1], dtype=logits.dtype
         ),
     )
 
@@ -104,7 +104,7 @@ def recurrent_autoencoder(
 
     def feedback(output: Array) -> Array:
         if tokens:
-            return jax.nn.one_hot(jnp.argmax(output, axis=-1), features, dtype=output.dtype)
+            return jax.nn.one_hot(jnp.argmax(output, axis=1), features, dtype=output.dtype)
         return observation.mean(output)
 
     def error(outputs: Array, x: Array, length: Array, hparams: HParams) -> Array:
@@ -177,4 +177,5 @@ def recurrent_autoencoder(
                 state, encode(state, batch, hparams), hparams
             ),
         ),
+        inference=gradient.inference,
     )

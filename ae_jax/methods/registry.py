@@ -27,8 +27,11 @@ IMAGE_SHAPE = (8, 8, 1)
 def evaluated_loss(
     method: Method, key: Array, state: State, batch: Batch, hparams: HParams
 ) -> Array:
-    """The mean evaluation loss."""
-    return jnp.mean(method.evaluate(key, state, batch, hparams)["loss"])
+    """The evaluation loss of a batch as a whole data set."""
+    values = method.evaluate(key, state, batch, hparams)
+    if method.conclude is None:
+        return jnp.mean(values["loss"])
+    return method.conclude(values, jnp.ones(values["loss"].shape, bool), hparams)["loss"]
 
 
 def sample_discrepancy(
@@ -64,6 +67,7 @@ class Registered(NamedTuple):
       score: (method, key, state, batch, hparams) -> scalar.
       steps: how many steps of the example, at batch 32, are enough to lower it.
       improvement: the fraction of the first score that is then left, at most.
+      no_step: hyperparameters that change no step, but evaluation or views alone.
     """
 
     example: Callable[[], Method]
@@ -72,6 +76,7 @@ class Registered(NamedTuple):
     score: Callable[[Method, Array, State, Batch, HParams], Array] = evaluated_loss
     steps: int = 200
     improvement: float = 0.8
+    no_step: tuple[str, ...] = ()
 
 
 def _autoencoder() -> Method:

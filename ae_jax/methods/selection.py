@@ -48,9 +48,10 @@ def few_labels(method: Method, pool: Dataset) -> Method:
       pool: what the examples are of.
 
     Returns:
-      The method, with the hyperparameters `labels`, how many examples it draws its batches
-      from, with replacement; and `pretrained`, 1 to start from parameters and 0 for random
-      ones. Its `init` takes `order`, int [N], places in the pool, and `encoder`, parameters.
+      The method, with the hyperparameters `labels`, how many examples (at most N) it draws
+      its batches from, with replacement; and `pretrained`, 1 to start from parameters and 0
+      for random ones. Its `init` takes `order`, int [N], places in the pool, and `encoder`,
+      parameters.
     """
 
     def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
@@ -64,7 +65,8 @@ def few_labels(method: Method, pool: Dataset) -> Method:
     ) -> tuple[FewLabels, Info]:
         place_key, step_key = jax.random.split(key)
         uniform = jax.random.uniform(place_key, batch["label"].shape)
-        places = state.order[(uniform * hparams["labels"]).astype(int)]
+        count = jnp.minimum(hparams["labels"], len(state.order))
+        places = state.order[(uniform * count).astype(int)]
         own = pool.fetch(pool.arrays, places)
         learned, info = method.step(step_key, state.method, own, hparams)
         return FewLabels(state.order, learned), info
@@ -76,4 +78,6 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         evaluate=lambda key, state, batch, hparams: method.evaluate(
             key, state.method, batch, hparams
         ),
+        conclude=method.conclude,
+        inference=lambda state: FewLabels((), method.inference(state.method)),
     )

@@ -86,4 +86,6 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
             reconstruct=reconstruct if back and inner.reconstruct else None,
             sample=sample if back and inner.sample else None,
         ),
+        conclude=method.conclude,
+        inference=lambda state: state._replace(method=method.inference(state.method)),
     )

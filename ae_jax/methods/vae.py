@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, Method, Network, Views
+from ae_jax.core import Array, Batch, HParams, InputError, Method, Network, Views
 from ae_jax.methods import gradient
 from ae_jax.methods.gradient import GradientState
 from ae_jax.methods.observation import Observation, bernoulli
+from ae_jax.methods.parts import joined
 from ae_jax.probability import gaussian
 
 
@@ -25,6 +26,7 @@ def vae(
     latent_size: int,
     *,
     likelihood: Observation | None = None,
+    log_var_bound: float | None = None,
     beta: float = 1.0,
     learning_rate: float = 1e-3,
     optimizer: optax.GradientTransformation | None = None,
@@ -40,6 +42,9 @@ def vae(
       decoder: [B, Z] -> the likelihood's outputs [B, ...].
       latent_size: Z.
       likelihood: an Observation with a density; Bernoulli where None.
+      log_var_bound: keeps log-variances between plus and minus it, as bound * tanh(output /
+        bound): near the identity for small ones. Where None nothing keeps them: in float32 the
+        KL divergence is infinite from 89 on, and a lane freezes, `kl` among its reasons.
       beta: weight of the KL divergence; traced.
       learning_rate: traced.
       optimizer: gives the direction; Adam (0.9, 0.999, 1e-8) where None.
@@ -49,18 +54,38 @@ def vae(
       The method. Evaluation, per example in nats: `loss`, `reconstruction` = -log p(x|z),
       `kl`, `elbo` = -(reconstruction + kl).
 
+    Raises:
+      InputError: if the likelihood has no density or shares a hyperparameter, the bound is not
+        positive, or there are no samples; when traced, if the encoder's outputs are not 2 Z.
+
     Reference:
       Higgins et al. (2017), equation 4; Burda et al. (2016), equation 8, for the
       log-likelihood.
     """
     likelihood = bernoulli() if likelihood is None else likelihood
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
+    if likelihood.sample is None:
+        raise InputError(
+            "a VAE needs a likelihood, and this is a plain error: use gaussian(0.5) for the "
+            "squared error"
+        )
+    if log_var_bound is not None and not log_var_bound > 0:
+        raise InputError(f"log_var_bound must be positive, got {log_var_bound}")
+    if importance_samples < 1:
+        raise InputError(f"importance_samples must be at least 1, got {importance_samples}")
 
     def posterior(params, x: Array) -> tuple[Array, Array]:
         return halves(encoder.apply(params["encoder"], x))
 
     def halves(outputs: Array) -> tuple[Array, Array]:
-        mean, log_var = jnp.split(outputs, [latent_size], axis=-1)
+        if outputs.shape[1:] != (2 * latent_size,):
+            raise InputError(
+                f"the encoder must give the means and log-variances of {latent_size} latents, "
+                f"[B, {2 * latent_size}], and gives {list(outputs.shape)}"
+            )
+        mean, log_var = jnp.split(outputs, [latent_size], axis=1)
+        if log_var_bound is not None:
+            log_var = log_var_bound * jnp.tanh(log_var / log_var_bound)
         return mean, log_var
 
     def terms(
@@ -92,7 +117,7 @@ def vae(
             "encoder": encoder.init(encoder_key, x),
             "decoder": decoder.init(decoder_key, latent),
         }
-        return gradient.init(optimizer, params)
+        return begin(key, params, batch, hparams)
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))
@@ -104,9 +129,9 @@ def vae(
         latent = jax.random.normal(key, (count, latent_size), jnp.result_type(float))
         return decode(state, latent, hparams)
 
-    step, evaluate = gradient.learner(optimizer, terms)
+    begin, step, evaluate = gradient.learner(optimizer, terms)
     return Method(
-        hparams={"beta": beta, "learning_rate": learning_rate, **likelihood.hparams},
+        hparams=joined({"beta": beta, "learning_rate": learning_rate}, likelihood),
         init=init,
         step=step,
         evaluate=evaluate,
@@ -119,6 +144,7 @@ def vae(
             sample=sample,
             log_likelihood=_importance_bound(posterior, decoder, likelihood, importance_samples),
         ),
+        inference=gradient.inference,
     )
 
 

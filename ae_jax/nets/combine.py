@@ -1,5 +1,6 @@
 """Networks made of networks: chains, and decoders that share their encoder's kernels."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -39,13 +40,12 @@ def chain(*networks: Network) -> Network:
         for i, (network, own) in enumerate(
             zip(networks, jax.random.split(key, len(networks)), strict=True)
         ):
-            params_here = params[str(i)]
             if network.train is None:
-                x = network.apply(params_here, x)
+                x = network.apply(params[str(i)], x)
                 continue
-            x, moved = network.train(own, params_here, x)
+            x, moved = network.train(own, params[str(i)], x)
             if moved:
-                changes[str(i)] = {**params_here, **moved}
+                changes[str(i)] = moved
         return x, changes
 
     moves = any(network.train is not None for network in networks)
@@ -65,34 +65,43 @@ class Tie(NamedTuple):
 
 
 def _own_biases(params: Mapping[str, Any]) -> dict[str, Any]:
-    if any(
-        set(layer) != {"kernel", "bias"} or layer["kernel"].ndim != 2 for layer in _rows(params)
-    ):
-        raise InputError("transposed kernels need a decoder of dense layers: use nets.mlp")
-    return {name: {"bias": layer["bias"]} for name, layer in params.items()}
+    return {name: {"bias": layer["bias"]} for name, layer in _dense(params, {"kernel", "bias"})}
 
 
 def _join_transposed(encoder: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    kernels = [layer["kernel"] for layer in _rows(encoder)][::-1]
+    kernels = [layer["kernel"] for _, layer in _dense(encoder, {"kernel"})][::-1]
+    layers = sorted(own.items(), key=_number)
     shapes = [kernel.shape[0] for kernel in kernels]
-    if shapes != [layer["bias"].shape[0] for layer in _rows(own)]:
+    if shapes != [layer["bias"].shape[0] for _, layer in layers]:
         raise InputError(
             "transposed kernels need a decoder whose layers mirror the encoder's: give nets.mlp "
             "the same widths in reverse"
         )
     return {
         name: {"kernel": kernel.T, **layer}
-        for (name, layer), kernel in zip(_named_rows(own), kernels, strict=True)
+        for (name, layer), kernel in zip(layers, kernels, strict=True)
     }
 
 
-def _named_rows(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """A dense network's layers in order: a jitted function sorts names, Dense_10 before 2."""
-    return sorted(params.items(), key=lambda item: int(item[0].rpartition("_")[2]))
+def _dense(params: Any, needed: set[str]) -> list[tuple[str, Any]]:
+    """A dense network's layers in order, after looking whether it is one."""
+    layers = list(params.items()) if isinstance(params, Mapping) else [("", params)]
+    if any(
+        re.fullmatch(r"(.*_)?\d+", name) is None
+        or not isinstance(layer, Mapping)
+        or not needed <= set(layer) <= {"kernel", "bias"}
+        or layer["kernel"].ndim != 2
+        for name, layer in layers
+    ):
+        raise InputError(
+            "transposed kernels need an encoder and a decoder of dense layers: use nets.mlp"
+        )
+    return sorted(layers, key=_number)
 
 
-def _rows(params: Mapping[str, Any]) -> list[Any]:
-    return [layer for _, layer in _named_rows(params)]
+def _number(layer: tuple[str, Any]) -> int:
+    """A layer's place: a jitted function sorts names, Dense_10 before 2."""
+    return int(layer[0].rpartition("_")[2])
 
 
 #: The decoder of an MLP has the encoder's kernels, transposed, and biases of its own.

@@ -11,6 +11,8 @@ from ae_jax.nets.activations import activation as activation_named
 from ae_jax.nets.layers import dense
 
 _STATEFUL = {"params", "batch_stats"}
+#: What other modules call the switch that `train` is here, which nothing would ever turn.
+_SWITCHES = ("training", "is_training", "deterministic", "use_running_average")
 
 
 def flax_network(module: nn.Module) -> Network:
@@ -26,8 +28,18 @@ def flax_network(module: nn.Module) -> Network:
     Returns:
       A Network whose parameters are a plain dict: the module's params or, where it has
       running statistics, `{"params": ..., "batch_stats": ...}`.
+
+    Raises:
+      InputError: if the argument has another name; when initialised, if the module has other
+        state.
     """
-    trains = "train" in inspect.signature(module.__call__).parameters
+    arguments = inspect.signature(module.__call__).parameters
+    trains = "train" in arguments
+    if other := [name for name in _SWITCHES if name in arguments]:
+        raise InputError(
+            f"{type(module).__name__}'s {other[0]} would be the same in training and evaluation: "
+            "set it in a module of your own, and give its __call__ the argument train"
+        )
     evaluation = {"train": False} if trains else {}
 
     def init(key, x):

@@ -4,12 +4,13 @@ The engine hands a method the scheduled values, so any traced hyperparameter can
 scheduled (a learning rate, beta, a noise level) and no optimizer has to know.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, HParams
+from ae_jax.core import Array, HParams, InputError
 
 
 class Schedule(NamedTuple):
@@ -32,16 +33,16 @@ def warmup_cosine(
 
     Args:
       steps: the step at which the cosine ends.
-      warmup_steps: swept as `warmup_steps`; step w is the first at the full value.
-      final_fraction: what is left at the end; swept as `final_fraction`.
-      name: the hyperparameter that is scheduled.
+      warmup_steps: swept as `NAME_warmup_steps`; step w is the first at the full value.
+      final_fraction: what is left at the end; swept as `NAME_final_fraction`.
+      name: the hyperparameter that is scheduled, NAME.
 
     Reference:
       Loshchilov and Hutter (2017), SGDR, equation 5, without restarts.
     """
 
     def apply(step: Array, hparams: HParams) -> HParams:
-        warmup, last = hparams["warmup_steps"], hparams["final_fraction"]
+        warmup, last = (hparams[f"{name}_{own}"] for own in ("warmup_steps", "final_fraction"))
         step = jnp.asarray(step, jnp.result_type(float))
         rising = jnp.minimum(step / jnp.maximum(warmup, 1.0), 1.0)
         done = jnp.clip((step - warmup) / jnp.maximum(steps - warmup, 1.0), 0.0, 1.0)
@@ -49,21 +50,59 @@ def warmup_cosine(
         factor = jnp.where(step < warmup, rising, cosine)
         return {**hparams, name: hparams[name] * factor}
 
-    return Schedule({"warmup_steps": warmup_steps, "final_fraction": final_fraction}, apply)
+    return Schedule(
+        {f"{name}_warmup_steps": warmup_steps, f"{name}_final_fraction": final_fraction}, apply
+    )
 
 
 def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -> Schedule:
     """Multiplies by `factor` after every `every` steps.
 
     Args:
-      every: steps between two drops; swept as `decay_every`.
-      factor: swept as `decay_factor`.
-      name: the hyperparameter that is scheduled.
+      every: steps between two drops; swept as `NAME_decay_every`.
+      factor: swept as `NAME_decay_factor`.
+      name: the hyperparameter that is scheduled, NAME.
     """
 
     def apply(step: Array, hparams: HParams) -> HParams:
         step = jnp.asarray(step, jnp.result_type(float))
-        drops = jnp.floor(step / hparams["decay_every"])
-        return {**hparams, name: hparams[name] * hparams["decay_factor"] ** drops}
+        drops = jnp.floor(step / hparams[f"{name}_decay_every"])
+        return {**hparams, name: hparams[name] * hparams[f"{name}_decay_factor"] ** drops}
 
-    return Schedule({"decay_every": every, "decay_factor": factor}, apply)
+    return Schedule({f"{name}_decay_every": every, f"{name}_decay_factor": factor}, apply)
+
+
+def joined(schedules: Sequence[Schedule], hparams: Mapping[str, float]) -> dict[str, float]:
+    """Returns the schedules' own hyperparameters and their defaults.
+
+    Args:
+      schedules: applied in order.
+      hparams: the method's, and their defaults.
+
+    Raises:
+      InputError: if two schedules share a name, or one has a name of the method's, or
+        schedules a hyperparameter that the method does not have.
+    """
+    own: dict[str, float] = {}
+    for schedule in schedules:
+        if shared := sorted(schedule.hparams.keys() & (own.keys() | hparams.keys())):
+            raise InputError(
+                f"two schedules, or one and the method, share the hyperparameter {shared[0]}: "
+                "give each schedule another hyperparameter"
+            )
+        own |= schedule.hparams
+    known = {**hparams, **own}
+    for schedule in schedules:
+        try:
+            scheduled = jax.eval_shape(schedule.apply, 0, known)
+        except KeyError as error:
+            raise InputError(
+                f"a schedule needs the hyperparameter {error.args[0]}, which the method does not "
+                f"have: its own are {', '.join(sorted(hparams))}"
+            ) from error
+        if new := sorted(scheduled.keys() ^ known.keys()):
+            raise InputError(
+                f"a schedule adds or drops the hyperparameter {new[0]}: it may only change those "
+                "that there are"
+            )
+    return own

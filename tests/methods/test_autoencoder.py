@@ -27,64 +27,178 @@ def sigmoid_layer(size=5):
     return nets.mlp(size, (), output_activation="sigmoid")
 
 
-def evaluate(method, state, **hparams):
-    hparams = {**method.hparams, **hparams}
-    return jax.jit(method.evaluate)(jax.random.key(2), state, batch(), hparams)
+def evaluate(method, state):
+    return jax.jit(method.evaluate)(jax.random.key(2), state, batch(), dict(method.hparams))
 
 
-def test_loss_is_reconstruction_plus_weighted_penalties(x64):
-    method = methods.autoencoder(
-        sigmoid_layer(),
-        nets.mlp(SHAPE, ()),
-        penalties=[
-            penalties.contractive(0.5),
-            penalties.sparsity(0.25, 0.1),
-            penalties.l1(2.0),
-            penalties.weight_decay(3.0),
-        ],
-    )
-    state = start(method)
-    x = batch()["image"]
-    encoder, decoder = state.params["encoder"]["Dense_0"], state.params["decoder"]["Dense_0"]
-    hidden = jax.nn.sigmoid(x.reshape(6, -1) @ encoder["kernel"] + encoder["bias"][None])
-    error = jnp.sum((hidden @ decoder["kernel"] + decoder["bias"][None] - x.reshape(6, -1)) ** 2, 1)
-    # sum_ij (dh_j / dx_i)^2 = sum_j (h_j (1 - h_j))^2 sum_i W_ij^2
-    jacobian = (hidden * (1 - hidden)) ** 2 @ jnp.sum(encoder["kernel"] ** 2, axis=0)
-    squares = sum(jnp.sum(layer["kernel"] ** 2) for layer in (encoder, decoder))
-    expected = (
-        error
-        + 0.5 * jacobian
-        + 0.25 * losses.kl_sparsity(hidden, 0.1)
-        + 2.0 * jnp.sum(jnp.abs(hidden), axis=1)
-        + 3.0 * 0.5 * squares
-    )
-    values = evaluate(method, state)
-    np.testing.assert_allclose(values["loss"], expected, rtol=1e-12)
-    np.testing.assert_allclose(values["reconstruction"], error, rtol=1e-12)
-    np.testing.assert_allclose(values["squared_error"], error, rtol=1e-12)
+KEY = jax.random.key(4)
 
 
-def test_the_three_contractive_penalties_agree(x64):
-    exact, closed, estimate = (
-        methods.autoencoder(
-            sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.contractive(1.0, way, 4000)]
+def noisy(key, x, level):
+    return x + level * jax.random.normal(key, x.shape, x.dtype)
+
+
+def all_penalties(momentum=None):
+    return [
+        penalties.contractive(0.5),
+        penalties.sparsity(0.25, 0.1, momentum=momentum),
+        penalties.l1(2.0),
+        penalties.weight_decay(3.0),
+    ]
+
+
+#: What an autoencoder may have besides its networks: nothing, penalties, everything.
+PARTS = {
+    "plain": {},
+    "penalized": {"penalties": all_penalties(), "reconstruction": methods.bernoulli()},
+    "everything": {
+        "penalties": [penalties.contractive(0.5, "hutchinson", 2), *all_penalties(0.75)[1:]],
+        "corruption": noisy,
+        "corruption_level": 0.2,
+        "bottlenecks": [bottlenecks.k_sparse(3), bottlenecks.noise(0.3)],
+        "tie": nets.transposed,
+    },
+}
+
+
+def kl(rate, target):
+    off = (1 - target) * jnp.log((1 - target) / (1 - rate))
+    return jnp.sum(target * jnp.log(target / rate) + off)
+
+
+def by_hand(name, params, x, key, training):
+    """Each example's loss and error, and the means of h, as they are trained or concluded."""
+    everything = name == "everything" and training
+    keys = jax.random.split(key, 6)
+    flat = x.reshape(x.shape[0], -1)
+    encoder, decoder = params["encoder"]["Dense_0"], params["decoder"]["Dense_0"]
+
+    def hidden_of(x):
+        return jax.nn.sigmoid(x @ encoder["kernel"] + encoder["bias"][None])
+
+    shown = noisy(keys[0], x, 0.2).reshape(flat.shape) if everything else flat
+    hidden = hidden_of(shown)
+    if everything:
+        hidden = noisy(keys[1], hidden, 0.1)
+    code = hidden
+    if name == "everything":  # the three largest of five
+        code = jnp.where(hidden >= jnp.sort(hidden, axis=1)[:, 2:3], hidden, 0.0)
+    if everything:
+        code = noisy(keys[5], code, 0.3)
+    kernel = encoder["kernel"].T if name == "everything" else decoder["kernel"]
+    outputs = code @ kernel + decoder["bias"][None]
+    if everything:
+        outputs = noisy(keys[2], outputs.reshape(x.shape), 0.1).reshape(flat.shape)
+    if name == "penalized":
+        error = jnp.sum(jax.nn.softplus(outputs) - flat * outputs, axis=1)
+    else:
+        error = jnp.sum((outputs - flat) ** 2, axis=1)
+    if name == "plain":
+        return error, error, None
+    # sum_ij (dh_j / dx_i)^2 = sum_j (h_j (1 - h_j))^2 sum_i W_ij^2, of clean examples
+    slopes = hidden_of(flat) * (1 - hidden_of(flat))
+    jacobian = slopes**2 @ jnp.sum(encoder["kernel"] ** 2, axis=0)
+    if name == "everything":
+        jacobian = losses.contractive_hutchinson(
+            jax.random.fold_in(keys[3], 0), lambda one: hidden_of(one[None])[0], flat, 2
         )
-        for way in ("jacobian", "sigmoid", "hutchinson")
-    )
-    state = start(exact)
-    wanted = evaluate(exact, state)["loss"]
-    np.testing.assert_allclose(evaluate(closed, state)["loss"], wanted, rtol=1e-12)
-    np.testing.assert_allclose(evaluate(estimate, state)["loss"], wanted, rtol=0.01)
+    squares = jnp.sum(encoder["kernel"] ** 2)
+    squares += 0 if name == "everything" else jnp.sum(decoder["kernel"] ** 2)
+    rate = jnp.mean(hidden, axis=0)
+    if everything:  # the value is the running mean's, the gradient the batch's
+        now = 0.75 * params["running"]["1"] + 0.25 * rate
+        rate = rate + jax.lax.stop_gradient(now - rate)
+    own = 0.5 * jacobian + 2.0 * jnp.sum(hidden, axis=1) + 3.0 * 0.5 * squares
+    return error + own + (0.25 * kl(rate, 0.1) if training else 0.0), error, rate
 
 
-def test_the_closed_form_refuses_a_deeper_encoder():
-    method = methods.autoencoder(
-        nets.mlp(3, (5,)), nets.mlp(SHAPE, ()), penalties=[penalties.contractive(1.0, "sigmoid")]
+def composed(name, **options):
+    networks = sigmoid_layer(), nets.mlp(SHAPE, ())
+    if name == "everything":
+        networks = map(shaky, networks)
+    return methods.autoencoder(*networks, **PARTS[name], **options)
+
+
+def shaky(network):
+    """With noise in its training pass."""
+    return network._replace(
+        train=lambda key, params, x: (noisy(key, network.apply(params, x), 0.1), {})
     )
-    with pytest.raises(InputError, match="one dense sigmoid layer"):
-        evaluate(method, start(method))
-    with pytest.raises(InputError, match="jacobian, sigmoid or hutchinson"):
-        penalties.contractive(1.0, "fast")
+
+
+def begun(method):
+    """A state in which no bias is zero."""
+    state = start(method)
+    draw = np.random.default_rng(0).uniform
+    return state._replace(params=jax.tree.map(lambda x: x + draw(0.0, 0.2, x.shape), state.params))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_step_descends_the_objective(name, x64):
+    method = composed(name, learning_rate=0.25, optimizer=optax.identity())
+    state, hparams, x = begun(method), dict(method.hparams), batch()["image"]
+
+    @jax.jit
+    def both(state):
+        def objective(params):
+            loss, error, rate = by_hand(name, params, x, KEY, training=True)
+            return jnp.mean(loss), (jnp.mean(error), rate)
+
+        expected = jax.value_and_grad(objective, has_aux=True)(state.params)
+        return method.step(KEY, state, batch(), hparams), expected
+
+    (after, info), ((loss, (error, rate)), gradient) = both(state)
+    moved = jax.tree.map(lambda p, g: p - 0.25 * g, state.params, gradient)
+    if name == "everything":
+        moved["running"] = {"1": rate}
+    chex.assert_trees_all_close(after.params, moved, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(info["loss"], loss, rtol=1e-12)
+    np.testing.assert_allclose(info["reconstruction"], error, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
+    """Of 65 examples in batches of 64 and of 2, the last of them padded."""
+    method, data_set = composed(name), batch(65, seed=5)["image"]
+    state, hparams = begun(method), dict(method.hparams)
+    evaluate = jax.jit(method.evaluate)
+    loss, error, rate = jax.jit(functools.partial(by_hand, name, training=False))(
+        state.params, data_set, KEY
+    )
+    whole = evaluate(KEY, state, {"image": data_set}, hparams)
+    np.testing.assert_allclose(whole["loss"], loss, rtol=1e-12)
+    np.testing.assert_allclose(whole["reconstruction"], error, rtol=1e-12)
+    if name == "plain":
+        assert method.conclude is None
+        np.testing.assert_array_equal(whole["squared_error"], whole["loss"])
+        return
+    sparse = 0.25 * kl(rate, 0.1)
+    for size in (64, 2, 65):
+        places = np.arange(-(-65 // size) * size)
+        parts = [
+            evaluate(KEY, state, {"image": data_set[rows]}, hparams)
+            for rows in np.minimum(places, 64).reshape(-1, size)
+        ]
+        values = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        concluded = jax.jit(method.conclude)(values, places < 65, hparams)
+        assert set(concluded) == {"loss"}
+        mean = np.mean(values["loss"][:65])  # an estimate draws each batch's signs
+        np.testing.assert_allclose(concluded["loss"], mean + sparse, rtol=1e-12)
+        if name == "penalized":
+            np.testing.assert_allclose(mean, np.mean(loss), rtol=1e-12)
+
+
+def test_its_defaults():
+    method = methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()), corruption=noisy)
+    assert method.hparams == {"learning_rate": 1e-3, "corruption_level": 0.3}
+    assert "corruption_level" not in methods.autoencoder(sigmoid_layer(), sigmoid_layer()).hparams
+    adam = composed("plain", optimizer=optax.scale_by_adam())
+    states = [start(m) for m in (adam, composed("plain"))]
+    chex.assert_trees_all_equal(*states)
+    steps = [
+        jax.jit(m.step)(KEY, states[0], batch(), dict(m.hparams)) for m in (adam, composed("plain"))
+    ]
+    chex.assert_trees_all_equal(*steps)
 
 
 def test_two_parts_cannot_share_a_hyperparameter():
@@ -110,12 +224,13 @@ def test_training_sees_corrupted_inputs_and_compares_with_clean_ones(x64):
     output = method.views.reconstruct(state, constant, method.hparams)
     expected = jnp.mean(losses.squared_error(output, batch()["image"]))
     np.testing.assert_allclose(info["loss"], expected, rtol=1e-12)
-    assert len(seen) == 1
+    assert {leaf.shape for leaf in seen} == {()}
+    before = len(seen)
     # evaluation shows the encoder clean examples
     output = method.views.reconstruct(state, batch(), method.hparams)
     expected = losses.squared_error(output, batch()["image"])
     np.testing.assert_allclose(evaluate(method, state)["loss"], expected, rtol=1e-12)
-    assert len(seen) == 1
+    assert len(seen) == before
 
 
 def test_a_tied_decoder_has_biases_only_and_gradients_through_both_uses(x64):
@@ -148,56 +263,6 @@ def test_a_tied_decoder_must_mirror_the_encoder():
     method = methods.autoencoder(nets.mlp(3, (8,)), nets.mlp(SHAPE, (7,)), tie=nets.transposed)
     with pytest.raises(InputError, match="widths in reverse"):
         evaluate(method, start(method))
-
-
-def test_k_sparse_passes_the_k_largest_units():
-    latent = jnp.array([[3.0, -1.0, 2.0, 0.5], [0.0, 4.0, 1.0, 2.0]])
-    k_sparse = bottlenecks.k_sparse(2)
-    for k, expected in {
-        1: [[3, 0, 0, 0], [0, 4, 0, 0]],
-        2: [[3, 0, 2, 0], [0, 4, 0, 2]],
-        4: [[3, -1, 2, 0.5], [0, 4, 1, 2]],
-    }.items():
-        np.testing.assert_array_equal(k_sparse.apply(latent, {"k": float(k)}), expected)
-    slope = jax.grad(lambda z: jnp.sum(k_sparse.apply(z, {"k": 2.0})))(latent)
-    np.testing.assert_array_equal(slope, [[1, 0, 1, 0], [0, 1, 0, 1]])
-
-
-def test_dropout_and_noise_act_in_training_only():
-    latent = jax.random.normal(jax.random.key(0), (200, 50))
-    for bottleneck in (bottlenecks.dropout(0.5), bottlenecks.noise(0.5)):
-        np.testing.assert_array_equal(bottleneck.apply(latent, bottleneck.hparams), latent)
-        trained = bottleneck.train(jax.random.key(1), latent, bottleneck.hparams)
-        assert float(jnp.mean((trained - latent) ** 2)) > 0.1
-        np.testing.assert_allclose(jnp.mean(trained - latent), 0, atol=0.05)
-
-
-def test_running_sparsity_is_a_running_mean_with_the_batch_gradient(x64):
-    penalty = penalties.sparsity(1.0, 0.2, momentum=0.75)
-    hidden = jax.nn.sigmoid(jax.random.normal(jax.random.key(0), (6, 3)))
-    running = jnp.array([0.1, 0.2, 0.9])
-
-    def seen(latent, running):
-        return penalties.Pass({}, lambda x: x, latent, latent, running)
-
-    np.testing.assert_allclose(
-        penalty.run(seen(hidden, running), penalty.hparams),
-        0.75 * running + 0.25 * jnp.mean(hidden, axis=0),
-    )
-    np.testing.assert_allclose(
-        penalty.run(seen(hidden, None), penalty.hparams), jnp.mean(hidden, axis=0)
-    )
-
-    def value(latent):
-        return penalty.apply(jax.random.key(0), seen(latent, running), penalty.hparams)[0]
-
-    rho = 0.2
-    kl = rho * np.log(rho / running) + (1 - rho) * np.log((1 - rho) / (1 - running))
-    np.testing.assert_allclose(value(hidden), kl.sum(), rtol=1e-12)
-    slope = ((1 - rho) / (1 - running) - rho / running) / 6
-    np.testing.assert_allclose(
-        jax.grad(value)(hidden), np.broadcast_to(slope, (6, 3)), rtol=1e-12, atol=1e-15
-    )
 
 
 def test_running_statistics_live_in_the_state():

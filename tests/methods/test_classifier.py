@@ -2,6 +2,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from ae_jax import methods, nets
@@ -34,6 +35,33 @@ def test_loss_is_the_cross_entropy_and_error_counts_wrong_classes(x64):
 
 
 @pytest.mark.parametrize("train_encoder", [True, False])
+def test_a_step_descends_the_cross_entropy(train_encoder, x64):
+    options = {"optimizer": optax.identity(), "learning_rate": 0.25, "train_encoder": train_encoder}
+    method, state, hparams = built(nets.mlp(3, ()), 4, **options)
+    after, info = method.step(jax.random.key(2), state, batch(), hparams)
+    x, label = np.asarray(batch()["image"]).reshape(8, 4), np.asarray(batch()["label"])
+    encoder, head = (
+        jax.tree.map(np.asarray, state.params[name]["Dense_0"]) for name in ("encoder", "head")
+    )
+    hidden = x @ encoder["kernel"] + encoder["bias"]
+    logits = hidden @ head["kernel"] + head["bias"]
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    # d loss / d logits = p - [class], the mean of eight
+    error = (p - np.eye(4)[label]) / 8
+    slopes = {"head": {"kernel": hidden.T @ error, "bias": error.sum(axis=0)}}
+    back = error @ head["kernel"].T * train_encoder
+    slopes["encoder"] = {"kernel": x.T @ back, "bias": back.sum(axis=0)}
+    for name, layer in slopes.items():
+        for leaf, slope in layer.items():
+            expected = state.params[name]["Dense_0"][leaf] - 0.25 * slope
+            np.testing.assert_allclose(
+                after.params[name]["Dense_0"][leaf], expected, rtol=1e-10, atol=1e-13
+            )
+    np.testing.assert_allclose(info["loss"], -np.mean(np.log(p[np.arange(8), label])), rtol=1e-12)
+    np.testing.assert_allclose(info["error"], np.mean(np.argmax(p, axis=1) != label), rtol=1e-12)
+
+
+@pytest.mark.parametrize("train_encoder", [True, False])
 def test_a_new_output_layer_alone_leaves_the_encoder_as_it_is(train_encoder):
     method, state, hparams = built(nets.mlp(3, (5,)), 4, train_encoder=train_encoder)
     after, _ = method.step(jax.random.key(2), state, batch(), hparams)
@@ -50,10 +78,10 @@ def test_starts_from_a_trained_encoder():
 
 
 def test_needs_labels_and_two_classes():
-    with pytest.raises(InputError, match="at least 2"):
+    with pytest.raises(InputError, match="at least 2, got 1"):
         methods.classifier(nets.mlp(3, ()), 1)
+    assert methods.classifier(nets.mlp(3, ()), 2).hparams == {"learning_rate": 1e-3}
     method = methods.classifier(nets.mlp(3, ()), 2)
     unlabelled = {"image": batch()["image"]}
-    state = method.init(jax.random.key(1), unlabelled, method.hparams)
     with pytest.raises(InputError, match="labels"):
-        method.step(jax.random.key(2), state, unlabelled, method.hparams)
+        method.init(jax.random.key(1), unlabelled, method.hparams)

@@ -15,6 +15,7 @@ from ae_jax import training
 from ae_jax.methods import REGISTRY
 
 BATCH = 32
+KEY = jax.random.key(0)
 # A method's tests run in one process, which traces and compiles its programs once.
 every_method = pytest.mark.parametrize(
     "name",
@@ -70,7 +71,75 @@ def test_step_keeps_shapes_and_everything_is_finite(name):
     assert info
     assert values
     chex.assert_rank(list(info.values()), 0)
-    chex.assert_shape(list(values.values()), (BATCH,))
+    figures = [value for value in values.values() if value.ndim == 1 or method.conclude is None]
+    chex.assert_shape(figures, (BATCH,))
+    chex.assert_tree_shape_prefix(values, (BATCH,))
+    if method.conclude is not None:
+        whole = method.conclude(values, np.arange(BATCH) < 5, hparams)
+        chex.assert_rank(list(whole.values()), 0)
+        chex.assert_tree_all_finite(whole)
+
+
+def moved_on(name):
+    """The compiled step, and a state in which nothing is zero that is not always."""
+    method, state = start(name)
+    step, batch, hparams = jax.jit(method.step), first_batch(name), dict(method.hparams)
+    for i in range(2):
+        state, _ = step(jax.random.key(i), state, batch, hparams)
+    return step, state, batch, hparams
+
+
+@every_method
+def test_every_hyperparameter_has_its_effect_on_a_step(name):
+    step, state, batch, hparams = moved_on(name)
+
+    def stepped(**changed):
+        after = step(jax.random.key(2), state, batch, hparams | changed)
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(after)]
+
+    usual, without = stepped(), set()
+    for changed, value in hparams.items():
+        other = stepped(**{changed: 0.7 * value + 0.01})
+        if all(np.array_equal(a, b) for a, b in zip(usual, other, strict=True)):
+            without.add(changed)
+    assert without == set(REGISTRY[name].no_step)
+
+
+@every_method
+def test_evaluation_of_an_example_does_not_depend_on_the_others(name):
+    method, state = start(name)
+    batch, evaluate = first_batch(name, BATCH + 5), jax.jit(method.evaluate)
+
+    def evaluated(rows):
+        shown = jax.tree.map(lambda leaf: leaf[rows], batch)
+        return evaluate(jax.random.key(2), state, shown, dict(method.hparams))
+
+    values = evaluated(np.arange(BATCH))
+    beside = evaluated(np.r_[:9, BATCH - 4 : BATCH + 5, 4:18])
+    for figure, value in values.items():
+        np.testing.assert_allclose(beside[figure][:9], value[:9], rtol=1e-6, err_msg=figure)
+
+
+@every_method
+def test_inference_needs_only_what_is_kept_for_it(name):
+    """What is kept is the state's own, so that results are equal if they can be had."""
+    method, state = start(name)
+    batch, hparams, key, views = first_batch(name), dict(method.hparams), KEY, method.views
+    kept = method.inference(state)
+    own = {id(leaf) for leaf in jax.tree.leaves(state)}
+    assert {id(leaf) for leaf in jax.tree.leaves(kept)} <= own
+    assert type(kept) is type(state)
+    jax.eval_shape(method.evaluate, key, kept, batch, hparams)
+    if views.encode:
+        latent = jax.eval_shape(views.encode, kept, batch, hparams)
+        if views.decode:
+            jax.eval_shape(views.decode, kept, latent, hparams)
+    if views.reconstruct:
+        jax.eval_shape(views.reconstruct, kept, batch, hparams)
+    if views.sample:
+        jax.eval_shape(lambda k, s: views.sample(k, s, 3, hparams), key, kept)
+    if views.log_likelihood:
+        jax.eval_shape(views.log_likelihood, key, kept, batch, hparams)
 
 
 @every_method

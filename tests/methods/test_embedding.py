@@ -60,6 +60,16 @@ def test_words_with_equal_contexts_become_neighbours():
     np.testing.assert_array_equal(places, [[0, 1], [1, 0], [2, 3], [3, 2]])
 
 
+def test_its_defaults_and_the_first_embeddings():
+    method = methods.skip_gram(1000)
+    assert method.hparams == {"learning_rate": 1e-3}
+    word = jax.jit(method.init)(KEY, {}, {}).params["word"]
+    assert word.shape == (1000, 64)
+    np.testing.assert_allclose(jnp.std(word), 1 / 8, rtol=0.02)
+
+
 def test_refuses():
-    with pytest.raises(InputError, match="sizes must be positive"):
-        methods.skip_gram(0, 3)
+    for sizes in ((0, 3), (3, 0)):
+        with pytest.raises(InputError, match="sizes must be positive"):
+            methods.skip_gram(*sizes)
+    assert methods.skip_gram(1, 1).hparams

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +16,21 @@ def test_equal_outputs_and_data_lose_least_and_means_are_in_data_space(name):
     assert least.shape == (1,)
     assert observation.loss(outputs + 0.1, mean, hparams) > least
     assert observation.loss(outputs - 0.1, mean, hparams) > least
+
+
+def test_likelihoods_draw_data_and_errors_do_not():
+    key, outputs = jax.random.key(0), jnp.array([[0.5, -2.0]]) + jnp.zeros((4000, 2))
+    assert methods.gaussian().hparams == {"variance": 1.0}
+    assert methods.correntropy().hparams == {"sigma": 0.5}
+    drawn = methods.gaussian().sample(key, outputs, {"variance": 0.25})
+    np.testing.assert_allclose(
+        drawn, outputs + 0.5 * jax.random.normal(key, outputs.shape), rtol=1e-6
+    )
+    drawn = methods.bernoulli().sample(key, outputs, {})
+    assert set(np.unique(drawn)) == {0, 1}
+    np.testing.assert_allclose(drawn.mean(axis=0), jax.nn.sigmoid(outputs[0]), atol=0.03)
+    for error in (methods.squared_error, methods.absolute_error, methods.correntropy):
+        assert error().sample is None
 
 
 def test_the_width_of_correntropy_is_a_hyperparameter():

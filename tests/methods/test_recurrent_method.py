@@ -208,6 +208,31 @@ def test_bottlenecks_act_in_training_and_the_views_are_deterministic():
     assert noisy[0] != noisy[1]
 
 
+def test_its_defaults():
+    assert build().hparams == {"learning_rate": 1e-3}
+    options = {"features": 2, "cell": "gru", "hidden": 2}
+    clipped = optax.chain(optax.clip_by_global_norm(10.0), optax.scale_by_adam())
+    default, given = build(False, **options), build(False, **options, optimizer=clipped)
+    batch, small = sequence_batch(), sequence_batch()
+    batch["sequence"] = 1e3 * batch["sequence"]  # gradients of norms far above 10
+    states = []
+    for method in (default, given):
+        state = jax.jit(method.init)(KEY, batch, dict(method.hparams))
+        step = jax.jit(method.step)
+        for shown in (batch, small):
+            state, info = step(KEY, state, shown, dict(method.hparams))
+        states.append((state, info))
+    chex.assert_trees_all_equal(*states)
+
+
+def test_tokens_are_drawn_by_their_logits():
+    logits = jnp.log(jnp.array([[0.1, 0.6, 0.3]])) + jnp.zeros((4000, 3))
+    drawn = methods.categorical().sample(KEY, logits, {})
+    assert drawn.dtype == logits.dtype
+    np.testing.assert_array_equal(drawn.sum(axis=1), 1)
+    np.testing.assert_allclose(drawn.mean(axis=0), [0.1, 0.6, 0.3], atol=0.03)
+
+
 def test_refuses():
     with pytest.raises(InputError, match="give no observation"):
         build(True, observation=methods.gaussian())

@@ -27,7 +27,14 @@ def recorder():
     def step(key, state, batch, hparams):
         return state._replace(batch=dict(batch)), {"loss": hparams["rate"]}
 
-    return Method(HPARAMS, init, step, lambda key, state, batch, hparams: dict(batch))
+    return Method(
+        HPARAMS,
+        init,
+        step,
+        lambda key, state, batch, hparams: dict(batch),
+        conclude=lambda values, present, hparams: {"rate": hparams["rate"]},
+        inference=lambda state: state._replace(batch=()),
+    )
 
 
 def constant(level, count=6):
@@ -73,10 +80,26 @@ def test_a_lane_draws_from_its_first_labelled_examples_alone():
         after, _ = method.step(jax.random.key(1), state, batch, hparams)
         return after.method.batch
 
-    for count in (1, 3, 5):
+    for count in (1, 3, 5, 7):  # of five that there are
         seen = drawn(jnp.asarray(float(count)))
         assert set(np.asarray(seen["label"])) == set(np.asarray(order)[:count])
         np.testing.assert_allclose(seen["image"].ravel() * 255, seen["label"], rtol=1e-6)
+
+
+def test_evaluation_of_few_labels_is_the_methods_own():
+    pool = data.stored(np.zeros((3, 1, 1), np.uint8), np.arange(3))
+    method = few_labels(recorder(), pool)
+    assert method.hparams == {**HPARAMS, "labels": 100.0, "pretrained": 1.0}
+    batch = pool.fetch(pool.arrays, jnp.arange(3))
+    start = {"order": jnp.arange(3), "encoder": jnp.asarray(7.0)}
+    state = method.init(jax.random.key(0), batch, method.hparams, start)
+    assert method.evaluate(jax.random.key(0), state, batch, method.hparams).keys() == batch.keys()
+    assert method.conclude({}, jnp.ones(3, bool), method.hparams) == {"rate": 0.5}
+    assert method.inference(state) == ((), state.method._replace(batch=()))
+    several = one_of_several(recorder())
+    assert several.hparams == {**HPARAMS, "condition": 0.0}
+    assert several.conclude({}, jnp.ones(3, bool), several.hparams) == {"rate": 0.5}
+    assert several.inference(state.method).batch == ()
 
 
 def test_few_labels_starts_from_parameters_where_it_is_pretrained():

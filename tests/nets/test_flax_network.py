@@ -22,6 +22,12 @@ class Noisy(nn.Module):
         return BatchNorm()(x, train) if self.statistics else nn.Dense(2)(x)
 
 
+class Stateful(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.BatchNorm(use_running_average=False)(x)
+
+
 class Counting(nn.Module):
     @nn.compact
     def __call__(self, x, train: bool = False):
@@ -71,9 +77,15 @@ def test_statistics_move_the_loss_by_no_gradient():
 
 def test_without_the_argument_there_is_no_training_pass():
     assert nets.flax_network(nn.Dense(2)).train is None
-    network = nets.flax_network(nn.BatchNorm(use_running_average=False))
+    network = nets.flax_network(Stateful())
     with pytest.raises(InputError, match=r"batch_stats\); .*give its __call__ the argument train"):
         network.init(jax.random.key(0), X)
+
+
+@pytest.mark.parametrize("module", [nn.BatchNorm(use_running_average=False), nn.Dropout(0.5)])
+def test_a_switch_of_another_name_is_refused(module):
+    with pytest.raises(InputError, match="would be the same in training and evaluation"):
+        nets.flax_network(module)
 
 
 def test_other_state_is_refused():

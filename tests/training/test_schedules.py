@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from ae_jax import training
+from ae_jax.core import InputError
+from ae_jax.training import schedules
 
 
-def values(schedule, steps, name="learning_rate", base=2.0, **changed):
-    hparams = {**schedule.hparams, **changed, name: base}
+def values(schedule, steps, name="learning_rate", base=2.0):
+    hparams = {**schedule.hparams, name: base}
     return [float(schedule.apply(np.int32(step), hparams)[name]) for step in steps]
 
 
@@ -37,6 +39,47 @@ def test_another_hyperparameter_can_be_scheduled():
     assert values(schedule, [2], name="beta", base=8.0) == [2.0]
 
 
+HPARAMS = {"learning_rate": 0.1, "beta": 4.0}
+
+
+def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
+    """Two of a kind: each falls to a fraction of its own."""
+    both = [
+        training.warmup_cosine(10, 2, final_fraction=1e-4),
+        training.warmup_cosine(10, 5, final_fraction=1.0, name="beta"),
+        training.step_decay(3, name="beta"),
+    ]
+    own = schedules.joined(both, HPARAMS)
+    assert own == {
+        "learning_rate_warmup_steps": 2,
+        "learning_rate_final_fraction": 1e-4,
+        "beta_warmup_steps": 5,
+        "beta_final_fraction": 1.0,
+        "beta_decay_every": 3,
+        "beta_decay_factor": 0.1,
+    }
+    found = {**HPARAMS, **own}
+    for schedule in both[:2]:
+        found = schedule.apply(np.int32(10), found)
+    np.testing.assert_allclose(found["learning_rate"], 1e-5, rtol=1e-6)
+    np.testing.assert_allclose(found["beta"], 4.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([training.warmup_cosine(9), training.warmup_cosine(9)], "share .*_final_fraction: give"),
+        ([schedules.Schedule({"beta": 1.0}, lambda step, h: h)], "share the hyperparameter beta"),
+        ([training.step_decay(9, name="gamma")], "needs the hyperparameter gamma, .*: its own are"),
+        ([schedules.Schedule({}, lambda step, h: {**h, "new": 1.0})], "adds or drops .* new"),
+        ([schedules.Schedule({}, lambda step, h: {"beta": 1.0})], "adds or drops .* learning_rate"),
+    ],
+)
+def test_schedules_that_do_not_fit_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        schedules.joined(given, HPARAMS)
+
+
 def rates_of(result, lane):
     """The learning rate that the last step of a lane was given."""
     return training.lane(result, lane)[1].last_rate
@@ -44,7 +87,7 @@ def rates_of(result, lane):
 
 def test_a_schedules_own_numbers_can_be_swept(toy, images):
     schedule = training.warmup_cosine(20, warmup_steps=2)
-    lanes = training.grid(warmup_steps=[2, 8], learning_rate=[0.1, 0.2])
+    lanes = training.grid(learning_rate_warmup_steps=[2, 8], learning_rate=[0.1, 0.2])
     result = training.run(toy, images(100), lanes, 5, batch_size=40, schedules=[schedule])
     assert result.compilations == 1
     cosine = 0.5 * (1 + math.cos(math.pi * 2 / 18))  # step 4 is the last

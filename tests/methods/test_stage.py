@@ -1,0 +1,101 @@
+"""What stands on a frozen encoder sees latents, and its views come back to data space."""
+
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import methods, nets
+from ae_jax.core import InputError, Method, Network, Views
+
+KEY = jax.random.key(0)
+START = {"encoder": jnp.asarray(3.0), "decoder": jnp.asarray(10.0)}
+
+
+class Inner(NamedTuple):
+    image: jax.Array
+    optimizer: tuple = (1,)
+
+
+def recorder(views=True):
+    """A method that keeps and evaluates what it is shown, and decodes by adding 1."""
+
+    def conclude(values, present, hparams):
+        return {"whole": jnp.sum(values["seen"])}
+
+    shown = Views(
+        encode=lambda state, batch, hparams: batch["image"],
+        decode=lambda state, latent, hparams: latent + 1,
+        reconstruct=lambda state, batch, hparams: batch["image"] + 2,
+        sample=lambda key, state, count, hparams: jnp.full((count, 1), 5.0),
+    )
+    return Method(
+        hparams={"rate": 0.5},
+        init=lambda key, batch, hparams: Inner(batch["image"]),
+        step=lambda key, state, batch, hparams: (
+            state._replace(image=batch["image"]),
+            {"loss": hparams["rate"]},
+        ),
+        evaluate=lambda key, state, batch, hparams: {"seen": batch["image"][:, 0]},
+        views=shown if views else Views(),
+        conclude=conclude,
+        inference=lambda state: state._replace(optimizer=()),
+    )
+
+
+def times():
+    """x times its parameter, which is a random number in [0, 1) at first."""
+    return Network(lambda key, x: jax.random.uniform(key), lambda params, x: params * x)
+
+
+def batch(level):
+    return {"image": jnp.full((2, 1), level), "label": jnp.arange(2)}
+
+
+def test_the_method_sees_latents_wherever_it_sees_images():
+    method = methods.stage(times(), recorder(), times())
+    assert method.hparams == {"rate": 0.5}
+    state = method.init(KEY, batch(2.0), method.hparams, START)
+    np.testing.assert_array_equal(state.method.image, np.full((2, 1), 6.0))
+    after, info = method.step(KEY, state, batch(4.0), method.hparams)
+    np.testing.assert_array_equal(after.method.image, np.full((2, 1), 12.0))
+    assert info == {"loss": 0.5}
+    chex.assert_trees_all_equal(after.frozen, START)
+    values = method.evaluate(KEY, state, batch(5.0), method.hparams)
+    np.testing.assert_array_equal(values["seen"], [15, 15])
+    assert method.conclude(values, jnp.ones(2, bool), method.hparams) == {"whole": 30}
+    kept = method.inference(state)
+    assert kept.method.optimizer == ()
+    chex.assert_trees_all_equal(kept.frozen, START)
+
+
+def test_views_come_back_through_the_decoder():
+    method = methods.stage(times(), recorder(), times())
+    state = method.init(KEY, batch(2.0), method.hparams, START)
+    views, hparams = method.views, method.hparams
+    np.testing.assert_array_equal(views.encode(state, batch(2.0), hparams), np.full((2, 1), 6.0))
+    # (1 + 1) * 10, (3 * 2 + 2) * 10, 5 * 10
+    np.testing.assert_array_equal(views.decode(state, jnp.ones((2, 1)), hparams), [[20], [20]])
+    np.testing.assert_array_equal(views.reconstruct(state, batch(2.0), hparams), [[80], [80]])
+    np.testing.assert_array_equal(views.sample(KEY, state, 2, hparams), [[50], [50]])
+    alone = methods.stage(times(), recorder()).views
+    assert alone.encode is not None
+    assert alone.decode is alone.reconstruct is alone.sample is None
+    assert methods.stage(times(), recorder(views=False), times()).views == Views()
+
+
+def test_parts_that_are_not_given_are_random():
+    method = methods.stage(times(), recorder(), times())
+    state = method.init(KEY, batch(2.0), method.hparams)
+    assert 0 < state.frozen["encoder"] < 1
+    assert state.frozen["encoder"] != state.frozen["decoder"]
+    given = method.init(KEY, batch(2.0), method.hparams, {"encoder": START["encoder"]})
+    assert given.frozen == {**state.frozen, "encoder": START["encoder"]}
+    with pytest.raises(InputError, match="do not fit the encoder"):
+        method.init(KEY, batch(2.0), method.hparams, {"encoder": jnp.ones(2)})
+    below = methods.stage(nets.mlp(3, ()), methods.autoencoder(nets.mlp(2, ()), nets.mlp(3, ())))
+    with pytest.raises(InputError, match="do not fit the decoder"):
+        below.init(KEY, batch(2.0), below.hparams, {"decoder": jnp.ones(2)})

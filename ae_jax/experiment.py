@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, greedy, plots, training
-from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, Network, State
+from ae_jax.checks import at_least, classes, latent_shape, trace
+from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,80 +199,11 @@ def run_options(config: Config, splits: Splits) -> dict[str, Any]:
     }
 
 
-def at_least(config: Config, least: float, *names: str) -> None:
-    """Raises InputError where an option, or one of its values, is below what makes sense.
-
-    Args:
-      config: of the experiment.
-      least: the smallest value that does.
-      names: of the options.
-    """
-    for name in names:
-        value = getattr(config, name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if not one >= least:  # nor is NaN
-                raise InputError(f"{name} must be at least {least:g}, got {one}")
-
-
-def trace(method: Method, shape: Sequence[int], label: bool = False) -> None:
-    """Takes a method's first step without computing it, for what it would only then refuse.
-
-    Args:
-      method: of a later stage of an experiment.
-      shape: of one `image` that it will see.
-      label: whether the batch has labels too.
-
-    Raises:
-      InputError: as the method.
-    """
-    batch = {"image": jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))}
-    if label:
-        batch["label"] = jax.ShapeDtypeStruct((2,), np.int32)
-
-    def first(key: Array, batch: Batch) -> Any:
-        hparams = dict(method.hparams)
-        return method.step(key, method.init(key, batch, hparams), batch, hparams)
-
-    jax.eval_shape(first, jax.random.key(0), batch)
-
-
-def latent_shape(encoder: Network, shape: Sequence[int]) -> tuple[int, ...]:
-    """Returns the shape of one latent of examples of a shape."""
-    x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
-    key = jax.random.key(0)
-    return jax.eval_shape(lambda x: encoder.apply(encoder.init(key, x), x), x).shape[1:]
-
-
 def firsts(result: training.Result, name: str) -> dict[Any, Model]:
     """Returns, for each value of a hyperparameter in ascending order, its first sound lane."""
     rows = [row for row in own_rows(result) if row["status"] == "ok"]
     chosen = {row[name]: row for row in reversed(rows)}
     return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
-
-
-def classes(config: Config, splits: Splits) -> int:
-    """Returns the number of classes of a data set, whose labels are 0, 1, ... without a gap.
-
-    Raises:
-      InputError: if there are no such labels, or a test image is of a class that no training image
-        is of.
-    """
-    if "label" not in splits.train.spec:
-        raise InputError(f"{config.dataset} has no labels, which this experiment needs")
-    train, *others = (np.asarray(first_batch(part, part.size)["label"]) for part in splits)
-    found = np.unique(train)
-    if len(found) < 2 or found[-1] >= len(found):
-        raise InputError(
-            f"labels must be 0, 1, ... without a gap; {config.dataset} has {len(found)} of them, "
-            f"{found[0]} to {found[-1]}: number them with numpy.unique(labels, return_inverse=True)"
-        )
-    last = max(int(np.max(label)) for label in others)
-    if last >= len(found):
-        raise InputError(
-            f"labels of training images are 0 to {found[-1]}, but there is a {last} among the "
-            "others: give each class to both"
-        )
-    return len(found)
 
 
 def label_orders(config: Config, splits: Splits, labels: Sequence[int]) -> tuple[np.ndarray, int]:
@@ -290,7 +221,7 @@ def label_orders(config: Config, splits: Splits, labels: Sequence[int]) -> tuple
     Raises:
       InputError: as `classes`, or if there are not that many.
     """
-    count = classes(config, splits)
+    count = classes(config.dataset, splits)
     label = np.asarray(first_batch(splits.train, splits.train.size)["label"])
     low, high = min(labels, default=0), max(labels, default=0)
     if low < count or high > len(label):

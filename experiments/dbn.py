@@ -93,7 +93,7 @@ def dbn(config: Config) -> None:
     if config.persistent and not config.top_estimator.startswith("pcd-"):
         raise InputError(f"persistent needs a top_estimator pcd-k, got {config.top_estimator}")
     splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
-    classes = experiment.classes(config, splits)
+    classes = experiment.classes(config.dataset, splits)
     top_method = top_machine(config, classes)
     method = methods.deep_belief_network(
         config.widths,

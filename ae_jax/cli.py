@@ -6,7 +6,10 @@ import hashlib
 import io
 import itertools
 import json
+import math
+import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,19 +41,76 @@ def main(
 ) -> None:
     """Runs an experiment from the command line.
 
-    `--preset NAME` picks the values that the other options start from. Input that cannot
-    be used ends the program with status 2 and one line.
+    `--preset NAME` picks the values that the other options start from. What is wrong is said in
+    one line on stderr, with the traceback before it where AE_JAX_TRACEBACK is set. The status is
+    2 for input that cannot be used, 130 for Ctrl-C, and 1 where the machine does not go along: a
+    full disk, a missing permission, too little memory, a closed pipe. Any other error is the
+    program's and shows its traceback.
 
     Args:
       experiment: takes the configuration.
       presets: configurations by name, `default` among them.
       argv: the arguments; the program's where None.
     """
+    _open_console()
     try:
-        experiment(parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        try:
+            experiment(parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__))
+        except SystemExit:  # of --help, or of a run that has saved
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # here a closed pipe is an error like others, later it is not
+    except BaseException as error:
+        found = _verdict(error)
+        if found is None:
+            raise
+        if os.environ.get("AE_JAX_TRACEBACK"):
+            traceback.print_exc()
+        status, text = found
+        with contextlib.suppress(OSError):  # nobody reads stderr either
+            print(" ".join(text.split()), file=sys.stderr, flush=True)
+        _close_broken_pipes()
+        raise SystemExit(status) from None
+
+
+def _verdict(error: BaseException) -> tuple[int, str] | None:
+    """The exit status and the line for what is not the program's fault; else None."""
+    again = "put that right and repeat the command, which goes on from the last checkpoint"
+    smaller = "use a smaller batch, a smaller model or fewer lanes"
+    if isinstance(error, InputError):
+        return 2, f"error: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted: the same command goes on from the last checkpoint"
+    if isinstance(error, MemoryError):
+        return 1, f"error: there is not enough memory ({error or 'on the host'}): {smaller}"
+    if str(error).startswith("RESOURCE_EXHAUSTED"):  # XLA's, a RuntimeError
+        return 1, f"error: there is not enough memory ({str(error).splitlines()[0]}): {smaller}"
+    if isinstance(error, BrokenPipeError):
+        return 1, "error: what reads the output has closed it"
+    if isinstance(error, OSError):
+        reason = f"{error.strerror}" if error.strerror else str(error)
+        where = "" if error.filename is None else f"{error.filename}: "
+        return 1, f"error: {where}{reason}: {again}"
+    return None
+
+
+def _open_console() -> None:
+    """Makes stdout and stderr take any text: a console shows a ? for what it cannot."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell, as by 2>&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _close_broken_pipes() -> None:
+    """Sends what is still to be written to a closed pipe nowhere; Python would fail at its exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def parse(
@@ -74,21 +134,35 @@ def parse(
     if name not in presets:
         raise InputError(f"unknown preset {name}: one of {', '.join(presets)}")
     start = presets[name]
-    text = f"{description or ''}\n\n--preset NAME starts from other values: {', '.join(presets)}."
+    text = (
+        f"{description or ''}\n\n--preset NAME starts from other values: {', '.join(presets)}. "
+        "With AE_JAX_TRACEBACK=1 in the environment errors show where they come from."
+    )
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(type(start), default=start, args=argv, description=text)
+            config = tyro.cli(type(start), default=start, args=argv, description=text)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
         raise InputError(f"{_first_paragraph(said.getvalue())} (see --help)") from None
+    for name, value in vars(config).items():
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, float) and not math.isfinite(one):
+                raise InputError(f"{name} must be a finite number, got {one}")
+            if isinstance(one, int) and abs(one) >= 2**31:
+                raise InputError(f"{name} must be below 2^31, got {one}")
+    return config
 
 
 def _first_paragraph(box: str) -> str:
-    """What tyro says first, of a message that it draws a box around."""
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    return " ".join(itertools.takewhile(lambda line: line.strip("─"), lines)).rstrip(".")
+    """What tyro says first: of a box with a title, in the characters that the console has."""
+    lines = (line.strip("│╭╮ ") for line in box.splitlines())
+    for line in lines:
+        if line.endswith(("───", "---")):  # below the title
+            break
+    said = " ".join(itertools.takewhile(lambda line: line.strip("─-"), lines))
+    return (said or " ".join(box.split())).rstrip(".")
 
 
 def _split_preset(text: str) -> list[str]:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ae_jax import cli, data, greedy, plots, training
+from ae_jax.checks import at_least, classes, latent_shape, trace
 from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
 
 
@@ -37,7 +38,13 @@ class Splits(NamedTuple):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C)."""
+        """(H, W, C).
+
+        Raises:
+          InputError: if the examples are no images.
+        """
+        if "image" not in self.train.spec:
+            raise InputError(f"images are needed, the data are {', '.join(self.train.spec)}")
         return self.train.spec["image"].shape
 
 
@@ -78,8 +85,9 @@ def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
       whole: every split is all of the data, for a distribution that is to be learned whole.
 
     Raises:
-      InputError: if it cannot be used.
+      InputError: if it cannot be used, or there is nothing to train.
     """
+    at_least(config, 1, "seeds", "steps", "batch_size")
     if whole:
         everything = data.load(config.dataset, "all", value_range=config.value_range)
         return Splits(everything, everything, everything)
@@ -155,6 +163,10 @@ def pretrain(
       InputError: as `training.run`.
     """
     lanes = grid(config, values)
+    shape: Sequence[int] = splits.image_shape
+    for layer in layers:
+        trace(layer.method, shape)
+        shape = latent_shape(layer.encoder, shape)
     options = run_options(config, splits)
     return greedy.train(
         layers,
@@ -171,10 +183,8 @@ def grid(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the lanes of some values and the configuration's learning rates and seeds.
 
     Raises:
-      InputError: if there is no seed, or as `training.grid`.
+      InputError: as `training.grid`.
     """
-    if config.seeds < 1:
-        raise InputError(f"seeds must be at least 1, got {config.seeds}")
     return training.grid(
         **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
     )
@@ -206,12 +216,12 @@ def firsts(result: training.Result, name: str) -> dict[Any, Model]:
     return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
 
 
-def label_orders(config: Config, train: Dataset, labels: Sequence[int]) -> tuple[np.ndarray, int]:
+def label_orders(config: Config, splits: Splits, labels: Sequence[int]) -> tuple[np.ndarray, int]:
     """Draws the training images whose labels each seed sees.
 
     Args:
       config: of the experiment.
-      train: with labels.
+      splits: with labels.
       labels: the numbers of labels that are to be compared.
 
     Returns:
@@ -219,19 +229,17 @@ def label_orders(config: Config, train: Dataset, labels: Sequence[int]) -> tuple
       proportion: the first n are a seed's n labelled images. And the number of classes.
 
     Raises:
-      InputError: if there are no labels, or not that many.
+      InputError: as `classes`, or if there are not that many.
     """
-    if "label" not in train.spec:
-        raise InputError(f"few labels need labels, which {config.dataset} does not have")
-    label = np.asarray(first_batch(train, train.size)["label"])
-    classes = int(label.max()) + 1
+    count = classes(config.dataset, splits)
+    label = np.asarray(first_batch(splits.train, splits.train.size)["label"])
     low, high = min(labels, default=0), max(labels, default=0)
-    if low < classes or high > len(label):
+    if low < count or high > len(label):
         raise InputError(
-            f"labels must be from {classes}, the number of classes, to {len(label)}, the number "
+            f"labels must be from {count}, the number of classes, to {len(label)}, the number "
             f"of training images; got {low} to {high}"
         )
-    return data.labelled(label, high, config.seeds), classes
+    return data.labelled(label, high, config.seeds), count
 
 
 def swept(config: Config, *names: str) -> list[str]:
@@ -256,7 +264,7 @@ def best_settings(
       among: those of them for each combination of which a setting is chosen.
       value: what is averaged; a setting of which it is not finite is chosen last.
     """
-    sound = [row for row in rows if row["status"] == "ok"]
+    sound = [row for row in rows if row["status"] == "ok" and value in row]
     settings = plots.aggregate(sound, by, [value])
     settings.sort(key=lambda setting: np.nan_to_num(setting[value].mean, nan=-np.inf))
     best = {tuple(setting[name] for name in among): setting for setting in settings}
@@ -278,14 +286,33 @@ def described(
 ) -> list[dict[str, Any]]:
     """Returns the rows of a sweep with further columns, which say more about each lane.
 
-    Every process describes its own lanes, at the end or with their best state, and gets all
-    rows.
+    Every process describes its own sound lanes, at the end or with their best state, and gets
+    all rows.
     """
     rows = [
-        {**row, **describe(model(trained.result, row["lane"], best))}
+        {**row, **_measured(describe, trained.result, row, best)}
         for row in own_rows(trained.result)
     ]
     return training.join_rows(trained.out, rows, "described")
+
+
+def _measured(
+    describe: Callable[[Model], Mapping[str, Any]],
+    result: training.Result,
+    row: Mapping[str, Any],
+    best: bool,
+) -> Mapping[str, Any]:
+    """What is said of a lane: nothing where it was frozen or cannot be measured.
+
+    The training is done: what a metric does not take may cost no more than its own columns.
+    """
+    if row["status"] != "ok":
+        return {}
+    try:
+        return describe(model(result, row["lane"], best))
+    except InputError as error:
+        print(f"lane {row['lane']} is not described: {error}", file=sys.stderr)
+        return {}
 
 
 def model(result: training.Result, index: int, best: bool = False) -> Model:
@@ -335,13 +362,13 @@ def report(
       rows: one per lane.
       by: the columns that the table has a row for each combination of.
       values: the columns that are averaged over seeds; those that no row has are left out.
-      figures: draws them, by caption; called in the first process alone.
+      figures: draws them, by caption; called in the first process alone. What they raise as
+        InputError, such as that no lane has anything to draw, is said in place of them.
       result: the training that the note about speed is of.
       notes: further lines, printed and put on the page.
     """
     if jax.process_index() != 0:
         return
-    training.write_rows(out, rows)
     found = [name for name in values if any(name in row for row in rows)]
     summary = plots.aggregate(rows, by, found)
     notes = list(notes)
@@ -351,23 +378,33 @@ def report(
             f"{result.compile_seconds:.1f} s to compile, "
             f"{result.lane_steps_per_second:,.0f} lane-steps per second."
         )
-    path = plots.write_report(
-        out,
-        title,
-        cli.identity(config),
-        rows,
-        summary,
-        figures(),
-        notes=notes,
-        versions={"jax": jax.__version__},
-        device=f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
-    )
-    print(plots.console_table(summary))
+    said = [plots.console_table(summary)]
     for row in rows:
         if row.get("status") == "frozen":
             settings = ", ".join(f"{name}={row[name]}" for name in (*by, "seed"))
-            print(
+            said.append(
                 f"lane {row['lane']} ({settings}) was frozen at step {row['frozen_step']}: "
                 f"{row['frozen_by']} was not finite"
             )
-    print(*notes, f"report: {path}", sep="\n")
+    written = []
+    try:
+        training.write_rows(out, rows)
+        drawn: Mapping[str, Any] = {}
+        try:
+            drawn = figures()
+        except InputError as error:
+            notes.append(f"There are no figures: {error}.")
+        path = plots.write_report(
+            out,
+            title,
+            cli.identity(config),
+            rows,
+            summary,
+            drawn,
+            notes=notes,
+            versions={"jax": jax.__version__},
+            device=f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
+        )
+        written = [f"report: {path}"]
+    finally:  # a full disk does not keep the numbers back
+        print(*said, *notes, *written, sep="\n", flush=True)

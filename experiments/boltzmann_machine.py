@@ -86,6 +86,8 @@ def boltzmann_machine(config: Config) -> None:
     """Trains machines with and without connections inside the sides, and follows their chains."""
     if not config.machine or not MACHINES.keys() >= set(config.machine):
         raise InputError(f"machine is {config.machine}: use {', '.join(MACHINES)}")
+    experiment.at_least(config, 1, "mixing_sweeps")
+    experiment.at_least(config, 2, "timed_units")
     splits = experiment.load(config, whole=True)
     size = splits.train.size
     visible = int(np.prod(splits.image_shape))
@@ -110,14 +112,18 @@ def boltzmann_machine(config: Config) -> None:
     }
 
     def describe(model: experiment.Model) -> Mapping[str, Any]:
-        row = model.row
-        found = dict(shapes[row["machine"], row["hidden_size"]])
-        found["log_likelihood"] = size * row["log_likelihood"]
-        if row["estimator"] == config.estimator[0] and row["status"] == "ok":
-            found |= distances(model.state.params, visible, config.mixing_sweeps)
-        return found
+        if model.row["estimator"] != config.estimator[0]:
+            return {}
+        return distances(model.state.params, visible, config.mixing_sweeps)
 
-    rows = experiment.described(trained, describe)
+    rows = [
+        {
+            **row,
+            "log_likelihood": size * row["log_likelihood"],
+            **shapes[row["machine"], row["hidden_size"]],
+        }
+        for row in experiment.described(trained, describe)
+    ]
     mixing = [
         {
             **row,
@@ -247,7 +253,7 @@ def figures(
         {
             **lanes[record["lane"]],
             **record,
-            "below": max(LEAST, best - size * record["log_likelihood"]),
+            "below": np.maximum(LEAST, best - size * record["log_likelihood"]),  # keeps a NaN
         }
         for record in experiment.records(trained.out)
         if record["split"] == "validation"
@@ -279,6 +285,7 @@ def figures(
         {
             name: (list(curve), [1000 * t / units for units, t in curve.items()], None)
             for name, curve in times.items()
+            if curve
         },
         "units, half of them visible",
         "time of a sweep (µs per unit)",

@@ -88,16 +88,12 @@ def dbn(config: Config) -> None:
     """Trains machines greedily, the top one with labels, then all of them up-down."""
     if len(config.widths) < 2:
         raise InputError("widths must name at least two layers")
+    experiment.at_least(config, 1, "widths", "layer_steps")
+    experiment.at_least(config, 1, "annealing_chains", "annealing_temperatures")
     if config.persistent and not config.top_estimator.startswith("pcd-"):
         raise InputError(f"persistent needs a top_estimator pcd-k, got {config.top_estimator}")
-    for name in ("annealing_chains", "annealing_temperatures"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(config, name)}")
     splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
-    if "label" not in splits.train.spec:
-        raise InputError(f"dbn needs labels, which {config.dataset} does not have")
-    label = experiment.first_batch(splits.train, splits.train.size)["label"]
-    classes = int(np.max(label)) + 1
+    classes = experiment.classes(config.dataset, splits)
     top_method = top_machine(config, classes)
     method = methods.deep_belief_network(
         config.widths,
@@ -107,6 +103,8 @@ def dbn(config: Config) -> None:
         sample_steps=config.sample_steps,
     )
     lanes = experiment.grid(config, {})
+    experiment.trace(top_method, (config.widths[-2],), label=True)
+    experiment.trace(method, splits.image_shape, label=True)
     stack = experiment.pretrain(
         config,
         "dbn",

@@ -69,8 +69,14 @@ def dbn_pretraining(config: Config) -> None:
     """Pre-trains two stacks and compares classifiers that start from them, or from nothing."""
     if not config.widths:
         raise InputError("widths must name at least one layer")
+    experiment.at_least(config, 1, "widths", "layer_steps")
     splits = experiment.load(config)
-    orders, classes = experiment.label_orders(config, splits.train, config.labels)
+    orders, classes = experiment.label_orders(config, splits, config.labels)
+    values = {"labels": config.labels, "started_by": range(len(STARTS))}
+    lanes = [
+        {**lane, "pretrained": float(lane["started_by"] < len(STARTS) - 1)}
+        for lane in experiment.grid(config, values)
+    ]
     machines = greedy.rbm_layers(
         config.widths,
         splits.image_shape,
@@ -87,6 +93,8 @@ def dbn_pretraining(config: Config) -> None:
             },
         ),
     }
+    for _, settings in kinds.values():
+        experiment.grid(config, settings)  # refuses those of the second stack before the first
     stacks = [
         experiment.pretrain(
             config, "dbn_pretraining", layers, splits, values, config.layer_steps, part=kind
@@ -97,11 +105,6 @@ def dbn_pretraining(config: Config) -> None:
     pool, places = data.subset(splits.train, drawn), np.searchsorted(drawn, orders)
     method = methods.few_labels(methods.classifier(stacks[0].encoder, classes), pool)
     method = method._replace(hparams={**method.hparams, "started_by": 0.0})
-    values = {"labels": config.labels, "started_by": range(len(STARTS))}
-    lanes = [
-        {**lane, "pretrained": float(lane["started_by"] < len(stacks))}
-        for lane in experiment.grid(config, values)
-    ]
     out = cli.directory(config, "dbn_pretraining")
     result = training.run(
         method,

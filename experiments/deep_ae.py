@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ae_jax import cli, experiment, methods, nets, plots, training
-from ae_jax.core import Method
+from ae_jax.core import InputError, Method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,9 @@ PRESETS = {
 
 def deep_ae(config: Config) -> None:
     """Sweeps autoencoders over depth and latent size and draws the plane of two latents."""
+    experiment.at_least(config, 0, "depth")
+    if max(config.depth, default=0) > len(config.widths):
+        raise InputError(f"depth {max(config.depth)} needs as many widths, got {config.widths}")
     splits = experiment.load(config)
     shape = splits.image_shape
 
@@ -93,7 +96,9 @@ def figures(result: training.Result, out: Path, splits: experiment.Splits) -> di
     model = experiment.model(result, best["lane"])
     batch = experiment.first_batch(test, 5000)
     latent = np.asarray(model.encode(batch))
-    if "label" in batch:
+    if not np.isfinite(latent).all():
+        return drawn
+    if "label" in batch and len(np.unique(batch["label"])) <= plots.MOST_CLASSES:
         drawn["Test images by their two latents, coloured by class."] = plots.scatter(
             latent, batch["label"]
         )
@@ -102,7 +107,7 @@ def figures(result: training.Result, out: Path, splits: experiment.Splits) -> di
     drawn["The plane of latents, decoded."] = plots.manifold(
         plots.plane(model.method, model.state, model.hparams, span), span
     )
-    pairs = [(0, 1), (2, 3), (4, 5), (6, 7)]
+    pairs = [(at, (at + 1) % len(latent)) for at in range(0, min(8, len(latent)), 2)]
     walks = [
         plots.walk(model.method, model.state, model.hparams, latent[a], latent[b]) for a, b in pairs
     ]

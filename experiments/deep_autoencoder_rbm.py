@@ -63,7 +63,10 @@ def deep_autoencoder_rbm(config: Config) -> None:
     """Trains machines greedily, unrolls them and fine-tunes; and trains the same from scratch."""
     if not config.widths:
         raise InputError("widths must name at least one layer before the code")
+    experiment.at_least(config, 1, "widths", "latent_size", "layer_steps")
     splits = experiment.load(config)
+    lanes = experiment.grid(config, {})
+    principal = metrics.pca(experiment.images(splits.train), config.latent_size)
     stack = experiment.pretrain(
         config,
         "deep_autoencoder_rbm",
@@ -79,7 +82,6 @@ def deep_autoencoder_rbm(config: Config) -> None:
         config.layer_steps,
     )
     whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=methods.bernoulli())
-    lanes = experiment.grid(config, {})
     total = config.layer_steps * (len(config.widths) + 1) + config.steps
     runs = {
         "fine-tuned": (config.steps, [stack.start[lane["seed"]] for lane in lanes]),
@@ -103,7 +105,6 @@ def deep_autoencoder_rbm(config: Config) -> None:
     for part, found in trained.items():
         for row in experiment.described(found, lambda model: {}):
             rows.append({"way": WAYS[part], **row, "lane": len(rows)})
-    principal = metrics.pca(experiment.images(splits.train), config.latent_size)
     test = experiment.images(splits.test)
     by_pca = np.clip(metrics.pca_reconstruct(principal, test), 0, 1).reshape(test.shape)
     error = float(np.mean(np.sum((by_pca - test) ** 2, axis=(1, 2, 3))))

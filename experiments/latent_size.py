@@ -95,7 +95,11 @@ def figures(
     }
     return {
         "Squared error per test image against the latent size, beside PCA's.": plots.against(
-            rows, "latent_size", "squared_error", reference={"PCA": errors}, name="autoencoder"
+            rows,
+            "latent_size",
+            "squared_error",
+            reference={"PCA": errors} if errors else None,
+            name="autoencoder",
         ),
         "Test images (top) and what each latent size keeps of them.": plots.reconstructions(
             batch["image"], outputs

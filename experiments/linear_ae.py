@@ -42,6 +42,9 @@ def linear_ae(config: Config) -> None:
     splits = experiment.load(config)
     splits = splits._replace(test=splits.train)  # the identity holds for the data trained on
     shape = splits.image_shape
+    principal = {
+        size: metrics.pca(experiment.images(splits.train), size) for size in config.latent_size
+    }
 
     def build(latent_size: int) -> Method:
         return methods.autoencoder(nets.mlp(latent_size, ()), nets.mlp(shape, ()))
@@ -54,9 +57,6 @@ def linear_ae(config: Config) -> None:
         {"latent_size": config.latent_size},
         schedules=[training.warmup_cosine(config.steps)],
     )
-    principal = {
-        size: metrics.pca(experiment.images(splits.train), size) for size in config.latent_size
-    }
     rows = experiment.described(trained, lambda model: against_pca(model, principal))
     experiment.report(
         config,
@@ -89,20 +89,23 @@ def figures(
 ) -> dict[str, Any]:
     """Draws the errors beside PCA's, and what either makes of some digits."""
     batch = experiment.first_batch(train, 16)
-    size, model = max(experiment.firsts(trained.result, "latent_size").items())
-    by_pca = np.clip(metrics.pca_reconstruct(principal[size], batch["image"]), 0, 1)
     errors = {size: found.discarded for size, found in principal.items()}
-    return {
+    drawn = {
         "The linear autoencoder's squared error is PCA's.": plots.against(
             rows, "latent_size", "squared_error", reference={"PCA": errors}, name="autoencoder"
-        ),
-        f"Training images and their projections on {size} dimensions.": plots.reconstructions(
-            batch["image"], {"autoencoder": model.reconstruct(batch), "PCA": by_pca}
         ),
         "The loss over training.": plots.learning_curves(
             experiment.records(trained.out), "loss", rows, "latent_size"
         ),
     }
+    for size, model in list(experiment.firsts(trained.result, "latent_size").items())[-1:]:
+        by_pca = np.clip(metrics.pca_reconstruct(principal[size], batch["image"]), 0, 1)
+        drawn[f"Training images and their projections on {size} dimensions."] = (
+            plots.reconstructions(
+                batch["image"], {"autoencoder": model.reconstruct(batch), "PCA": by_pca}
+            )
+        )
+    return drawn
 
 
 if __name__ == "__main__":

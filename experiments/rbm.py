@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, plots, training
-from ae_jax.core import Array, InputError, Method
+from ae_jax.core import Array, Method
 from ae_jax.methods import boltzmann
 
 #: Steps of Gibbs sampling after which particles are shown.
@@ -94,8 +94,9 @@ VALUES = (
 
 def rbm(config: Config) -> None:
     """Sweeps machines and measures the likelihood of test images from both sides."""
-    if not config.hidden_size or min(config.hidden_size) < 1:
-        raise InputError(f"hidden_size is {config.hidden_size}: use sizes above 0")
+    experiment.at_least(config, 1, "hidden_size", "chains", "test_images")
+    experiment.at_least(config, 1, "annealing_chains", "annealing_temperatures")
+    experiment.at_least(config, 2, "temperatures")
     splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
     trained = experiment.sweep(
         config,
@@ -157,7 +158,11 @@ def rbm(config: Config) -> None:
             f"Likelihoods are of {len(test)} test images, nats per image. AIS is too high on "
             f"average and reverse AIS too low; {config.annealing_chains} chains and "
             f"{config.annealing_temperatures} temperatures.",
-            *(f"Lane {row['lane']}, {row['estimator']}: {row['verdict']}." for row in rows[:8]),
+            *(
+                f"Lane {row['lane']}, {row['estimator']}: {row['verdict']}."
+                for row in rows[:8]
+                if "verdict" in row
+            ),
         ],
     )
 
@@ -230,23 +235,23 @@ def figures(
         drawn[f"Filters of {label}, the largest norm first."] = plots.filters(
             np.asarray(model.state.params.weights), splits.image_shape, count=40, heading=label
         )
-    label, model = list(models.items())[-1]
-    times, particles = chains(config, model, splits)
-    drawn[f"Particles of {label} that start at test images, through Gibbs sampling."] = (
-        plots.reconstructions(
-            particles[0, :16],
-            {
-                f"{time} steps": particles[place, :16]
-                for place, time in enumerate(times)
-                if time in TIMES[1:]
-            },
-            first="test image",
-            heading=label,
+    for label, model in list(models.items())[-1:]:
+        times, particles = chains(config, model, splits)
+        drawn[f"Particles of {label} that start at test images, through Gibbs sampling."] = (
+            plots.reconstructions(
+                particles[0, :16],
+                {
+                    f"{time} steps": particles[place, :16]
+                    for place, time in enumerate(times)
+                    if time in TIMES[1:]
+                },
+                first="test image",
+                heading=label,
+            )
         )
-    )
-    drawn[f"The same particles of {label}, moving: {len(times)} frames, ever more steps apart."] = (
-        plots.animation(particles, name="particles")
-    )
+        drawn[
+            f"The same particles of {label}, moving: {len(times)} frames, ever more steps apart."
+        ] = plots.animation(particles, rows=min(4, particles.shape[1]), name="particles")
     drawn["Weights."] = plots.histograms(
         {name: model.state.params.weights for name, model in models.items()}, "weight", log_y=True
     )
@@ -265,7 +270,7 @@ def likelihoods(rows: Sequence[Mapping[str, Any]], name: Any) -> Any:
     kinds = {"reverse_ais": "reverse AIS", "log_likelihood": "exact", "ais": "AIS"}
     table: dict[str, dict[str, Any]] = {}
     for column, words in kinds.items():
-        if all(column in row for row in rows):
+        if any(column in row for row in rows):
             named = [{**row, "machine": name(row)} for row in rows]
             for point in plots.aggregate(named, ["machine"], [column]):
                 table.setdefault(point["machine"], {})[words] = point[column]

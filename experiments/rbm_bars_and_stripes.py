@@ -14,9 +14,10 @@ Boltzmann Machines: An Introduction.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optax
 
 from ae_jax import cli, experiment, methods, metrics, plots, training
@@ -71,8 +72,7 @@ LEAST = 1e-4
 
 def rbm_bars_and_stripes(config: Config) -> None:
     """Sweeps estimators of the gradient and follows the exact likelihood."""
-    if not config.optimizer or not {"adam", "gradient"}.issuperset(config.optimizer):
-        raise InputError(f"optimizer is {config.optimizer}: use adam, gradient or both")
+    check(config)
     splits = experiment.load(config, whole=True)
     size = splits.train.size
     trained = {optimizer: sweep(config, optimizer, splits) for optimizer in config.optimizer}
@@ -107,8 +107,26 @@ def rbm_bars_and_stripes(config: Config) -> None:
     )
 
 
-def sweep(config: Config, optimizer: str, splits: experiment.Splits) -> experiment.Sweep:
-    """Trains all estimators with one optimizer."""
+def check(config: Config) -> None:
+    """Raises InputError, before anything is trained, for values that cannot be used."""
+    if sorted(config.optimizer) not in (["adam"], ["gradient"], ["adam", "gradient"]):
+        raise InputError(f"optimizer is {config.optimizer}: use adam, gradient or both")
+    experiment.at_least(config, 1, "hidden_size", "chains", "gradient_steps")
+    experiment.at_least(config, 2, "temperatures")
+    for optimizer in config.optimizer:
+        for lane in experiment.grid(config, swept(config, optimizer)):
+            builder(config, optimizer)(lane["estimator"])
+
+
+def swept(config: Config, optimizer: str) -> dict[str, Any]:
+    """Returns what is swept with an optimizer."""
+    if optimizer == "adam":
+        return {"estimator": config.estimator, "learning_rate": config.learning_rate}
+    return {"estimator": config.gradient_estimator, "learning_rate": config.gradient_learning_rate}
+
+
+def builder(config: Config, optimizer: str) -> Callable[[str], Method]:
+    """Returns what builds the machine of one estimator."""
     adam = optimizer == "adam"
 
     def build(estimator: str) -> Method:
@@ -123,17 +141,19 @@ def sweep(config: Config, optimizer: str, splits: experiment.Splits) -> experime
             weight_decay=0.0,
         )
 
-    estimators, rates, steps = (
-        (config.estimator, config.learning_rate, config.steps)
-        if adam
-        else (config.gradient_estimator, config.gradient_learning_rate, config.gradient_steps)
-    )
+    return build
+
+
+def sweep(config: Config, optimizer: str, splits: experiment.Splits) -> experiment.Sweep:
+    """Trains all estimators with one optimizer."""
+    adam = optimizer == "adam"
+    steps = config.steps if adam else config.gradient_steps
     return experiment.sweep(
         config,
         "rbm_bars_and_stripes",
-        build,
+        builder(config, optimizer),
         splits,
-        {"estimator": estimators, "learning_rate": rates},
+        swept(config, optimizer),
         part=optimizer,
         steps=steps,
         batch_size=splits.train.size,
@@ -149,7 +169,7 @@ def figures(optimizer: str, found: experiment.Sweep, size: int, best: float) -> 
         {
             **lanes[record["lane"]],
             **record,
-            "below": max(LEAST, best - size * record["log_likelihood"]),
+            "below": np.maximum(LEAST, best - size * record["log_likelihood"]),  # keeps a NaN
         }
         for record in experiment.records(found.out / optimizer)
         if record["split"] == "validation"

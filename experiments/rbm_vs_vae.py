@@ -207,7 +207,6 @@ def measured(
         lanes[first + model.row["lane"]] = Lane(model, np.asarray(likelihood))
         error = losses.squared_error(model.reconstruct(test), test["image"])
         return {
-            "model": kind,
             "validation": float(jnp.mean(side.likelihoods(model, validation)[1])),
             **columns,
             "squared_error": float(jnp.mean(error)),
@@ -218,27 +217,21 @@ def measured(
 
     found = experiment.described(trained, describe, side.best)
     columns = dict.fromkeys(("lane", *BY, "seed"))
-    rows = [{**columns, **row, "lane": first + row["lane"]} for row in found]
+    rows = [{**columns, "model": kind, **row, "lane": first + row["lane"]} for row in found]
     return trained.out, rows, lanes
 
 
 def check(config: Config, splits: experiment.Splits, sides: Mapping[str, Side]) -> None:
     """Raises InputError, before anything is trained, for values that cannot be used."""
-    if not config.latent_size or min(config.latent_size) < 1:
-        raise InputError(f"latent_size is {config.latent_size}: use sizes above 0")
+    experiment.at_least(config, 1, "latent_size", "rbm_steps", "chains", "test_images")
+    experiment.at_least(config, 1, "annealing_chains", "annealing_temperatures")
     counts = config.importance_samples
     if not counts or min(counts) < 2 or list(counts) != sorted(set(counts)):
         raise InputError(f"importance_samples is {counts}: use ascending numbers above 1")
-    smaller = min(max(config.latent_size), int(np.prod(splits.image_shape)))
+    smaller = min(max(config.latent_size, default=0), int(np.prod(splits.image_shape)))
     if config.estimator == "exact" and smaller > 20:
         raise InputError("estimator exact needs at most 20 latents or pixels: use pcd-1")
-    if config.labels < 100:
-        raise InputError(
-            f"labels is {config.labels}: use at least 100, so that no class is missing"
-        )
-    for name in ("steps", "rbm_steps", "annealing_chains", "annealing_temperatures", "test_images"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} must be at least 1, got {getattr(config, name)}")
+    experiment.at_least(config, 100, "labels")  # so that no class is missing
     for side in sides.values():
         experiment.grid(config, side.values)
         for size in config.latent_size:

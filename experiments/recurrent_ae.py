@@ -72,6 +72,7 @@ PRESETS = {
 
 def recurrent_ae(config: Config) -> None:
     """Sweeps recurrent autoencoders and shows what they make of sequences they have not seen."""
+    experiment.at_least(config, 0, "embedding_steps")
     splits = experiment.load(config, held_out=1000)
     if "image" in splits.train.spec:
         splits = experiment.Splits(*map(data.rows, splits))

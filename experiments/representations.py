@@ -121,10 +121,12 @@ def representations(config: Config) -> None:
 
         def describe(model: experiment.Model, kind: str = kind) -> dict[str, Any]:
             latents = pixels._replace(train=model.encode(train), test=model.encode(test))
+            found = measured(latents)
             planes.setdefault(kind, latents)
-            return {"representation": kind, **measured(latents)}
+            return found
 
-        found += experiment.described(trained, describe)
+        rows = experiment.described(trained, describe)
+        found += [{"representation": kind, **row} for row in rows]
     by = ("representation", *varied(config))
     columns = dict.fromkeys(("lane", *by, "seed"))
     rows = [{**columns, **row, "lane": lane} for lane, row in enumerate(found)]
@@ -149,10 +151,10 @@ def check(config: Config) -> None:
     """Raises InputError for values that cannot be used."""
     if not config.autoencoder or len(set(config.autoencoder)) < len(config.autoencoder):
         raise InputError("autoencoder needs values, each once")
-    if config.labels < 100:
-        raise InputError(
-            f"labels is {config.labels}: use at least 100, so that no class is missing"
-        )
+    experiment.at_least(config, 100, "labels")  # so that no class is missing
+    experiment.at_least(config, 1, "latent_size", "widths", "layer_steps")
+    for kind in config.autoencoder:
+        experiment.grid(config, {name: getattr(config, name) for name in OWN[kind]})
 
 
 def sweep(config: Config, kind: str, splits: experiment.Splits) -> experiment.Sweep:
@@ -226,6 +228,7 @@ def figures(
     own = [
         {**row, **{name: 100 - row[name] for name in ACCURACIES}}
         for row in first_settings(config, rows)
+        if ACCURACIES[0] in row  # it was described
     ]
     points = plots.aggregate(own, ["representation"], [*ACCURACIES, *SEPARABILITIES])
     found = {point["representation"]: point for point in points}
@@ -244,15 +247,17 @@ def figures(
 
     last = config.autoencoder[-1]
     shown = {name: planes[name] for name in ("pixels", "PCA", last) if name in planes}
-    return {
+    drawn = {
         "Errors of classifiers of test images, by what they see.": bars(
             ACCURACIES, "test images classified wrongly (%)"
         ),
         "Separability of the classes of test images.": bars(SEPARABILITIES, "separability"),
-        "t-SNE of test images, coloured by class; it saw no label.": plots.scatters(
-            {name: (embedded(plane), plane.test_labels) for name, plane in shown.items()}
-        ),
     }
+    if len(np.unique(planes["pixels"].test_labels)) <= plots.MOST_CLASSES:
+        drawn["t-SNE of test images, coloured by class; it saw no label."] = plots.scatters(
+            {name: (embedded(plane), plane.test_labels) for name, plane in shown.items()}
+        )
+    return drawn
 
 
 def first_settings(config: Config, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -269,7 +274,8 @@ def embedded(latents: Labelled) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     x = np.asarray(latents.test, np.float64)[:1000]
-    return TSNE(random_state=0).fit_transform(x.reshape(len(x), -1))
+    tsne = TSNE(random_state=0, perplexity=min(30, (len(x) - 1) / 3))
+    return tsne.fit_transform(x.reshape(len(x), -1))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ Feature Learning by Stacked Autoencoder with Maximum Correntropy Criterion.
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -134,15 +135,22 @@ def robust_ae(config: Config) -> None:
 
 def check(config: Config) -> None:
     """Raises InputError for values that cannot be used."""
-    for name in ("contamination", "level", "fraction", "criterion", "sigma"):
+    for name in ("contamination", "level", "fraction", "criterion", "sigma", "stack_criterion"):
         values = getattr(config, name)
-        if not values or len(set(values)) < len(values):
+        if not (values or name == "stack_criterion") or len(set(values)) < len(values):
             raise InputError(f"{name} needs values, each once")
+    experiment.at_least(config, 0, "level", "fraction", "contamination_seed")
+    experiment.at_least(config, 1, "latent_size", "widths", "stack_widths", "layer_steps")
+    if config.stack_criterion and not config.stack_widths:
+        raise InputError("stack_widths must name at least one layer")
+    if max(config.fraction) > 1 or max(config.level) == math.inf:
+        raise InputError("a fraction is from 0 to 1, and a level is finite")
     bounded = not {"heavy_tailed", "gaussian_noise"}.issuperset(config.contamination)
-    if min(config.level) < 0 or (bounded and max(config.level) > 1):
+    if bounded and max(config.level) > 1:
         raise InputError("a level is from 0 to 1; that of heavy_tailed and gaussian_noise from 0")
-    if min(config.sigma) <= 0:
+    if not min(config.sigma) > 0:
         raise InputError(f"sigma is {min(config.sigma):g}: use values above 0")
+    experiment.grid(config, {"sigma": config.sigma})
 
 
 def contaminated(config: Config, condition: Condition, splits: experiment.Splits) -> Any:

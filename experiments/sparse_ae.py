@@ -12,6 +12,7 @@ Autoencoders.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -56,33 +57,35 @@ PRESETS = {
 
 def sparse_ae(config: Config) -> None:
     """Sweeps regularisers and their strengths over autoencoders with more units than pixels."""
-    for kind in config.regulariser:
-        if kind not in KINDS:
-            raise InputError(f"unknown regulariser {kind}: known are {', '.join(KINDS)}")
+    if not config.regulariser or not set(KINDS).issuperset(config.regulariser):
+        raise InputError(f"regulariser is {config.regulariser}: use {', '.join(KINDS)}")
     splits = experiment.load(config)
+    runs = {kind: swept(kind, config) for kind in config.regulariser}
+    if len(runs) < len(config.regulariser):
+        raise InputError(f"regulariser has a value twice in {config.regulariser}: give each once")
+    built = {kind: build(kind, config, splits.image_shape) for kind in runs}
+    for values in runs.values():
+        experiment.grid(config, values)  # refuses those of the last run before the first
     test = experiment.first_batch(splits.test, 5000)
     rows, models = [], {}
-    for kind in config.regulariser:
-        name = STRENGTHS[kind]
-        values = {name: getattr(config, name)} if name else {}
-        method = build(kind, config, splits.image_shape)
+    for kind, values in runs.items():
         trained = experiment.sweep(
-            config, "sparse_ae", method, splits, values, part=kind, select="best"
+            config, "sparse_ae", built[kind], splits, values, part=kind, select="best"
         )
 
-        def describe(model: experiment.Model, kind: str = kind, name: str = name) -> dict[str, Any]:
-            strength = model.row.get(name, 0.0)
-            models.setdefault((kind, strength), model)
+        def describe(model: experiment.Model, kind: str = kind) -> dict[str, float]:
+            models.setdefault((kind, strength(kind, model.row)), model)
             latents = model.encode(test)
             return {
-                "regulariser": kind,
-                "strength": strength,
                 "active_fraction": float(metrics.active_fraction(latents)),
                 "mean_activation": float(np.mean(np.abs(latents))),
             }
 
         found = experiment.described(trained, describe)
-        rows += [{**row, "lane": len(rows) + i} for i, row in enumerate(found)]
+        rows += [
+            {"regulariser": kind, "strength": strength(kind, row), **row, "lane": len(rows) + i}
+            for i, row in enumerate(found)
+        ]
     experiment.report(
         config,
         trained.out,
@@ -106,6 +109,17 @@ STRENGTHS = {
     "contractive": "contractive_weight",
     "denoising": "corruption_level",
 }
+
+
+def swept(kind: str, config: Config) -> dict[str, Any]:
+    """Returns what is swept of a regulariser."""
+    name = STRENGTHS[kind]
+    return {name: getattr(config, name)} if name else {}
+
+
+def strength(kind: str, row: Mapping[str, Any]) -> float:
+    """Returns a lane's strength of its regulariser."""
+    return row.get(STRENGTHS[kind], 0.0)
 
 
 def build(kind: str, config: Config, image_shape: tuple[int, int, int]) -> Method:

@@ -94,10 +94,12 @@ class Lanes(NamedTuple):
 
 def stacked_ae(config: Config) -> None:
     """Pre-trains layer by layer, then fine-tunes an autoencoder and classifiers."""
+    experiment.at_least(config, 1, "widths", "layer_steps", "classifier_steps")
     splits = experiment.load(config)
-    orders, classes = experiment.label_orders(config, splits.train, config.labels)
+    orders, classes = experiment.label_orders(config, splits, config.labels)
     layers = stack_layers(config, splits.image_shape)
     settings = ("layer_learning_rate", *STRENGTHS[config.layers])
+    experiment.grid(config, {name: getattr(config, name) for name in settings})
     lanes = all_lanes(config, settings)
     options = experiment.run_options(config, splits)
     if jax.process_count() > 1:

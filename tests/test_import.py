@@ -25,6 +25,7 @@ BUILDING_BLOCKS = {"core", "data", "losses", "nets", "probability", "shuffle"}
 MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
+    "checks": {"core"},
     "cli": {"core"},
     "shuffle": {"core"},
     "probability": {"core"},
@@ -36,7 +37,9 @@ MAY_IMPORT = {
     "training": {"core", "shuffle"},
     "plots": BUILDING_BLOCKS | {"metrics"},
     "greedy": {"core", "methods", "nets", "training"},
-    "experiment": {"core", "data", "cli", "greedy", "methods", "metrics", "plots", "training"},
+    "experiment": {
+        *("checks", "cli", "core", "data", "greedy", "methods", "metrics", "plots", "training"),
+    },
 }
 
 # Imports every module of the package; argv: the top-level modules that are not to be had.

@@ -9,7 +9,7 @@ from ae_jax.plots.distributions import histograms
 from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, manifold, reconstructions, rows, traversals
 from ae_jax.plots.report import write_report
-from ae_jax.plots.scatter import scatter, scatters
+from ae_jax.plots.scatter import MOST_CLASSES, scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
 from ae_jax.plots.series import bars, dots, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, mean_curves, read_records, read_results
@@ -19,6 +19,7 @@ from ae_jax.plots.views import plane, traverse, walk
 from ae_jax.plots.walks import walks
 
 __all__ = [
+    "MOST_CLASSES",
     "Animation",
     "Estimate",
     "against",

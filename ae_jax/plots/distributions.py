@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax.core import InputError
 from ae_jax.plots import style
 
 _BINS = 60
@@ -17,33 +16,29 @@ def histograms(
     """Outlines of histograms over common bins, one for each label.
 
     Args:
-      values: label -> numbers, of any shape; those that are not finite are left out.
+      values: label -> numbers, of any shape; those that are not finite are left out, and so is
+        a label that has no other.
       xlabel: what the numbers are.
       log_y: whether the vertical axis is logarithmic, for tails.
       heading: a title.
 
     Returns:
       A matplotlib Figure: the percentage of the numbers in each of 60 bins.
-
-    Raises:
-      InputError: where a label has no finite number.
     """
     from matplotlib.lines import Line2D
 
-    numbers = {}
-    for label, found in values.items():
-        found = np.asarray(found, np.float64).ravel()
-        numbers[label] = found[np.isfinite(found)]
-        if not numbers[label].size:
-            raise InputError(f"the histogram of {label!r} has no finite number")
-    if not numbers:
-        raise InputError("there is no histogram to draw; pass at least one")
-    low = min(found.min() for found in numbers.values())
-    high = max(found.max() for found in numbers.values())
-    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
+    flat = {label: np.asarray(found, np.float64).ravel() for label, found in values.items()}
+    numbers = {label: found[np.isfinite(found)] for label, found in flat.items()}
+    numbers = {label: found for label, found in numbers.items() if found.size}
     figure = style.figure(f"histogram of {xlabel}", 8.0, 4.4)
     axes = figure.subplots()
     style.dress(axes, xlabel, "share in a bin (%)", heading)
+    if not numbers:
+        style.message(axes, "no value is finite")
+        return figure
+    low = min(found.min() for found in numbers.values())
+    high = max(found.max() for found in numbers.values())
+    edges = np.linspace(low, high if high > low else low + 1, _BINS + 1)
     handles = []
     for (label, found), colour in zip(
         numbers.items(), style.colours(list(numbers)).values(), strict=True

@@ -137,7 +137,7 @@ def write_report(
         ]
     )
     path = directory / "report.html"
-    _write(path, page.encode())
+    _write(path, page.encode(errors="replace"))  # a path's bytes may be no text
     return path
 
 

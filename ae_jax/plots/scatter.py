@@ -18,6 +18,8 @@ CLASSES = (
     "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
 _MARKERS = ("o", "^", "s")  # of classes 0 to 9, 10 to 19, 20 to 29
+#: More cannot be told apart.
+MOST_CLASSES = len(CLASSES) * len(_MARKERS)
 _PANELS_PER_ROW = 3
 _VECTORS = 2000  # points; more are drawn as pixels
 
@@ -125,10 +127,9 @@ def _check(title: str, points: Any, labels: Any) -> tuple[np.ndarray, np.ndarray
 
 
 def _names(classes: Sequence[Any], names: Sequence[str] | None) -> list[str]:
-    if len(classes) > len(CLASSES) * len(_MARKERS):
+    if len(classes) > MOST_CLASSES:
         raise InputError(
-            f"{len(classes)} classes cannot be told apart by colour; "
-            f"pass {len(CLASSES) * len(_MARKERS)} at most"
+            f"{len(classes)} classes cannot be told apart by colour; pass {MOST_CLASSES} at most"
         )
     if names is None:
         return [str(item) for item in classes]

@@ -13,6 +13,7 @@ from ae_jax.plots.summary import parse
 from ae_jax.plots.text import column, value
 
 _FLOOR = 1e-6  # of the largest singular value; what lies below is rounding in float32
+NOTHING = "no lane has a finite value"
 _TICKED = 12  # so many x values at most have a tick each
 
 
@@ -46,12 +47,10 @@ def lines(
       A matplotlib Figure.
 
     Raises:
-      InputError: where there is no curve, the lengths do not agree, or a logarithmic axis is to
-        show what is not above 0.
+      InputError: where the lengths do not agree, or a logarithmic axis is to show what is not
+        above 0.
     """
     curves = {parse(key): _curve(key, *item, log_x) for key, item in series.items()}
-    if not curves:
-        raise InputError("there is no curve to draw; pass at least one")
     for key, (_, mean, _) in curves.items():
         if log_y and (mean <= 0).any():
             raise InputError(
@@ -80,11 +79,12 @@ def lines(
         if (seen := np.flatnonzero(np.isfinite(mean))).size:
             end = "" if key is None else value(key)
             ends.append((x[seen[-1]], mean[seen[-1]], end, colour))
-    _ticks_at(axes, np.unique(np.concatenate([x for x, _, _ in curves.values()])), log_x)
+    if curves:
+        _ticks_at(axes, np.unique(np.concatenate([x for x, _, _ in curves.values()])), log_x)
     if banded:
         style.footnote(figure, f"mean ± {spread}")
     if not ends:
-        style.message(axes, "no value is finite")
+        style.message(axes, NOTHING)
     elif len(curves) > 1 or None not in curves:
         end_labels(axes, ends, name)
     return figure
@@ -113,7 +113,7 @@ def spectrum(
       and a footnote says so.
 
     Raises:
-      InputError: where values are not [K] or none is positive.
+      InputError: where values are not [K].
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -121,14 +121,16 @@ def spectrum(
     for key, found in spectra.items():
         if found.ndim != 1 or not found.size:
             raise InputError(f"spectrum {key!r} must be [K]; got {list(found.shape)}")
-    largest = max((np.nanmax(found, initial=0) for found in spectra.values()), default=0)
-    if not 0 < largest < math.inf:
-        raise InputError("a spectrum needs finite values above 0; pass singular values")
+    spectra = {key: np.where(np.isfinite(found), found, 0) for key, found in spectra.items()}
+    largest = max((found.max() for found in spectra.values()), default=0)
     if all(isinstance(key, int | float) for key in spectra):
         spectra = dict(sorted(spectra.items()))
     figure = style.figure(f"{ylabel} by {xlabel}", 8.0, 4.8)
     axes = figure.subplots()
     style.dress(axes, xlabel, ylabel, heading)
+    if largest <= 0:
+        style.message(axes, "no value is finite and above 0")
+        return figure
     axes.set_yscale("log")
     longest = max(map(len, spectra.values()))
     marker = {"marker": "o", "ms": 6, "mec": "white", "mew": 0.8} if longest <= 40 else {}
@@ -170,7 +172,7 @@ def bars(
       A matplotlib Figure.
 
     Raises:
-      InputError: where there is no bar, or one is neither a number nor a pair.
+      InputError: where a bar is neither a number nor a pair.
     """
     from matplotlib.patches import Patch
 
@@ -254,9 +256,7 @@ def _cells(table: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str]
     """The groups, the labels, and means and spreads [groups, labels, 2]."""
     groups = list(table)
     labels = list(dict.fromkeys(label for row in table.values() for label in row))
-    if not labels:
-        raise InputError("there is nothing to draw; pass at least one group with one bar")
-    cells = np.full((len(groups), len(labels), 2), np.nan)
+    cells = np.full((len(groups), len(labels), 2), np.nan)  # of what is missing
     for row, group in enumerate(groups):
         for label, cell in table[group].items():
             cells[row, labels.index(label)] = _pair(group, label, cell)
@@ -266,6 +266,9 @@ def _cells(table: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str]
 def _name_groups(figure: Any, groups: list[str], handles: list[Any], name: str) -> None:
     """Writes the groups below the axis, and a legend where a group has several labels."""
     (axes,) = figure.axes
+    if not handles:
+        style.message(axes, NOTHING)
+        return
     axes.set_xticks(range(len(groups)), [style.plain(group) for group in groups])
     axes.tick_params(axis="x", length=0, labelsize=style.FONT)
     if len(handles) > 1:

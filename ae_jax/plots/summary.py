@@ -50,7 +50,7 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     Returns:
       One row per lane, columns in the file's order.
     """
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return [{name: parse(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
@@ -61,16 +61,17 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
       path: the file.
 
     Returns:
-      One mapping per line.
+      One mapping per line; NaN for what was not finite, which JSON does not know.
 
     Raises:
       InputError: where a line other than the last is not JSON.
     """
-    lines = Path(path).read_text().splitlines()
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            records.append(json.loads(line))
+            found = json.loads(line)
+            records.append({k: math.nan if v is None else v for k, v in found.items()})
         except json.JSONDecodeError as error:
             if number < len(lines):
                 raise InputError(f"{path}: line {number} is not JSON; delete that line") from error

@@ -19,6 +19,7 @@ from ae_jax.plots import (
 )
 from ae_jax.plots.layout import end_labels, separate
 from ae_jax.plots.scatter import CLASSES
+from ae_jax.plots.series import NOTHING
 from ae_jax.plots.style import INK, figure, render
 
 POINTS = np.array([[0, 0], [1, 0], [5, 1], [10, 10], [11, 10], [12, 40]], np.float32)
@@ -244,7 +245,10 @@ def test_a_spectrum_is_a_line_per_weight_in_order():
     assert _texts(axes) == ["0", "1", "10", "weight"]
     assert axes.get_yscale() == "log"
     assert "1 values below a millionth" in drawn.get_supxlabel()
-    for wrong in ({"a": np.ones((2, 2))}, {"a": []}, {"a": [0.0]}, {"a": [np.inf]}, {}):
+    for nothing in ({"a": [0.0, np.nan]}, {"a": [np.inf]}, {}):
+        (axes,) = spectrum(nothing).axes
+        assert _texts(axes) == ["no value is finite and above 0"]
+    for wrong in ({"a": np.ones((2, 2))}, {"a": []}):
         with pytest.raises(InputError, match="spectrum"):
             spectrum(wrong)
 
@@ -264,6 +268,8 @@ def test_lines_have_bands_and_names():
     assert axes.get_xscale() == "log"
     assert "standard deviation" in drawn.get_supxlabel()
     assert not lines({"": ([1, 2], [1, 2], None)}, "x", "y").axes[0].texts
+    for nothing in ({}, {"a": ([1, 2], [np.nan, np.nan], None)}):  # as where all lanes are frozen
+        assert _texts(lines(nothing, "x", "y", log_x=True, log_y=True).axes[0]) == [NOTHING]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +279,6 @@ def test_lines_have_bands_and_names():
         ({"a": ([1, 2], [1, 2], [1])}, "of one length"),
         ({"a": ([], [], None)}, "of one length"),
         ({"a": ([0, 2], [1, 2], None)}, "x = 0 on a logarithmic axis"),
-        ({}, "no curve"),
     ],
 )
 def test_lines_refuse_what_is_no_curve(series, words):
@@ -297,9 +302,10 @@ def test_bars_stand_on_zero_and_say_their_values():
     assert _legend(drawn) == ["linear", "k-NN", "SVM"]
     assert axes.get_ylim()[0] == 0
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["pixels", "latents"]
-    for wrong in ({}, {"pixels": {}}, {"pixels": {"SVM": (1, 2, 3, 4)}}):
-        with pytest.raises(InputError, match="bar"):
-            bars(wrong, "accuracy")
+    with pytest.raises(InputError, match="bar"):
+        bars({"pixels": {"SVM": (1, 2, 3, 4)}}, "accuracy")
+    for nothing in ({}, {"pixels": {}}):
+        assert _texts(bars(nothing, "accuracy").axes[0]) == [NOTHING]
 
 
 def test_rows_of_images_can_be_noisy_denoised_and_original():

@@ -1,0 +1,85 @@
+"""What experiments refuse before they train: options, labels and methods that cannot be used."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax.core import Array, Batch, Dataset, InputError, Method, Network
+
+
+def at_least(config: Any, least: float, *names: str) -> None:
+    """Raises InputError where an option, or one of its values, is below what makes sense.
+
+    Args:
+      config: of the experiment.
+      least: the smallest value that does.
+      names: of the options.
+    """
+    for name in names:
+        value = getattr(config, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if not one >= least:  # nor is NaN
+                raise InputError(f"{name} must be at least {least:g}, got {one}")
+
+
+def classes(name: str, splits: Sequence[Dataset]) -> int:
+    """Returns the number of classes of a data set, whose labels are 0, 1, ... without a gap.
+
+    Args:
+      name: the data set's.
+      splits: its parts, what is trained on first.
+
+    Raises:
+      InputError: if there are no such labels, or a test image is of a class that no training image
+        is of.
+    """
+    if any("label" not in part.spec for part in splits):
+        raise InputError(f"{name} has no labels, which this experiment needs")
+    train, *others = (
+        np.asarray(part.fetch(part.arrays, np.arange(part.size))["label"]) for part in splits
+    )
+    found = np.unique(train)
+    if len(found) < 2 or found[-1] >= len(found):
+        raise InputError(
+            f"labels must be 0, 1, ... without a gap; {name} has {len(found)} of them, "
+            f"{found[0]} to {found[-1]}: number them with numpy.unique(labels, return_inverse=True)"
+        )
+    last = max(int(np.max(label)) for label in others)
+    if last >= len(found):
+        raise InputError(
+            f"labels of training images are 0 to {found[-1]}, but there is a {last} among the "
+            "others: give each class to both"
+        )
+    return len(found)
+
+
+def trace(method: Method, shape: Sequence[int], label: bool = False) -> None:
+    """Takes a method's first step without computing it, for what it would only then refuse.
+
+    Args:
+      method: of a later stage of an experiment.
+      shape: of one `image` that it will see.
+      label: whether the batch has labels too.
+
+    Raises:
+      InputError: as the method.
+    """
+    batch = {"image": jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))}
+    if label:
+        batch["label"] = jax.ShapeDtypeStruct((2,), np.int32)
+
+    def first(key: Array, batch: Batch) -> Any:
+        hparams = dict(method.hparams)
+        return method.step(key, method.init(key, batch, hparams), batch, hparams)
+
+    jax.eval_shape(first, jax.random.key(0), batch)
+
+
+def latent_shape(encoder: Network, shape: Sequence[int]) -> tuple[int, ...]:
+    """Returns the shape of one latent of examples of a shape."""
+    x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+    key = jax.random.key(0)
+    return jax.eval_shape(lambda x: encoder.apply(encoder.init(key, x), x), x).shape[1:]

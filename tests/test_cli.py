@@ -1,0 +1,156 @@
+"""The command line: what is said, where, and with which status."""
+
+import errno
+import io
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import jax
+import pytest
+
+from ae_jax import cli
+from ae_jax.core import InputError
+
+
+@dataclass(frozen=True)
+class Config(cli.Execution):
+    """Options."""
+
+    size: int = 1
+    rate: tuple[float, ...] = (0.5,)
+
+
+PRESETS = {"default": Config()}
+
+
+def run(experiment, *argv):
+    cli.main(experiment, PRESETS, list(argv))
+
+
+def raising(error):
+    def experiment(config):
+        """An experiment."""
+        raise error
+
+    return experiment
+
+
+def said(text):
+    def experiment(config):
+        print(text)
+
+    return experiment
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        (InputError("size is 0:\nuse 1"), 2, "error: size is 0: use 1"),
+        (KeyboardInterrupt(), 130, "interrupted: the same command goes on"),
+        (MemoryError("Unable to allocate 179. GiB"), 1, "not enough memory (Unable to allocate"),
+        (
+            jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nx"),
+            1,
+            "not enough memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.)",
+        ),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a/b"),
+            1,
+            "a/b: No space left on device",
+        ),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 1, "a/b: Permission denied"),
+        (OSError("odd"), 1, "error: odd: put that right"),
+        (BrokenPipeError(), 1, "what reads the output has closed it"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_not_the_programs_fault_is_one_line(error, status, words, capsys, monkeypatch):
+    monkeypatch.delenv("AE_JAX_TRACEBACK", raising=False)
+    for traceback in (False, True):
+        if traceback:
+            monkeypatch.setenv("AE_JAX_TRACEBACK", "1")
+        with pytest.raises(SystemExit) as caught:
+            run(raising(error))
+        assert caught.value.code == status
+        *before, line = capsys.readouterr().err.splitlines()
+        assert words in line
+        assert ("Traceback (most recent call last):" in before) == traceback == bool(before)
+
+
+@pytest.mark.parametrize("error", [TypeError("odd"), ValueError("odd"), SystemExit(143)])
+def test_the_programs_own_faults_are_not_hidden(error):
+    with pytest.raises(type(error)) as caught:
+        run(raising(error))
+    assert caught.value is error
+
+
+def test_a_console_without_unicode_shows_a_replacement(monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", console)
+    run(said("1 ± 2 \udcff"))
+    assert console.buffer.getvalue() == b"1 ? 2 ?\n"
+
+
+def test_streams_that_the_shell_closed_take_what_is_written(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    run(said("±"))
+    with pytest.raises(SystemExit):
+        run(raising(InputError("no")))
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+PROGRAM = """
+import sys
+from ae_jax import cli
+def experiment(config):
+    '''An experiment.'''
+    sys.stdin.read()
+    print("1 ± 2")
+cli.main(experiment, {"default": cli.Execution()}, sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]], ids=["table", "help"])
+def test_a_pipe_that_was_closed_is_one_line(arguments):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()  # as `| head` does
+    process.stdin.close()
+    assert process.stderr.read().decode().splitlines() == [
+        "error: what reads the output has closed it"
+    ]
+    process.stderr.close()
+    assert process.wait() == 1
+
+
+@pytest.mark.parametrize("columns", ["20", "200"])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--size", "nan"], "error: Error parsing --size: invalid literal for int() with base 10"),
+        (["--sise", "1"], "error: Unrecognized options: --sise"),
+        (["--rate", "0.5", "nan"], "error: rate must be a finite number, got nan"),
+        (["--rate", "inf"], "error: rate must be a finite number, got inf"),
+        (["--size", str(10**30)], f"error: size must be below 2^31, got {10**30}"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_are_refused_in_one_line_on_any_console(
+    arguments, words, encoding, columns, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    with pytest.raises(SystemExit) as caught:
+        run(said("never"), *arguments)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(words)
+    assert not set(line) & set("│╭╮─")

@@ -114,14 +114,14 @@ def test_terms_over_the_batch_are_those_of_the_whole_set(
 
 def test_validation_and_test_share_one_program(whole, images):
     """Traced once for both, though they differ in size; data fetched otherwise have their own."""
-    traced = []
-
-    def counting(key, state, batch, hparams):
-        traced.append(batch["image"].shape)
-        return evaluate(key, state, batch, hparams)
 
     def traces(test):
-        traced.clear()
+        traced = []
+
+        def counting(key, state, batch, hparams):
+            traced.append(batch["image"].shape)
+            return evaluate(key, state, batch, hparams)
+
         method = whole._replace(evaluate=counting)
         options = {"batch_size": 16, "validation": images(20, 1), "test": test}
         result = training.run(method, images(100), training.grid(), 1, **options)

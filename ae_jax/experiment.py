@@ -130,11 +130,7 @@ def sweep(
     result = training.run(
         method, splits.train, lanes, steps, out / part if part else out, **options
     )
-    if result.missing:
-        sys.exit(
-            f"lanes {', '.join(map(str, result.missing))} are missing, since their processes "
-            "ended: repeat the command, which trains what is left"
-        )
+    complete(result)
     return Sweep(result, out)
 
 
@@ -161,6 +157,7 @@ def pretrain(
 
     Raises:
       InputError: as `training.run`.
+      SystemExit: as `sweep`.
     """
     lanes = grid(config, values)
     shape: Sequence[int] = splits.image_shape
@@ -168,7 +165,7 @@ def pretrain(
         trace(layer.method, shape)
         shape = latent_shape(layer.encoder, shape)
     options = run_options(config, splits)
-    return greedy.train(
+    stack = greedy.train(
         layers,
         splits.train,
         lanes,
@@ -177,6 +174,18 @@ def pretrain(
         schedules=[training.warmup_cosine(steps)],
         **options,
     )
+    for result in stack.results:
+        complete(result)
+    return stack
+
+
+def _complete(result: training.Result) -> None:
+    """Ends the program where processes died, after what this one could do without them."""
+    if result.missing:
+        sys.exit(
+            f"lanes {', '.join(map(str, result.missing))} are missing, since their processes "
+            "ended: repeat the command, which trains what is left"
+        )
 
 
 def grid(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:

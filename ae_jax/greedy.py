@@ -35,8 +35,8 @@ class Stack(NamedTuple):
       encoder: all layers upwards.
       decoder: all layers downwards.
       start: for each lane, the parameters of `encoder` and `decoder` by these names: what
-        to give `training.run` as `start`, to fine-tune the whole. None for lanes that another
-        process trains.
+        to give `training.run` as `start`, to fine-tune the whole. None for lanes of processes
+        that died.
       results: of each layer's run.
     """
 
@@ -161,10 +161,11 @@ def train(
             steps,
             None if directory is None else Path(directory) / f"layer-{depth + 1}",
             start=start,
+            everywhere=True,
             **options,
         )
         results.append(result)
-        for index in training.own_lanes(result):
+        for index in training.known_lanes(result):
             state = training.lane(result, index)[1]
             found[index].append(layer.parts(state.method if depth else state))
     return Stack(

@@ -128,6 +128,7 @@ def dbn(config: Config) -> None:
         steps=config.layer_steps,
         start=[{"encoder": start["encoder"]} for start in stack.start],
         schedules=[training.warmup_cosine(config.layer_steps)],
+        everywhere=True,
     )
     tops = [experiment.model(top.result, seed).state.method for seed in range(config.seeds)]
     networks = [
@@ -146,6 +147,7 @@ def dbn(config: Config) -> None:
         part="up-down",
         start=[starts[lane["seed"]] for lane in lanes],
         schedules=[training.warmup_cosine(config.steps)],
+        everywhere=True,
     )
     units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
     image = jnp.zeros(splits.image_shape)

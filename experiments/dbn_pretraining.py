@@ -122,6 +122,7 @@ def dbn_pretraining(config: Config) -> None:
         select="best",
         **experiment.run_options(config, splits),
     )
+    experiment.complete(result)
     rows = [described(row) for row in result.rows]
     varied = experiment.swept(config, "learning_rate")
     experiment.report(

@@ -102,8 +102,6 @@ def stacked_ae(config: Config) -> None:
     experiment.grid(config, {name: getattr(config, name) for name in settings})
     lanes = all_lanes(config, settings)
     options = experiment.run_options(config, splits)
-    if jax.process_count() > 1:
-        raise InputError("stacked_ae needs all lanes in one process: leave out --distributed")
     out = cli.directory(config, "stacked_ae")
     stack = greedy.train(
         layers, splits.train, lanes.layers, config.layer_steps, out / "layers", **options
@@ -114,10 +112,14 @@ def stacked_ae(config: Config) -> None:
         """What the layers of a lane's settings and seed have learned."""
         return begun[*(lane[name] for name in settings), lane["seed"]]
 
+    experiment.complete(stack.results[-1])
+
     def run(method: Any, lanes: Sequence[Any], steps: int, part: str, start: Any = None) -> Any:
-        return training.run(
+        result = training.run(
             method, splits.train, lanes, steps, out / part, start=start, select="best", **options
         )
+        experiment.complete(result)
+        return result
 
     whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=methods.bernoulli())
     carrying = with_settings(whole, settings)

@@ -4,7 +4,7 @@ from ae_jax.training.devices import use_devices
 from ae_jax.training.lanes import grid
 from ae_jax.training.results import join as join_rows
 from ae_jax.training.results import write as write_rows
-from ae_jax.training.run import Result, Trained, lane, own_lanes, run
+from ae_jax.training.run import Result, Trained, known_lanes, lane, own_lanes, run
 from ae_jax.training.schedules import Schedule, step_decay, warmup_cosine
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Trained",
     "grid",
     "join_rows",
+    "known_lanes",
     "lane",
     "own_lanes",
     "run",

@@ -18,8 +18,10 @@ from ae_jax.training import lanes as sweep
 from ae_jax.training import population, processes, reporting, results
 from ae_jax.training.checkpoint import digest
 from ae_jax.training.devices import Backend, device_map
-from ae_jax.training.engine import Outlets, Plan, Trained, check, train_group
+from ae_jax.training.engine import train_group
 from ae_jax.training.lanes import Lane
+from ae_jax.training.plan import Outlets, Plan, Trained, check
+from ae_jax.training.resuming import elsewhere
 from ae_jax.training.schedules import Schedule
 from ae_jax.training.streaming import needs_streaming
 
@@ -41,6 +43,7 @@ class Result(NamedTuple):
         several processes, those of all that are alive.
       missing: the lanes of processes that died: the same call goes on with them.
       groups: the trained lanes of this process.
+      others: those of other processes, where they were asked for.
       compilations: how often training was compiled: once per group, and once more where a
         lane broke.
       compile_seconds: what that took.
@@ -50,6 +53,7 @@ class Result(NamedTuple):
     rows: list[dict[str, Any]]
     missing: list[int]
     groups: list[Trained]
+    others: list[Trained]
     compilations: int
     compile_seconds: float
     lane_steps_per_second: float
@@ -62,9 +66,9 @@ def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State,
     state there is what `Method.inference` keeps.
 
     Raises:
-      InputError: if this process did not train it, or no best state was kept.
+      InputError: if this process does not have it, or no best state was kept.
     """
-    for group in result.groups:
+    for group in (*result.groups, *result.others):
         for i in np.flatnonzero(group.index == index):
             states = group.best if best else group.state
             if states is None:
@@ -84,6 +88,12 @@ def own_lanes(result: Result) -> list[int]:
     return sorted(int(index) for group in result.groups for index in group.index)
 
 
+def known_lanes(result: Result) -> list[int]:
+    """Returns the lanes whose states this process has."""
+    parts = (*result.groups, *result.others)
+    return sorted(int(index) for group in parts for index in group.index)
+
+
 def run(
     method: Method | Callable[..., Method],
     dataset: Dataset,
@@ -101,6 +111,7 @@ def run(
     select: Literal["last", "best"] = "last",
     keep_best: bool | None = None,
     start: Sequence[Any] | None = None,
+    everywhere: bool = False,
     config: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
     chunk: int = 100,
@@ -141,6 +152,7 @@ def run(
       start: for each lane, a pytree of arrays from an earlier run, given to the method's
         `init` as a fourth argument: parameters to go on from, or those of earlier stages.
         None in the place of lanes that another process trains.
+      everywhere: whether every process gets the states of all lanes; needs a directory.
       config: what else makes this run this run, for `config.json`.
       checkpoint_seconds: the least time between two checkpoints, which are written beside the
         training; at 0 there is one after every chunk, and training waits for it.
@@ -171,6 +183,8 @@ def run(
     if select not in ("last", "best"):
         raise InputError(f"select must be last or best, got {select!r}")
     keep_best = select == "best" if keep_best is None else keep_best
+    if everywhere and directory is None and jax.process_count() > 1:
+        raise InputError("states of other processes' lanes are read from a directory: give one")
     if (keep_best or select == "best") and validation is None:
         raise InputError("a best state needs a validation set to select it on")
 
@@ -237,12 +251,23 @@ def run(
         if directory is not None:
             rows = results.join(directory, rows)
             results.write(directory, rows)
+        others = []
+        if everywhere and jax.process_count() > 1:
+            done = {row["lane"] for row in rows} - {i for group in trained for i in group.index}
+            for number, group in enumerate(groups):
+                places = np.flatnonzero(np.isin(group.index, sorted(done)))
+                if len(places):
+                    own = [some for some in share if _number(groups, some) == number]
+                    like = own[0] if own else sweep.with_start([group], start, len(lanes))[0]
+                    folder = directory / "checkpoints" / f"group-{number:03d}"
+                    others.append(elsewhere(plan, like, sweep.take(group, places), folder))
     seconds = sum(group.train_seconds for group in trained)
     done = sum(group.lane_steps for group in trained)
     return Result(
         rows=rows,
         missing=sorted(set(range(len(lanes))) - {row["lane"] for row in rows}),
         groups=trained,
+        others=others,
         compilations=sum(group.compilations for group in trained),
         compile_seconds=sum(group.compile_seconds for group in trained),
         lane_steps_per_second=done / seconds if seconds else float("nan"),

@@ -43,7 +43,8 @@ for name in options.methods:
             layer(nets.mlp(6, ()), nets.mlp(12, ())),
         ]
         stack = greedy.train(layers, dataset, lanes, options.steps, directory, **common)
-        method, start = methods.autoencoder(stack.encoder, stack.decoder), stack.start
+        # Each lane goes on from another one's layers, which another process may have trained.
+        method, start = methods.autoencoder(stack.encoder, stack.decoder), stack.start[::-1]
         directory = directory / "whole"
     result = training.run(
         method or REGISTRY[name].example(),

@@ -1,0 +1,137 @@
+"""What a group of lanes is asked to do, what may stop it, and what becomes of it."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from ae_jax.core import Dataset, HParams, InputError, Method, State
+from ae_jax.training.lanes import Group
+from ae_jax.training.reporting import Logger
+from ae_jax.training.schedules import Schedule
+
+
+class Plan(NamedTuple):
+    """What `run` was asked to do, for every group; see its arguments."""
+
+    dataset: Dataset
+    validation: Dataset | None
+    test: Dataset
+    steps: int
+    batch_size: int
+    evaluate_every: int
+    schedules: Sequence[Schedule]
+    summarize: Callable | None
+    monitor: str
+    select: str
+    keep_best: bool
+    checkpoint_seconds: float
+    chunk: int
+    stream: bool
+
+
+class Outlets(NamedTuple):
+    """Where a group's results go, and what may stop it.
+
+    Attributes:
+      directory: where reports are appended; None writes nothing.
+      checkpoints: where checkpoints of the group are kept; None keeps none.
+      identity: names the run in them.
+      loggers: further places for reports.
+      progress: opens a bar for some lanes, which is moved by (steps done, note).
+      interrupted: the status to exit with after saving; None to go on.
+    """
+
+    directory: Path | None
+    checkpoints: Path | None
+    identity: str
+    loggers: Sequence[Logger]
+    progress: Callable[[int], contextlib.AbstractContextManager[Callable[[int, str], None]]]
+    interrupted: Callable[[], int | None]
+
+
+class Trained(NamedTuple):
+    """A trained group of L lanes, on the host.
+
+    Attributes:
+      method: what was trained.
+      index: int [L], the lanes' places in the sweep.
+      hparams: every traced hyperparameter as it was given, [L].
+      schedules: of the hyperparameters.
+      state: the final states, leaves [L, ...].
+      taken: int [L], how many steps those have behind them.
+      best: what inference needs of the states with the best validation, or None.
+      best_step: int [L], how many steps those have behind them.
+      frozen_step: int [L]; below 0 where a lane was never frozen.
+      frozen_by: what was not finite, joined by "+", or None, for each lane.
+      final: figures of the final evaluation and the summary, [L].
+      compilations: of the training program; a second one where a lane broke.
+      compile_seconds: what they took.
+      train_seconds: without compilation and evaluation.
+      lane_steps: trained in that time.
+    """
+
+    method: Method
+    index: np.ndarray
+    hparams: HParams
+    schedules: Sequence[Schedule]
+    state: State
+    taken: np.ndarray
+    best: State | None
+    best_step: np.ndarray
+    frozen_step: np.ndarray
+    frozen_by: Sequence[str | None]
+    final: Mapping[str, np.ndarray]
+    compilations: int
+    compile_seconds: float
+    train_seconds: float
+    lane_steps: int
+
+
+def check(plan: Plan, group: Group) -> set[str]:
+    """Traces a group's method without running it and returns the figures that it evaluates.
+
+    Raises:
+      InputError: if the method does not honour the contract, or does not fit the data.
+    """
+    hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
+    indices = jax.ShapeDtypeStruct((plan.batch_size,), np.int32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    try:
+        batch = jax.eval_shape(plan.dataset.fetch, plan.dataset.arrays, indices)
+        start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)
+        state = jax.eval_shape(group.method.init, key, batch, hparams, *start)
+        after, info = jax.eval_shape(group.method.step, key, state, batch, hparams)
+        kept = jax.eval_shape(group.method.inference, state)
+        values = jax.eval_shape(group.method.evaluate, key, kept, batch, hparams)
+        concluded = {}
+        if group.method.conclude:
+            present = jax.ShapeDtypeStruct((plan.batch_size,), bool)
+            concluded = jax.eval_shape(group.method.conclude, values, present, hparams)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"the method does not fit the data: {reason}") from error
+
+    def shapes(tree):
+        return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+    if shapes(state) != shapes(after):
+        raise InputError("the method's step changes the shapes or dtypes of its state")
+    if not info:
+        raise InputError("the method's Info is empty: it must tell whether the state is finite")
+    if wrong := [name for name, x in info.items() if x.shape]:
+        raise InputError(f"the method's Info {wrong[0]} must be a scalar")
+
+    def fits(x):  # what is concluded from may have further axes
+        return x.shape[:1] == (plan.batch_size,) and (group.method.conclude or x.ndim == 1)
+
+    if wrong := [name for name, x in values.items() if not fits(x)]:
+        raise InputError(f"the method's evaluation {wrong[0]} must have one value per example")
+    if wrong := [name for name, x in concluded.items() if x.shape]:
+        raise InputError(f"what the method concludes, {wrong[0]}, must be a scalar")
+    return {name for name, x in values.items() if x.ndim == 1} | set(concluded)

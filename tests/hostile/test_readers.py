@@ -295,6 +295,10 @@ def test_more_than_the_memory_is_refused_before_it_is_unpacked(tmp_path, monkeyp
         load(f"npz:{tmp_path / 'bomb.npz'}")
 
 
+def denied(*_):
+    raise PermissionError(13, "x")
+
+
 def test_what_the_system_says_is_not_called_damage(tmp_path, monkeypatch):
     np.savez(tmp_path / "data.npz", image=np.full((4, 2, 2), 99, np.uint8))
     for error, message in [(OSError(5, "x"), "Input/output error"), (MemoryError(), "not enough")]:
@@ -307,6 +311,10 @@ def test_what_the_system_says_is_not_called_damage(tmp_path, monkeypatch):
             with pytest.raises(InputError, match=rf"cannot read .*: [^(]*{message}") as refused:
                 load(f"npz:{tmp_path / 'data.npz'}")
             assert "damaged" not in str(refused.value)
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(InputError, match="cannot read .*: Permission denied"):
+        load(f"npz:{tmp_path / 'data.npz'}")
+    monkeypatch.undo()
     for path in ["x" * 5000, "~nobody-has-this-name/x", "a\0b", str(tmp_path / "data.npz" / "x")]:
         assert read(f"npz:{path}")[0] is None
         assert read(f"images:{path}")[0] is None

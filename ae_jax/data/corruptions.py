@@ -215,7 +215,7 @@ def contaminate(
         columns["image"][rows] = corrupt(chunk_key, columns["image"][rows], level)
     known = [name for name, function in CORRUPTIONS.items() if function is corruption]
     if known:  # not of the values, whose last bits may be another device's
-        made = *known, float(level), fraction, jax.random.key_data(key).tolist()
+        made = *known, float(level), float(fraction), jax.random.key_data(key).tolist()
         name = derived([dataset.digest], "contaminated", *made)
     else:
         name = digest_of_arrays(columns)

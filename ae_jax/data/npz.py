@@ -121,6 +121,7 @@ def _members(archive: zipfile.ZipFile, path: str) -> Mapping[str, zipfile.ZipInf
         name = info.filename.removesuffix(".npy")
         if name in members:
             raise InputError(f"{path} holds two arrays {shown(name)}")
+        archive.open(info).close()  # which compares the two places that its name is in
         members[name] = info
     return members
 

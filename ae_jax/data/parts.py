@@ -70,9 +70,9 @@ def common_scale(
     """Returns the values that stand for 0 and 1 in the images of all parts together.
 
     Raises:
-      InputError: as `scale_of`, or if some are integers and others floats.
+      InputError: as `scale_of`, or if their types are of different kinds.
     """
-    if len({array.dtype.kind == "f" for array in images}) > 1:
+    if len({array.dtype.kind.replace("u", "i") for array in images}) > 1:
         kinds = ", ".join(sorted({str(array.dtype) for array in images}))
         raise InputError(f"{origin}: images have different types: {kinds}; give them one")
     low, high = np.transpose([extremes(array) for array in images])

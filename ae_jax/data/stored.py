@@ -234,7 +234,7 @@ def layout_of(shape: Sequence[int], origin: str) -> str:
 
 def arranged(images: np.ndarray, layout: str | None, origin: str) -> np.ndarray:
     """Returns images as [N, H, W, C], bool as uint8, after a look at their type and shape."""
-    images = np.asarray(images)
+    images = np.asanyarray(images)
     if images.dtype.kind == "O":
         raise InputError(f"{origin}: images are Python objects; give one array of equal sizes")
     if images.dtype.kind not in "biuf":

@@ -177,7 +177,7 @@ def test_greys_are_one_channel_in_whatever_mode(tmp_path, mode):
     write(tmp_path / "a.png", pixels.astype(np.uint8), mode)
     write(tmp_path / "b.png", GREY[1])
     data = load(f"images:{tmp_path}", "all")
-    np.testing.assert_array_equal(data.arrays["image"][..., 0], [pixels, GREY[1]])
+    np.testing.assert_array_equal(data.arrays["image"], np.stack([pixels, GREY[1]])[..., None])
 
 
 def test_a_palette_of_colours_is_coloured(tmp_path):

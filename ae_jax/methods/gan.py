@@ -77,7 +77,7 @@ def gan(
             raise InputError(
                 f"the discriminator must give one logit, [B, 1], and gives {list(logits.shape)}"
             )
-        return logits[:, 0], jax.lax.stop_gradient(moved)
+        return jnp.squeeze(logits, 1), jax.lax.stop_gradient(moved)
 
     def discriminator_losses(real_logit: Array, fake_logit: Array) -> Array:
         # -log D(x) - log(1 - D(G(z)))

@@ -1,5 +1,6 @@
 """What up-down does, against sums over all states of a network of 3 pixels, 2, 2 and 2 units."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from ae_jax import methods
 from ae_jax.core import InputError
-from ae_jax.methods.deep_belief_network import DBNParams, Directed
+from ae_jax.methods.boltzmann import RBMParams
+from ae_jax.methods.deep_belief_network import DBNParams, Directed, params_of
 
 KEYS = 6000
 V = np.array([[1.0, 0, 1], [0, 1, 1]])
@@ -288,3 +290,22 @@ def test_what_is_left_out_is_what_is_documented(machines):
         "sample_steps": 1000,
         "learning_rate": 0.01,
     }
+
+
+def test_the_parts_of_a_stack_find_their_places(machines):
+    """Decoders of a stack are numbered from the top down."""
+    random = np.random.RandomState(0)
+    shapes = [(5, 4), (4, 3), (3, 2)]
+    up = [directed(random, *shape) for shape in shapes]
+    down = [directed(random, *shape[::-1]) for shape in shapes]
+    start = {
+        "encoder": {str(i): {"Dense_0": x._asdict()} for i, x in enumerate(up)},
+        "decoder": {str(i): {"Dense_0": x._asdict()} for i, x in enumerate(down[::-1])},
+    }
+    whole = params_of(start)
+    chex.assert_trees_all_equal((whole.up, whole.down), (tuple(up[:2]), tuple(down[:2])))
+    top = RBMParams(up[2].kernel, down[2].bias, up[2].bias)
+    chex.assert_trees_all_equal(whole.top, top)
+    above = params_of(start, machines.make(2, 2))
+    chex.assert_trees_all_equal((above.up, above.down), (tuple(up), tuple(down)))
+    chex.assert_trees_all_equal(above.top, machines.make(2, 2))

@@ -110,7 +110,11 @@ def test_hidden_units_by_sum_and_integral():
     binary, real = units.bernoulli_hidden(), units.gaussian_hidden()
     np.testing.assert_allclose(binary.log_sum(logits), np.log1p(np.exp(logits)).sum())
     for kind in (binary, real):
-        assert kind.log_base(jnp.ones((5, 2))).shape == (5,)
+        assert kind.log_base(jnp.ones((4, 5, 2))).shape == (4, 5)  # those of classes, say
+        several = kind.log_sum(jnp.stack([logits, 2 * logits, logits]))
+        np.testing.assert_allclose(
+            several[:2, 0], [kind.log_sum(x)[0] for x in (logits, 2 * logits)]
+        )
     np.testing.assert_array_equal(binary.log_base(jnp.ones((5, 2))), 0)
     np.testing.assert_allclose(real.log_base(jnp.array([[1.0, 3.0], [0.0, 2.0]])), [-5, -2])
     mass = np.exp(GRID[:, None] * np.asarray(logits) - GRID[:, None] ** 2 / 2)

@@ -36,13 +36,7 @@ class Splits(NamedTuple):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C).
-
-        Raises:
-          InputError: if the examples are no images.
-        """
-        if "image" not in self.train.spec:
-            raise InputError(f"images are needed, the data are {', '.join(self.train.spec)}")
+        """(H, W, C)."""
         return self.train.spec["image"].shape
 
 
@@ -74,7 +68,12 @@ class Model(NamedTuple):
         return self.method.views.reconstruct(self.state, batch, self.hparams)
 
 
-def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
+def load(
+    config: Config,
+    held_out: int = 10_000,
+    whole: bool = False,
+    kinds: Sequence[str] = ("image",),
+) -> Splits:
     """Loads a configuration's data set.
 
     Args:
@@ -82,6 +81,7 @@ def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
       held_out: the most validation examples to keep.
       whole: whether every part is all of it: nothing is held out of a distribution that is to be
         learned whole.
+      kinds: what the examples must have one of.
 
     Raises:
       InputError: if it cannot be used, or there is nothing to train.
@@ -89,6 +89,11 @@ def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
     at_least(config, 1, "seeds", "steps", "batch_size")
     splits = ("all",) * 3 if whole else ("train", "validation", "test")
     train, validation, test = (data.load(config.dataset, split) for split in splits)
+    if not set(kinds) & set(train.spec):
+        raise InputError(
+            f"{config.dataset} has {', '.join(train.spec)}, but no {' or '.join(kinds)}: choose "
+            "another data set"
+        )
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 

@@ -224,7 +224,6 @@ REPORTS = (
         ("frozen", "linear_ae"),
         ("frozen", "contractive_ae"),
         ("half", "boltzmann_machine"),
-        ("half", "representations"),
         ("nan", "rbm_bars_and_stripes"),
     ]
 )

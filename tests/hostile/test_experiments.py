@@ -257,7 +257,7 @@ def archive(path, images, labels=None, **more):
     [
         ([0, 10**9], "2 of them, 0 to 1000000000: number them with numpy.unique"),
         ([0, 3, 7], "3 of them, 0 to 7: number them"),
-        ([0], "1 of them, 0 to 0"),
+        ([0], "has one class, 0: give at least two"),
         (None, "has no labels"),
     ],
     ids=["huge", "gaps", "one", "none"],

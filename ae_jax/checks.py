@@ -42,7 +42,9 @@ def classes(name: str, splits: Sequence[Dataset]) -> int:
         np.asarray(part.fetch(part.arrays, np.arange(part.size))["label"]) for part in splits
     )
     found = np.unique(train)
-    if len(found) < 2 or found[-1] >= len(found):
+    if len(found) < 2:
+        raise InputError(f"{name} has one class, {found[0]}: give at least two")
+    if found[-1] >= len(found):
         raise InputError(
             f"labels must be 0, 1, ... without a gap; {name} has {len(found)} of them, "
             f"{found[0]} to {found[-1]}: number them with numpy.unique(labels, return_inverse=True)"

@@ -38,13 +38,7 @@ class Splits(NamedTuple):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C).
-
-        Raises:
-          InputError: if the examples are no images.
-        """
-        if "image" not in self.train.spec:
-            raise InputError(f"images are needed, the data are {', '.join(self.train.spec)}")
+        """(H, W, C)."""
         return self.train.spec["image"].shape
 
 
@@ -76,25 +70,37 @@ class Model(NamedTuple):
         return self.method.views.reconstruct(self.state, batch, self.hparams)
 
 
-def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
+def load(
+    config: Config,
+    held_out: int = 10_000,
+    whole: bool = False,
+    kinds: Sequence[str] = ("image",),
+) -> Splits:
     """Loads a configuration's data set.
 
     Args:
       config: names it.
       held_out: the most validation examples to keep.
       whole: every split is all of the data, for a distribution that is to be learned whole.
+      kinds: what the examples must have one of.
 
     Raises:
       InputError: if it cannot be used, or there is nothing to train.
     """
     at_least(config, 1, "seeds", "steps", "batch_size")
+    names = ("all",) * 3 if whole else ("train", "validation", "test")
+    loaded = {
+        name: data.load(config.dataset, name, value_range=config.value_range)
+        for name in dict.fromkeys(names)
+    }
+    train, validation, test = (loaded[name] for name in names)
+    if not set(kinds) & set(train.spec):
+        raise InputError(
+            f"{config.dataset} has {', '.join(train.spec)}, but no {' or '.join(kinds)}: choose "
+            "another data set"
+        )
     if whole:
-        everything = data.load(config.dataset, "all", value_range=config.value_range)
-        return Splits(everything, everything, everything)
-    train, validation, test = (
-        data.load(config.dataset, split, value_range=config.value_range)
-        for split in ("train", "validation", "test")
-    )
+        return Splits(train, train, train)
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 

@@ -25,7 +25,7 @@ class Config(experiment.Config):
     latent_size: tuple[int, ...] = (2, 8)
     """Each value is compiled on its own."""
     depth: tuple[int, ...] = (1, 2, 3)
-    """How many of the hidden layers to use, from the first; each is compiled on its own."""
+    """How many of the hidden layers to use, from the first, or 0; each is compiled on its own."""
     widths: tuple[int, ...] = (256, 128, 64)
     """Hidden layers, from the image to the latent; not swept."""
     activation: Literal["relu", "tanh", "sigmoid", "selu"] = "relu"

@@ -71,7 +71,7 @@ class Config(experiment.Config):
     test_images: int = 500
     """At most, and as many validation images."""
     labels: int = 5000
-    """How many training images the linear probe sees with their labels, at most."""
+    """How many training images the linear probe sees with their labels, at most; 100 or more."""
     seeds: int = 2
 
 

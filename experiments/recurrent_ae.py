@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Array, Dataset, InputError, Method
+from ae_jax.core import Array, Dataset, Method
 from ae_jax.data import words
 from ae_jax.methods import bottlenecks
 
@@ -73,12 +73,10 @@ PRESETS = {
 def recurrent_ae(config: Config) -> None:
     """Sweeps recurrent autoencoders and shows what they make of sequences they have not seen."""
     experiment.at_least(config, 0, "embedding_steps")
-    splits = experiment.load(config, held_out=1000)
+    splits = experiment.load(config, held_out=1000, kinds=("tokens", "sequence", "image"))
     if "image" in splits.train.spec:
         splits = experiment.Splits(*map(data.rows, splits))
     tokens = "tokens" in splits.train.spec
-    if not tokens and "sequence" not in splits.train.spec:
-        raise InputError(f"{config.dataset} has no sequences: choose words, tones, or images")
     if tokens:
         shape = (*splits.train.spec["tokens"].shape, len(words.ALPHABET))
     else:
@@ -178,7 +176,7 @@ def embedding(config: Config, out: Path) -> dict[str, Any]:
         one,
         "recurrent_ae",
         method,
-        experiment.load(one),
+        experiment.load(one, kinds=("centre",)),
         {"learning_rate": 0.01},
         part="embedding",
         steps=config.embedding_steps,

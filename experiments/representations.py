@@ -44,7 +44,7 @@ class Config(experiment.Config):
     widths: tuple[int, ...] = (64,)
     """Hidden layers before the latent; not swept."""
     labels: int = 5000
-    """How many training images the classifiers see with their labels, at most."""
+    """How many training images the classifiers see with their labels, at most; 100 or more."""
     layer_steps: int = 1000
     """For each layer of the stacked one, which is then fine-tuned for `steps`."""
     learning_rate: tuple[float, ...] = (2e-3,)

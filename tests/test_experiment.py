@@ -1,6 +1,11 @@
 """What experiments share, where running them does not show that it is right."""
 
-from ae_jax import experiment
+import errno
+
+import pytest
+
+from ae_jax import experiment, plots, training
+from ae_jax.core import InputError
 
 
 def test_best_settings_are_chosen_by_means_over_sound_seeds():
@@ -19,3 +24,72 @@ def test_best_settings_are_chosen_by_means_over_sound_seeds():
     ]
     found = experiment.best_settings(rows, ("model", "rate"), ("model",), "value")
     assert found == [rows[0], rows[1], rows[6], rows[7]]
+
+
+ROWS = [
+    {"lane": 0, "size": 1, "seed": 0, "status": "ok", "error": 0.25},
+    {"lane": 1, "size": 2, "seed": 0, "status": "frozen", "frozen_step": 7, "frozen_by": "loss",
+     "error": float("nan")},
+]  # fmt: skip
+
+
+def report(out, figures, rows=ROWS, **options):
+    experiment.report(
+        experiment.Config(), out, "Title", rows, ("size",), ("error",), figures, **options
+    )
+
+
+def test_numbers_are_shown_when_the_disk_is_full(tmp_path, capsys, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for name in ("write_rows", "write_report"):
+        module = training if name == "write_rows" else plots
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            with pytest.raises(OSError, match="No space"):
+                report(tmp_path, dict, notes=["a note"])
+        said = capsys.readouterr().out.splitlines()
+        assert said[1].split() == ["1", "1", "0", "0.250"]
+        assert said[3:] == [
+            "lane 1 (size=2, seed=0) was frozen at step 7: loss was not finite",
+            "a note",
+        ]
+
+
+def test_figures_that_cannot_be_drawn_cost_no_number(tmp_path, capsys):
+    def nothing():
+        raise InputError("no lane has a result")
+
+    report(tmp_path, nothing)
+    said = capsys.readouterr().out
+    assert "0.250" in said
+    assert "There are no figures: no lane has a result." in said
+    assert f"report: {tmp_path / 'report.html'}" in said
+    assert "There are no figures" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    def broken():
+        raise TypeError("a mistake")
+
+    with pytest.raises(TypeError, match="a mistake"):
+        report(tmp_path, broken)
+    said = capsys.readouterr().out
+    assert "0.250" in said
+    assert "report:" not in said
+
+
+def test_what_a_metric_refuses_costs_its_own_columns_alone(monkeypatch, capsys):
+    rows = [dict(ROWS[0], lane=lane, status=status) for lane, status in enumerate(
+        ("ok", "ok", "frozen"))]  # fmt: skip
+    monkeypatch.setattr(experiment, "own_rows", lambda result: rows)
+    monkeypatch.setattr(experiment, "model", lambda result, lane, best: lane)
+    monkeypatch.setattr(training, "join_rows", lambda out, rows: rows)
+
+    def describe(lane):
+        if lane:
+            raise InputError("latents are not finite")
+        return {"accuracy": 1.0}
+
+    found = experiment.described(experiment.Sweep(None, None), describe)
+    assert found == [{**rows[0], "accuracy": 1.0}, rows[1], rows[2]]
+    assert capsys.readouterr().err == "lane 1 is not described: latents are not finite\n"

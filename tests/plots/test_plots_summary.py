@@ -1,5 +1,4 @@
 import csv
-import json
 import math
 
 import pytest
@@ -101,9 +100,11 @@ def test_results_read_from_csv_aggregate_as_the_rows_themselves(tmp_path):
 
 def test_records_survive_a_line_cut_short_by_a_kill(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text(json.dumps({"step": 1, "loss": math.nan}) + '\n{"step": 2, "lo')
+    path.write_text('{"step": 1, "loss": null, "kl": NaN}\n{"step": 2, "lo')
     (record,) = read_records(path)
     assert record["step"] == 1
+    assert math.isnan(record["loss"])  # JSON's null, what was not finite
+    assert math.isnan(record["kl"])
     assert math.isnan(record["loss"])
     path.write_text('{"st\n{"step": 2}\n')
     with pytest.raises(InputError, match="line 1"):

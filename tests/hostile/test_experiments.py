@@ -1,0 +1,314 @@
+"""Experiments as a careless user starts them; AE_JAX_HOSTILE=1 tries every option of every one.
+
+Training is left out: lanes come back as they were drawn, in a second instead of a minute.
+"""
+
+import csv
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+import types
+import typing
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import cli, experiment
+from ae_jax.training import directory as run_directory
+from ae_jax.training import engine
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
+EVERYTHING = bool(os.environ.get("AE_JAX_HOSTILE"))
+#: What makes the smallest form go through all stages that the experiment has.
+STAGES = {
+    "dbn": "--widths 32 32",
+    "rbm_bars_and_stripes": "--optimizer adam gradient --gradient-steps 40",
+    "representations": "--autoencoder denoising contractive sparse stacked",
+    "robust_ae": "--stack-criterion correntropy --stack-widths 8",
+    "sparse_ae": "--regulariser none kl k_sparse contractive",
+}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(
+        f"{name}_script", ROOT / "experiments" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(name, out, arguments):
+    module = load(name)
+    arguments = ["--preset", "smoke", *STAGES.get(name, "").split(), *arguments]
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        cli.main(getattr(module, name), module.PRESETS, [*arguments, "--out", str(out)])
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Replaces training; what it yields says which lanes froze, what they evaluate, and counts."""
+    kind = types.SimpleNamespace(frozen=lambda lanes: np.zeros(len(lanes), bool), value=0.5, runs=0)
+
+    def train_group(plan, group, mapping, outlets):
+        kind.runs += 1
+        count, method = len(group.index), group.method
+        hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
+        key = jax.random.key(0)
+        indices = np.arange(plan.batch_size)
+        batch = jax.eval_shape(plan.dataset.fetch, plan.dataset.arrays, indices)
+        start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)
+        state = jax.eval_shape(method.init, key, batch, hparams, *start)
+        values = set(jax.eval_shape(method.evaluate, key, state, batch, hparams))
+        if plan.summarize:
+            seen = plan.test
+            summary = jax.eval_shape(
+                lambda state: plan.summarize(method, key, state, seen, hparams), state
+            )
+            values |= set(summary)
+        frozen = kind.frozen(group.index)
+        final = {name: np.where(frozen, np.nan, kind.value) for name in values}
+        random = np.random.RandomState(0)
+
+        def drawn(leaf):
+            if not np.issubdtype(leaf.dtype, np.floating):
+                return np.zeros((count, *leaf.shape), leaf.dtype)
+            return 0.05 * random.standard_normal((count, *leaf.shape)).astype(leaf.dtype)
+
+        states = jax.tree.map(drawn, state)
+        records = [
+            {"step": step, "split": "validation", "lane": lane, **{n: final[n][i] for n in values}}
+            for i, lane in enumerate(group.index.tolist())
+            for step in (1, plan.steps)
+        ]
+        run_directory.append_metrics(outlets.directory, records)
+        return engine.Trained(
+            method=method,
+            index=group.index,
+            hparams=group.hparams,
+            state=states,
+            best=states,
+            best_step=np.ones(count, int),
+            frozen_step=np.where(frozen, 1, -1),
+            frozen_by=["loss" if lost else None for lost in frozen],
+            final=final,
+            compilations=1,
+            compile_seconds=1.0,
+            train_seconds=1.0,
+            lane_steps=1,
+        )
+
+    monkeypatch.setattr(sys.modules["ae_jax.training.run"], "train_group", train_group)
+    return kind
+
+
+def refused(name, out, arguments, untrained, capsys):
+    """The line that refuses the arguments, before anything is trained or written."""
+    with pytest.raises(SystemExit) as caught:
+        run(name, out, arguments)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2, line
+    assert line.startswith("error: ")
+    assert untrained.runs == 0, line
+    assert not out.exists()
+    return line
+
+
+LATE = [
+    ("boltzmann_machine", "--mixing-sweeps 0", "mixing_sweeps must be at least 1, got 0"),
+    ("boltzmann_machine", "--timed-units 1", "timed_units must be at least 2, got 1"),
+    ("dbn", "--steps 0", "steps must be at least 1, got 0"),
+    ("dbn", "--layer-steps 0", "layer_steps must be at least 1, got 0"),
+    ("dbn", "--learning-rate 1 1", "learning_rate has a value twice"),
+    ("dbn", "--top-estimator exact", "20"),
+    ("dbn", "--annealing-chains 0", "annealing_chains must be at least 1, got 0"),
+    ("dbn_pretraining", "--steps 0", "steps must be at least 1, got 0"),
+    ("dbn_pretraining", "--learning-rate", "learning_rate has no value"),
+    ("dbn_pretraining", "--corruption-level nan", "corruption_level must be a finite number"),
+    ("deep_ae", "--depth -1", "depth must be at least 0, got -1"),
+    ("deep_ae", "--depth 2", "depth 2 needs as many widths, got (16,)"),
+    ("deep_autoencoder_rbm", "--latent-size 0", "latent_size must be at least 1, got 0"),
+    ("deep_autoencoder_rbm", "--latent-size 65", "65 components of"),
+    ("deep_autoencoder_rbm", "--steps 0", "steps must be at least 1, got 0"),
+    ("deep_autoencoder_rbm", "--widths 16 40 40 --estimator exact", "20"),
+    ("linear_ae", "--latent-size 65", "65 components of"),
+    ("rbm", "--temperatures 0", "temperatures must be at least 2, got 0"),
+    ("rbm", "--test-images 0", "test_images must be at least 1, got 0"),
+    ("rbm", "--annealing-chains 0", "annealing_chains must be at least 1, got 0"),
+    ("rbm", "--annealing-temperatures 0", "annealing_temperatures must be at least 1, got 0"),
+    ("rbm", f"--hidden-size {10**30}", "hidden_size must be below 2^31"),
+    ("rbm_bars_and_stripes", "--temperatures 0", "temperatures must be at least 2, got 0"),
+    ("rbm_bars_and_stripes", "--gradient-steps 0", "gradient_steps must be at least 1, got 0"),
+    ("rbm_bars_and_stripes", "--gradient-estimator cd-0", "chains need a step"),
+    ("rbm_bars_and_stripes", "--gradient-learning-rate 1 1", "learning_rate has a value twice"),
+    ("rbm_vs_vae", "--rbm-steps 0", "rbm_steps must be at least 1, got 0"),
+    ("recurrent_ae", "--embedding-steps -1", "embedding_steps must be at least 0, got -1"),
+    ("representations", "--layer-steps 0", "layer_steps must be at least 1, got 0"),
+    ("representations", "--sparsity-target nan", "sparsity_target must be a finite number"),
+    ("representations", "--sparsity-weight 1 1", "sparsity_weight has a value twice"),
+    ("robust_ae", "--stack-widths 0", "stack_widths must be at least 1, got 0"),
+    ("robust_ae", "--stack-criterion correntropy correntropy", "stack_criterion needs values"),
+    ("robust_ae", "--fraction 2", "a fraction is from 0 to 1"),
+    ("sparse_ae", "--regulariser", "regulariser is ()"),
+    ("sparse_ae", "--contractive-weight 1 1", "contractive_weight has a value twice"),
+    ("stacked_ae", "--classifier-steps 0", "classifier_steps must be at least 1, got 0"),
+    ("stacked_ae", "--steps 0", "steps must be at least 1, got 0"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "words"), LATE)
+def test_what_was_refused_after_training_or_with_a_traceback(
+    name, arguments, words, tmp_path, untrained, capsys
+):
+    assert words in refused(name, tmp_path / "run", arguments.split(), untrained, capsys)
+
+
+def hostile(hint):
+    """Values of an option of some type, each as the words that follow its name."""
+    inner = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        twice = {int: "20", float: "0.5", str: "x", bool: "True"}.get(inner[0])
+        twice = twice or typing.get_args(inner[0])[0]
+        return [[], [twice, twice], *hostile(inner[0])]
+    kinds = {
+        int: ["0", "-1", "nan", "1e30", str(10**30)],
+        float: ["0", "-1", "nan", "inf", "1e30"],
+        str: ["wrong", "", "cd-0", "pcd-1", "pt-1", "exact"],
+        bool: [],
+    }
+    return [[word] for word in kinds.get(hint, ["wrong"])]
+
+
+def options(name):
+    config = type(load(name).PRESETS["smoke"])
+    hints = typing.get_type_hints(config)
+    execution = {field.name for field in dataclasses.fields(cli.Execution)}
+    for field in dataclasses.fields(config):
+        if field.name not in {"dataset", *execution}:
+            for words in hostile(hints[field.name]):
+                yield pytest.param(name, [f"--{field.name.replace('_', '-')}", *words])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [case for name in SCRIPTS for case in options(name)] if EVERYTHING else [],
+)
+def test_every_option_is_refused_early_or_carried_out(
+    name, arguments, tmp_path, untrained, monkeypatch, capsys
+):
+    reported = []
+    monkeypatch.setattr(experiment, "report", lambda *args, **options: reported.append(args))
+    try:
+        run(name, tmp_path / "run", arguments)
+    except SystemExit:
+        assert untrained.runs == 0, "refused after training"
+        assert not (tmp_path / "run").exists()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+    else:
+        assert reported
+
+
+KINDS = ("frozen", "half", "nan", "one")
+REPORTS = (
+    [(kind, name) for kind in KINDS for name in SCRIPTS]
+    if EVERYTHING
+    else [
+        ("frozen", "rbm"),
+        ("frozen", "linear_ae"),
+        ("frozen", "contractive_ae"),
+        ("half", "boltzmann_machine"),
+        ("nan", "rbm_bars_and_stripes"),
+    ]
+)
+
+
+@pytest.mark.parametrize(("kind", "name"), REPORTS)
+def test_the_table_is_shown_whatever_came_of_the_lanes(kind, name, tmp_path, untrained, capsys):
+    if kind in ("frozen", "half"):
+        untrained.frozen = lambda lanes: lanes < (len(lanes) + 1) // 2 * (1 + (kind == "frozen"))
+    untrained.value = np.nan if kind == "nan" else 0.5
+    out = tmp_path / "run"
+    run(name, out, ["--seeds", "1"] if kind == "one" else [])
+    said = capsys.readouterr().out
+    assert "lanes" in said.splitlines()[0]  # the table
+    assert f"report: {out / 'report.html'}" in said
+    with (out / "results.csv").open(encoding="utf-8") as file:
+        lost = [row["status"] for row in csv.DictReader(file)].count("frozen")
+    assert said.count("was frozen at step 1: loss was not finite") == lost
+    assert (lost > 0) == (kind in ("frozen", "half"))
+
+
+def archive(path, images, labels=None, **more):
+    given = {} if labels is None else {"y_train": labels}
+    np.savez(path, x_train=images, **given, **more)
+    return ["--dataset", f"npz:{path}", "--batch-size", "4"]
+
+
+@pytest.mark.parametrize("name", ["dbn", "dbn_pretraining", "stacked_ae"])
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 10**9], "2 of them, 0 to 1000000000: number them with numpy.unique"),
+        ([0, 3, 7], "3 of them, 0 to 7: number them"),
+        ([0], "has one class, 0: give at least two"),
+        (None, "has no labels"),
+    ],
+    ids=["huge", "gaps", "one", "none"],
+)
+def test_labels_that_do_not_count_are_refused(name, labels, words, tmp_path, untrained, capsys):
+    images = np.random.RandomState(0).uniform(size=(120, 4, 4)).astype(np.float32)
+    labels = None if labels is None else np.resize(labels, len(images))
+    arguments = archive(tmp_path / "own.npz", images, labels)
+    assert words in refused(name, tmp_path / "run", arguments, untrained, capsys)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_data_of_another_kind_are_refused(name, tmp_path, untrained, capsys):
+    if name == "recurrent_ae":
+        pytest.skip("words are for it")
+    refused(name, tmp_path / "run", ["--dataset", "words"], untrained, capsys)
+
+
+def test_a_few_images_and_many_classes_are_enough(tmp_path, untrained, capsys):
+    images = np.random.RandomState(0).uniform(size=(400, 4, 4)).astype(np.float32)
+    many = archive(tmp_path / "many.npz", images, np.arange(400) % 40)
+    few = archive(tmp_path / "few.npz", images[:12], np.arange(12) % 2)
+    for number, arguments in enumerate((many, few)):
+        run("deep_ae", tmp_path / f"run-{number}", arguments)
+        said = capsys.readouterr().out
+        assert "report:" in said
+        assert "There are no figures" not in said
+
+
+def test_a_distribution_of_ones_own_is_learned_whole(tmp_path, untrained, monkeypatch):
+    seen = []
+    monkeypatch.setattr(experiment, "report", lambda *args, **more: seen.append(args[3]))
+    images = (np.arange(20)[:, None] >> np.arange(9) & 1).astype(bool).reshape(-1, 3, 3)
+    for name in ("rbm_bars_and_stripes", "boltzmann_machine"):
+        untrained.value = -2.0
+        run(name, tmp_path / name, archive(tmp_path / "own.npz", images))
+    for rows in seen:
+        assert {row["log_likelihood"] for row in rows} == {20 * -2.0}
+
+
+def test_a_console_without_unicode_gets_its_table(tmp_path):
+    out = tmp_path / "run"
+    process = subprocess.run(
+        [sys.executable, ROOT / "experiments/autoencoder.py", "--preset", "smoke", "--steps", "2",
+         "--out", out],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
+             "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        timeout=200,
+        check=False,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr.decode(errors="replace")
+    assert b" ? " in process.stdout
+    assert "±" in (out / "report.html").read_text(encoding="utf-8")

@@ -185,8 +185,12 @@ def pretrain(
     return stack
 
 
-def _complete(result: training.Result) -> None:
-    """Ends the program where processes died, after what this one could do without them."""
+def complete(result: training.Result) -> None:
+    """Ends the program where lanes are missing, whose processes died.
+
+    Raises:
+      SystemExit: with status 1 and a line that names them.
+    """
     if result.missing:
         sys.exit(
             f"lanes {', '.join(map(str, result.missing))} are missing, since their processes "

@@ -312,7 +312,7 @@ def test_what_the_system_says_is_not_called_damage(tmp_path, monkeypatch):
                 load(f"npz:{tmp_path / 'data.npz'}")
             assert "damaged" not in str(refused.value)
     monkeypatch.setattr(Path, "is_file", denied)
-    with pytest.raises(InputError, match="cannot read .*: Permission denied"):
+    with pytest.raises(InputError, match=r"cannot read .*: Permission denied"):
         load(f"npz:{tmp_path / 'data.npz'}")
     monkeypatch.undo()
     for path in ["x" * 5000, "~nobody-has-this-name/x", "a\0b", str(tmp_path / "data.npz" / "x")]:

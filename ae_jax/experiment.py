@@ -74,13 +74,17 @@ def load(config: Config, held_out: int = 10_000, whole: bool = False) -> Splits:
     Args:
       config: names it.
       held_out: the most validation examples to keep.
-      whole: every split is all of the data, for a distribution that is to be learned whole.
+      whole: every split is all of the data: an enumerated distribution of zeros and ones.
 
     Raises:
       InputError: if it cannot be used.
     """
     if whole:
         everything = data.load(config.dataset, "all", value_range=config.value_range)
+        if "image" not in everything.spec or not np.isin(images(everything), (0, 1)).all():
+            raise InputError(
+                f"an exact likelihood needs images of zeros and ones: {config.dataset}"
+            )
         return Splits(everything, everything, everything)
     train, validation, test = (
         data.load(config.dataset, split, value_range=config.value_range)

@@ -83,7 +83,7 @@ def test_what_a_metric_refuses_costs_its_own_columns_alone(monkeypatch, capsys):
         ("ok", "ok", "frozen"))]  # fmt: skip
     monkeypatch.setattr(experiment, "own_rows", lambda result: rows)
     monkeypatch.setattr(experiment, "model", lambda result, lane, best: lane)
-    monkeypatch.setattr(training, "join_rows", lambda out, rows: rows)
+    monkeypatch.setattr(training, "join_rows", lambda out, rows, name: rows)
 
     def describe(lane):
         if lane:

@@ -82,8 +82,9 @@ def test_data_of_another_scale_have_a_way_in(tmp_path):
     options = ["--dataset", config.dataset, "--value-range", "-1", "1"]
     config = experiment.cli.parse({"default": experiment.Config()}, options)
     assert experiment.cli.identity(config)["value_range"] == [-1, 1]
-    image = images_of(experiment.load(config, whole=True).test)
-    np.testing.assert_allclose(image, (faces.transpose(0, 2, 3, 1) + 1) / 2, rtol=1e-5, atol=1e-6)
+    image = np.concatenate([images_of(part) for part in experiment.load(config)])
+    expected = (faces.transpose(0, 2, 3, 1) + 1) / 2
+    np.testing.assert_allclose(np.sort(image, axis=0), np.sort(expected, axis=0), atol=1e-6)
 
 
 def test_other_content_under_the_same_name_has_another_digest(tmp_path):
@@ -124,6 +125,13 @@ def test_an_enumerated_distribution_is_seen_whole(script, tmp_path, monkeypatch)
     assert batch_size == 20
     for part in splits:
         np.testing.assert_array_equal(images_of(part)[..., 0], patterns)
+
+
+def test_an_enumerated_distribution_is_one_of_bits(tmp_path):
+    np.savez(tmp_path / "greys.npz", image=np.full((20, 2, 3), 0.5))
+    for name in (f"npz:{tmp_path / 'greys.npz'}", "tones"):
+        with pytest.raises(InputError, match="needs images of zeros and ones"):
+            experiment.load(experiment.Config(dataset=name), whole=True)
 
 
 # -- npz: whatever an archive may hold ------------------------------------------------------------

@@ -81,12 +81,8 @@ def load(
     Args:
       config: names it.
       held_out: the most validation examples to keep.
-<<<<<<< HEAD
-      whole: every split is all of the data, for a distribution that is to be learned whole.
-      kinds: what the examples must have one of.
-=======
       whole: every split is all of the data: an enumerated distribution of zeros and ones.
->>>>>>> h-data
+      kinds: what the examples must have one of.
 
     Raises:
       InputError: if it cannot be used, or there is nothing to train.
@@ -104,20 +100,11 @@ def load(
             "another data set"
         )
     if whole:
-<<<<<<< HEAD
-        return Splits(train, train, train)
-=======
-        everything = data.load(config.dataset, "all", value_range=config.value_range)
-        if "image" not in everything.spec or not np.isin(images(everything), (0, 1)).all():
+        if not np.isin(images(train), (0, 1)).all():
             raise InputError(
                 f"an exact likelihood needs images of zeros and ones: {config.dataset}"
             )
-        return Splits(everything, everything, everything)
-    train, validation, test = (
-        data.load(config.dataset, split, value_range=config.value_range)
-        for split in ("train", "validation", "test")
-    )
->>>>>>> h-data
+        return Splits(train, train, train)
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 

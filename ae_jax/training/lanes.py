@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ae_jax.core import InputError, Method
+from ae_jax.training.schedules import Schedule, joined
 
 #: One configuration: values of hyperparameters by name, and its `seed`.
 Lane = Mapping[str, Any]
@@ -63,19 +64,19 @@ class Group(NamedTuple):
 def group(
     method: Method | Callable[..., Method],
     lanes: Sequence[Lane],
-    extra_hparams: Mapping[str, float],
+    schedules: Sequence[Schedule] = (),
 ) -> list[Group]:
     """Splits lanes by their static values, which need a compilation each.
 
     Args:
       method: a method, or a factory whose arguments are the static names in the lanes.
       lanes: the sweep.
-      extra_hparams: traced hyperparameters that the method does not know (those of
-        schedules), with their defaults.
+      schedules: they bring traced hyperparameters of their own.
 
     Raises:
       InputError: for an empty sweep, a lane without seed, lanes with different names, an
-        unknown name, or a traced value that is not a finite number.
+        unknown name, a traced value that is not a finite number, or schedules that do not go
+        with each other or the method.
     """
     if not lanes:
         raise InputError("the sweep has no lane: give at least one, as grid(seed=0)")
@@ -93,7 +94,7 @@ def group(
             i for i, lane in enumerate(lanes) if tuple(lane[name] for name in static) == point
         ]
         built = method(**dict(zip(static, point, strict=True))) if callable(method) else method
-        defaults = {**extra_hparams, **built.hparams}
+        defaults = {**joined(schedules, built.hparams), **built.hparams}
         unknown = [name for name in names if name not in {*static, *defaults, "seed"}]
         if unknown:
             known = ", ".join(sorted({*static, *defaults, "seed"}))

@@ -22,7 +22,7 @@ from ae_jax.training.engine import train_group
 from ae_jax.training.lanes import Lane
 from ae_jax.training.plan import Outlets, Plan, Trained, check
 from ae_jax.training.resuming import elsewhere
-from ae_jax.training.schedules import Schedule
+from ae_jax.training.schedules import Schedule, joined
 from ae_jax.training.streaming import needs_streaming
 
 #: (method, key, state, dataset, hparams) -> scalars by name, about a trained lane.
@@ -175,8 +175,7 @@ def run(
     devices = jax.local_devices() if devices is None else list(devices)
     _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend)
     reporting.check_loggers(loggers, directory)
-    extra = {name: value for s in schedules for name, value in s.hparams.items()}
-    groups = sweep.group(method, lanes, extra)
+    groups = sweep.group(method, lanes, schedules)
     mine = slice(jax.process_index(), None, jax.process_count())
     share = [group for group in (sweep.take(group, mine) for group in groups) if len(group.index)]
     share = sweep.with_start(share, start, len(lanes))
@@ -222,7 +221,10 @@ def run(
             "keep_best": plan.keep_best,
             "monitor": monitor,
             "start": start is not None,
-            "defaults": [{**extra, **group.method.hparams} for group in groups],
+            "defaults": [
+                {**joined(schedules, group.method.hparams), **group.method.hparams}
+                for group in groups
+            ],
             "data": {} if directory is None else _contents(plan),
         },
     }

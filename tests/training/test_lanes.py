@@ -50,13 +50,15 @@ def test_grid_refuses(values, message):
 )
 def test_group_refuses(toy, lanes, message):
     with pytest.raises(InputError, match=message) as caught:
-        sweep.group(toy, lanes, {})
+        sweep.group(toy, lanes)
     assert "\n" not in str(caught.value)
 
 
 def test_static_values_split_the_grid_into_groups(toy_factory):
     lanes = training.grid(noise=[0.0, 0.5], bias=[1.0, 2.0], seed=range(2))
-    first, second = sweep.group(toy_factory, lanes, {"extra": 7.0})
+    first, second = sweep.group(
+        toy_factory, lanes, [training.Schedule({"extra": 7.0}, lambda _, hparams: hparams)]
+    )
     assert first.index.tolist() == [0, 1, 4, 5]
     assert second.index.tolist() == [2, 3, 6, 7]
     assert first.seed.tolist() == [0, 1, 0, 1]

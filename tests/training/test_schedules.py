@@ -114,3 +114,13 @@ def test_a_scheduled_run_equals_learning_rates_applied_by_hand(toy, images, chun
         weights = weights - rate * (weights - mean)
     np.testing.assert_allclose(training.lane(result, 0)[1].weights, weights, rtol=1e-5, atol=1e-6)
     assert jax.tree.leaves(weights)
+
+
+def test_schedules_that_do_not_go_together_are_refused_before_training(toy, images):
+    twice = [training.warmup_cosine(5), training.warmup_cosine(3)]
+    unknown = [training.step_decay(2, name="beta")]
+    for chosen, message in [(twice, "share the hyperparameter"), (unknown, "needs .* beta")]:
+        with pytest.raises(InputError, match=message):
+            training.run(toy, images(100), training.grid(), 5, batch_size=40, schedules=chosen)
+    both = [training.warmup_cosine(5), training.step_decay(2, name="noise")]
+    training.run(toy, images(100), training.grid(), 5, batch_size=40, schedules=both)

@@ -99,9 +99,8 @@ def save(directory: Path, step: int, tree: Any, record: Mapping[str, Any]) -> No
         _sweep(directory)
         raise OSError(
             error.errno,
-            f"the checkpoint of step {step} could not be written ({error.strerror or error}): "
-            "make room, or the directory writable, and repeat the command, which goes on from "
-            "the one before",
+            f"the checkpoint of step {step} could not be written ({error.strerror or error}); "
+            "those before are whole",
         ) from error
     _forget_superseded(directory)
 
@@ -238,8 +237,7 @@ def _read(path: Path, wanted: str) -> list[np.ndarray] | None:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"the checkpoint {path} cannot be read ({error.strerror or error}): nothing is lost; "
-            "mend that and repeat the command",
+            f"the checkpoint {path} cannot be read ({error.strerror or error}); it is left as it is",
         ) from error
     return leaves
 

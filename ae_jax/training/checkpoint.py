@@ -237,7 +237,7 @@ def _read(path: Path, wanted: str) -> list[np.ndarray] | None:
     except OSError as error:
         raise OSError(
             error.errno,
-            f"the checkpoint {path} cannot be read ({error.strerror or error}); it is left as it is",
+            f"the checkpoint {path} cannot be read ({error.strerror or error}); it is left there",
         ) from error
     return leaves
 

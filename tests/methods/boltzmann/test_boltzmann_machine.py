@@ -167,6 +167,7 @@ def test_a_machine_begins_at_the_data(x64):
     np.testing.assert_array_equal(weights, weights.T)
     mask = general.restricted(4, 300)
     assert not weights[~mask].any()
+    assert weights[mask].all()  # 3 and 4 are neighbours
     np.testing.assert_allclose(np.std(weights[mask]), 0.01, rtol=0.1)
     assert abs(np.mean(weights[mask])) < 1.5e-3
     np.testing.assert_allclose(state.image, np.mean(image, axis=0))

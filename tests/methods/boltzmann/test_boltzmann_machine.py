@@ -216,3 +216,7 @@ def test_what_is_left_out_is_what_is_documented(machines):
         "learning_rate": 0.05,
         "weight_decay": 1e-4,
     }
+
+
+def test_the_least_of_everything_is_enough():
+    boltzmann_machine(0, estimator=general.persistent(1, 1, 1), sample_sweeps=1)

@@ -167,6 +167,7 @@ def test_a_machine_begins_at_the_data(x64):
     np.testing.assert_array_equal(weights, weights.T)
     mask = general.restricted(4, 300)
     assert not weights[~mask].any()
+    assert weights[mask].all()  # 3 and 4 are neighbours
     np.testing.assert_allclose(np.std(weights[mask]), 0.01, rtol=0.1)
     assert abs(np.mean(weights[mask])) < 1.5e-3
     np.testing.assert_allclose(state.image, np.mean(image, axis=0))
@@ -215,3 +216,7 @@ def test_what_is_left_out_is_what_is_documented(machines):
         "learning_rate": 0.05,
         "weight_decay": 1e-4,
     }
+
+
+def test_the_least_of_everything_is_enough():
+    boltzmann_machine(0, estimator=general.persistent(1, 1, 1), sample_sweeps=1)

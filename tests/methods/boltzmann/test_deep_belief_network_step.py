@@ -309,3 +309,7 @@ def test_the_parts_of_a_stack_find_their_places(machines):
     above = params_of(start, machines.make(2, 2))
     chex.assert_trees_all_equal((above.up, above.down), (tuple(up), tuple(down)))
     chex.assert_trees_all_equal(above.top, machines.make(2, 2))
+
+
+def test_the_least_of_everything_is_enough():
+    methods.deep_belief_network((1, 1), classes=2, gibbs_steps=1, chains=1, sample_steps=1)

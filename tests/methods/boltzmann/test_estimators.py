@@ -271,3 +271,9 @@ def test_what_is_left_out_is_what_is_documented(machines):
     tempered = one | {"chains": 20, "temperatures": 10}
     assert machines.defaults(boltzmann.parallel_tempering) == tempered
     assert machines.defaults(boltzmann.named) == {"chains": 100, "temperatures": 10}
+
+
+def test_the_least_of_everything_is_enough():
+    boltzmann.contrastive_divergence(1)
+    boltzmann.fast_persistent(1, 1)
+    boltzmann.parallel_tempering(1, 1, 2)

@@ -309,3 +309,7 @@ def test_a_state_begins_at_the_data(x64):
     v = np.asarray(image).reshape(50, 4)
     np.testing.assert_allclose(params.visible_bias, v.mean(axis=0))
     np.testing.assert_allclose(np.exp(params.log_variance), v.var(axis=0) + 0.01)
+
+
+def test_the_least_of_everything_is_enough():
+    rbm(1, sample_steps=1, classes=2)

@@ -318,3 +318,7 @@ def test_what_is_left_out_is_what_is_documented(machines):
     for wrong in found:
         with pytest.raises(InputError, match=f"{wrong}=0"):
             general.persistent(**{wrong: 0})
+
+
+def test_the_least_of_everything_is_enough():
+    general.persistent(1, 1, 1)

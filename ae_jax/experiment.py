@@ -94,6 +94,10 @@ def load(
             f"{config.dataset} has {', '.join(train.spec)}, but no {' or '.join(kinds)}: choose "
             "another data set"
         )
+    for part in (validation, test):
+        if differing := set(train.spec.items()) ^ set(part.spec.items()):
+            name = min(differing, key=str)[0]
+            raise InputError(f"{config.dataset}: {name} is not the same in all splits: make it so")
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 

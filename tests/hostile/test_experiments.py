@@ -277,6 +277,13 @@ def test_splits_that_differ_are_refused(name, tmp_path, untrained, capsys):
     assert "label is not the same in all splits" in line
 
 
+def test_nothing_that_pca_leaves_out_is_no_division_by_zero(tmp_path, untrained, capsys):
+    images = np.random.RandomState(0).uniform(size=(120, 2, 1)).astype(np.float32)
+    arguments = archive(tmp_path / "own.npz", images)
+    run("linear_ae", tmp_path / "run", [*arguments, "--latent-size", "2"])
+    assert "largest_angle_degrees" in capsys.readouterr().out
+
+
 def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
     images = np.random.RandomState(0).uniform(size=(120, 4, 4)).astype(np.float32)
     arguments = archive(tmp_path / "own.npz", images, np.zeros(120, int))

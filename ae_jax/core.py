@@ -88,8 +88,9 @@ class Network(NamedTuple):
         evaluation.
       train: (key, parameters, x [B, ...]) -> (output [B, ...], changes): the pass of a
         training step, with its noise (dropout) and the batch's own statistics. `changes`
-        are the entries of `parameters` that it moves, to be put in their place after the
-        step: `{"batch_stats": ...}`, or nothing. None where it is that of `apply`.
+        are what the pass itself moves of `parameters`, and nothing else, nested as they are,
+        to be put in their place after the step: `{"batch_stats": ...}`, or nothing. No
+        optimizer sees it. None where it is that of `apply`.
     """
 
     init: Callable[[Array, Array], Any]

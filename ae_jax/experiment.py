@@ -105,6 +105,10 @@ def load(
                 f"an exact likelihood needs images of zeros and ones: {config.dataset}"
             )
         return Splits(train, train, train)
+    for part in (validation, test):
+        if differing := set(train.spec.items()) ^ set(part.spec.items()):
+            name = min(differing, key=str)[0]
+            raise InputError(f"{config.dataset}: {name} is not the same in all splits: make it so")
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 

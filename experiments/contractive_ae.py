@@ -99,8 +99,8 @@ def spectrum(model: experiment.Model, batch: Batch) -> np.ndarray:
 
 
 def probe(model: experiment.Model, train: Batch, test: Batch) -> dict[str, float]:
-    """Returns the accuracy of a linear classifier on the latents, where there are labels."""
-    if "label" not in train:
+    """Returns the accuracy of a linear classifier on the latents, where there are classes."""
+    if "label" not in train or len(np.unique(train["label"])) < 2:
         return {}
     latents = (model.encode(train), train["label"], model.encode(test), test["label"])
     return {"probe_accuracy": metrics.linear_probe(*latents)}

@@ -76,10 +76,11 @@ def linear_ae(config: Config) -> None:
 def against_pca(model: experiment.Model, principal: dict) -> dict[str, float]:
     """Returns how much larger a lane's error is than PCA's, and how far their subspaces are."""
     found = principal[model.row["latent_size"]]
+    excess = model.row["squared_error"] / found.discarded - 1 if found.discarded else float("nan")
     decoder = model.state.params["decoder"]["Dense_0"]["kernel"]
     angles = metrics.principal_angles(np.asarray(decoder, float).T, found.components.T)
     return {
-        "excess_percent": 100 * (model.row["squared_error"] / found.discarded - 1),
+        "excess_percent": 100 * excess,
         "largest_angle_degrees": float(np.degrees(angles.max())),
     }
 

@@ -319,8 +319,8 @@ def bound_of(samples: int) -> str:
 
 
 def probed(encode: Callable[[Batch], Array], train: Batch, test: Batch) -> dict[str, float]:
-    """Returns a linear probe's accuracy (%), or nothing where there are no labels."""
-    if "label" not in train:
+    """Returns a linear probe's accuracy (%), or nothing where labels do not tell images apart."""
+    if "label" not in train or len(np.unique(train["label"])) < 2:
         return {}
     accuracy = metrics.linear_probe(encode(train), train["label"], encode(test), test["label"])
     return {"linear_probe": 100 * accuracy}

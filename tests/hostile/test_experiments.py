@@ -269,6 +269,28 @@ def test_labels_that_do_not_count_are_refused(name, labels, words, tmp_path, unt
     assert words in refused(name, tmp_path / "run", arguments, untrained, capsys)
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "robust_ae"])
+def test_splits_that_differ_are_refused(name, tmp_path, untrained, capsys):
+    images = np.random.RandomState(0).uniform(size=(120, 4, 4)).astype(np.float32)
+    arguments = archive(tmp_path / "own.npz", images, np.arange(120) % 3, x_test=images)
+    line = refused(name, tmp_path / "run", arguments, untrained, capsys)
+    assert "label is not the same in all splits" in line
+
+
+def test_nothing_that_pca_leaves_out_is_no_division_by_zero(tmp_path, untrained, capsys):
+    images = np.random.RandomState(0).uniform(size=(120, 2, 1)).astype(np.float32)
+    arguments = archive(tmp_path / "own.npz", images)
+    run("linear_ae", tmp_path / "run", [*arguments, "--latent-size", "2"])
+    assert "largest_angle_degrees" in capsys.readouterr().out
+
+
+def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
+    images = np.random.RandomState(0).uniform(size=(120, 4, 4)).astype(np.float32)
+    arguments = archive(tmp_path / "own.npz", images, np.zeros(120, int))
+    run("rbm_vs_vae", tmp_path / "run", arguments)
+    assert "linear_probe" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_data_of_another_kind_are_refused(name, tmp_path, untrained, capsys):
     if name == "recurrent_ae":

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ae_jax import cli, data, greedy, plots, training
-from ae_jax.checks import at_least, classes, latent_shape, trace
+from ae_jax.checks import at_least, classes, same_kind, trace_stack
 from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
 
 
@@ -89,15 +89,7 @@ def load(
     at_least(config, 1, "seeds", "steps", "batch_size")
     splits = ("all",) * 3 if whole else ("train", "validation", "test")
     train, validation, test = (data.load(config.dataset, split) for split in splits)
-    if not set(kinds) & set(train.spec):
-        raise InputError(
-            f"{config.dataset} has {', '.join(train.spec)}, but no {' or '.join(kinds)}: choose "
-            "another data set"
-        )
-    for part in (validation, test):
-        if differing := set(train.spec.items()) ^ set(part.spec.items()):
-            name = min(differing, key=str)[0]
-            raise InputError(f"{config.dataset}: {name} is not the same in all splits: make it so")
+    same_kind(config.dataset, (train, validation, test), kinds)
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 
@@ -160,10 +152,7 @@ def pretrain(
       InputError: as `training.run`, and where the lanes are spread over processes.
     """
     lanes = grid(config, values)
-    shape: Sequence[int] = splits.image_shape
-    for layer in layers:
-        trace(layer.method, shape)
-        shape = latent_shape(layer.encoder, shape)
+    trace_stack(layers, splits.image_shape)
     options = run_options(config, splits)
     if jax.process_count() > 1:
         raise InputError("greedy training needs all lanes in one process: no --distributed")

@@ -1,5 +1,6 @@
 """What experiments refuse before they train: options, labels and methods that cannot be used."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,25 @@ def at_least(config: Any, least: float, *names: str) -> None:
         for one in value if isinstance(value, tuple) else (value,):
             if not one >= least:  # nor is NaN
                 raise InputError(f"{name} must be at least {least:g}, got {one}")
+
+
+def same_kind(name: str, splits: Sequence[Dataset], kinds: Sequence[str]) -> None:
+    """Raises InputError where data are not what an experiment is for, or differ between splits.
+
+    Args:
+      name: the data set's.
+      splits: its parts.
+      kinds: what the examples must have one of.
+    """
+    first, *others = (part.spec for part in splits)
+    if not set(kinds) & set(first):
+        raise InputError(
+            f"{name} has {', '.join(first)}, but no {' or '.join(kinds)}: choose another data set"
+        )
+    for spec in others:
+        if differing := set(first.items()) ^ set(spec.items()):
+            odd = min(differing, key=str)[0]
+            raise InputError(f"{name}: {odd} is not the same in all splits: make it so")
 
 
 def classes(name: str, splits: Sequence[Dataset]) -> int:
@@ -80,8 +100,21 @@ def trace(method: Method, shape: Sequence[int], label: bool = False) -> None:
     jax.eval_shape(first, jax.random.key(0), batch)
 
 
-def latent_shape(encoder: Network, shape: Sequence[int]) -> tuple[int, ...]:
-    """Returns the shape of one latent of examples of a shape."""
-    x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
-    key = jax.random.key(0)
-    return jax.eval_shape(lambda x: encoder.apply(encoder.init(key, x), x), x).shape[1:]
+def trace_stack(layers: Sequence[Any], shape: Sequence[int]) -> None:
+    """Takes the first step of each of a stack's layers, as `trace` does.
+
+    Args:
+      layers: as for `greedy.train`.
+      shape: of what the first one sees.
+
+    Raises:
+      InputError: as their methods.
+    """
+
+    def up(encoder: Network, x: Array) -> Array:
+        return encoder.apply(encoder.init(jax.random.key(0), x), x)
+
+    for layer in layers:
+        trace(layer.method, shape)
+        x = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+        shape = jax.eval_shape(functools.partial(up, layer.encoder), x).shape[1:]

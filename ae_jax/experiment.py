@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ae_jax import cli, data, greedy, plots, training
-from ae_jax.checks import at_least, classes, latent_shape, trace
+from ae_jax.checks import at_least, classes, same_kind, trace_stack
 from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
 
 
@@ -94,21 +94,13 @@ def load(
         for name in dict.fromkeys(names)
     }
     train, validation, test = (loaded[name] for name in names)
-    if not set(kinds) & set(train.spec):
-        raise InputError(
-            f"{config.dataset} has {', '.join(train.spec)}, but no {' or '.join(kinds)}: choose "
-            "another data set"
-        )
+    same_kind(config.dataset, (train, validation, test), kinds)
     if whole:
         if not np.isin(images(train), (0, 1)).all():
             raise InputError(
                 f"an exact likelihood needs images of zeros and ones: {config.dataset}"
             )
         return Splits(train, train, train)
-    for part in (validation, test):
-        if differing := set(train.spec.items()) ^ set(part.spec.items()):
-            name = min(differing, key=str)[0]
-            raise InputError(f"{config.dataset}: {name} is not the same in all splits: make it so")
     return Splits(train, data.subset(validation, slice(0, held_out)), test)
 
 
@@ -174,10 +166,7 @@ def pretrain(
       SystemExit: as `sweep`.
     """
     lanes = grid(config, values)
-    shape: Sequence[int] = splits.image_shape
-    for layer in layers:
-        trace(layer.method, shape)
-        shape = latent_shape(layer.encoder, shape)
+    trace_stack(layers, splits.image_shape)
     options = run_options(config, splits)
     stack = greedy.train(
         layers,

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import cli, data, experiment, greedy, methods, plots, training
+from ae_jax import checks, cli, data, experiment, greedy, methods, plots, training
 from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Units
@@ -103,8 +103,8 @@ def dbn(config: Config) -> None:
         sample_steps=config.sample_steps,
     )
     lanes = experiment.grid(config, {})
-    experiment.trace(top_method, (config.widths[-2],), label=True)
-    experiment.trace(method, splits.image_shape, label=True)
+    checks.trace(top_method, (config.widths[-2],), label=True)
+    checks.trace(method, splits.image_shape, label=True)
     stack = experiment.pretrain(
         config,
         "dbn",

@@ -52,6 +52,12 @@ def wait_for_step(directory, step, process, lane=0):
         time.sleep(0.002)
 
 
+def wait_for_save(directory, process):
+    """Waits until a process is writing a checkpoint."""
+    while not [*directory.glob("checkpoints/*/*/*tmp*")] and process.poll() is None:
+        pass
+
+
 def kill(*processes):
     for process in processes:
         process.kill()
@@ -61,35 +67,48 @@ def kill(*processes):
 
 
 def assert_same(directory, expected):
-    for name in ("results.csv", "metrics.jsonl"):
-        assert (directory / name).read_bytes() == (expected / name).read_bytes(), directory
-    final = sorted(expected.glob("checkpoints/*/*/*"))[-1].relative_to(expected)
-    whole, parts = (np.load(folder / final / "arrays.npz") for folder in (expected, directory))
-    with whole, parts:
-        assert whole.files == parts.files
-        for name in whole.files:
-            np.testing.assert_array_equal(parts[name], whole[name])
+    """The runs in a directory and below it left the same bits."""
+    folders = [path.parent.relative_to(expected) for path in expected.rglob("config.json")]
+    assert folders
+    for folder in folders:
+        found, whole = directory / folder, expected / folder
+        for name in ("results.csv", "metrics.jsonl"):
+            assert (found / name).read_bytes() == (whole / name).read_bytes(), found
+        final = sorted(whole.glob("checkpoints/*/*/*"))[-1].relative_to(whole)
+        arrays, parts = (np.load(path / final / "arrays.npz") for path in (whole, found))
+        with arrays, parts:
+            assert arrays.files == parts.files
+            for name in arrays.files:
+                np.testing.assert_array_equal(parts[name], arrays[name])
+
+
+#: Every kind of learner, and a stack of layers that is killed in its second one.
+LEARNERS = [*REGISTRY, "stack"]
 
 
 @pytest.fixture(scope="module")
 def quiet(start, tmp_path_factory):
-    """A run of every method that nothing disturbs."""
+    """A run of every learner that nothing disturbs."""
     out = tmp_path_factory.mktemp("quiet")
-    finish(start(out))
+    finish(start(out, "--methods", *LEARNERS))
     return out
 
 
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_bits(quiet, start, tmp_path):
-    """Every process goes on with the method that was killed, and is killed in the next one."""
-    moments, names = random.Random(0), list(REGISTRY)
-    for i, name in enumerate(names):
-        process = start(tmp_path, "--methods", *names[max(i - 1, 0) :])
-        wait_for_step(tmp_path / name, moments.randrange(4, 40), process)
-        time.sleep(moments.uniform(0.0, 0.02))
+    """Every process goes on with the learner that was killed, and is killed in the next one."""
+    moments = random.Random(0)
+    for i, name in enumerate(LEARNERS):
+        process = start(tmp_path, "--methods", *LEARNERS[max(i - 1, 0) :])
+        run = tmp_path / name / ("layer-2" if name == "stack" else "")
+        wait_for_step(run, moments.randrange(4, 40), process)
+        if i % 2:
+            wait_for_save(run, process)
+        else:
+            time.sleep(moments.uniform(0.0, 0.02))
         kill(process)
-        assert not (tmp_path / name / "results.csv").exists()
-    finish(start(tmp_path, "--methods", names[-1]))
-    for name in names:
+        assert not (run / "results.csv").exists()
+    finish(start(tmp_path, "--methods", LEARNERS[-1]))
+    for name in LEARNERS:
         assert_same(tmp_path / name, quiet / name)
 
 

@@ -213,14 +213,12 @@ def test_where_one_process_dies_the_others_finish_and_the_same_command_does_the_
     assert_reported_once(tmp_path / "vae", 4, (16, 32, 48, 64))
 
 
-def test_layers_are_trained_greedily_by_two_processes_as_by_one(start, together, tmp_path):
-    alone = tmp_path / "alone"
-    finish(start(alone, "--methods", "stack"))
+def test_layers_are_trained_greedily_by_two_processes_as_by_one(quiet, together, tmp_path):
     two = together(2, "stack")
     wait_for_step(tmp_path / "stack" / "layer-2", 8, two[1], lane=1)
     kill(*two)
     for process in together(2, "stack"):
         assert "stack missing []" in finish(process)
     for part in ("layer-1", "layer-2", "whole"):
-        found, expected = (rows(folder / "stack" / part) for folder in (tmp_path, alone))
+        found, expected = (rows(folder / "stack" / part) for folder in (tmp_path, quiet))
         assert_close(found, expected, 1e-4)

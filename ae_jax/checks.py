@@ -42,7 +42,9 @@ def same_kind(name: str, splits: Sequence[Dataset], kinds: Sequence[str]) -> Non
     for spec in others:
         if differing := set(first.items()) ^ set(spec.items()):
             odd = min(differing, key=str)[0]
-            raise InputError(f"{name}: {odd} is not the same in all splits: make it so")
+            raise InputError(
+                f"{name}: {odd} is not the same in all splits: give it to all of them, or to none"
+            )
 
 
 def classes(name: str, splits: Sequence[Dataset]) -> int:

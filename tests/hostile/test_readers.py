@@ -63,7 +63,7 @@ def images_of(data):
 def test_binarised_mnist_as_everybody_saves_it(tmp_path):
     bits = (np.random.default_rng(0).uniform(size=(30, 1, 28, 28)) < 0.2).astype(np.uint8)
     label = np.arange(30)[:, None] % 10  # Keras' [N, 1]
-    np.savez(tmp_path / "mnist.npz", x_train=bits, y_train=label, x_test=bits[:5])
+    np.savez(tmp_path / "mnist.npz", x_train=bits, y_train=label, x_test=bits[:5], y_test=label[:5])
     with pytest.warns(UserWarning) as said:  # noqa: PT030
         splits = experiment.load(experiment.Config(dataset=f"npz:{tmp_path / 'mnist.npz'}"))
     assert {"are taken as that" in str(one.message) for one in said} == {True, False}
@@ -129,8 +129,11 @@ def test_an_enumerated_distribution_is_seen_whole(script, tmp_path, monkeypatch)
 
 def test_an_enumerated_distribution_is_one_of_bits(tmp_path):
     np.savez(tmp_path / "greys.npz", image=np.full((20, 2, 3), 0.5))
-    for name in (f"npz:{tmp_path / 'greys.npz'}", "tones"):
-        with pytest.raises(InputError, match="needs images of zeros and ones"):
+    for name, message in [
+        (f"npz:{tmp_path / 'greys.npz'}", "needs images of zeros and ones"),
+        ("tones", "but no image"),
+    ]:
+        with pytest.raises(InputError, match=message):
             experiment.load(experiment.Config(dataset=name), whole=True)
 
 

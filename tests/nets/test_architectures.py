@@ -169,8 +169,13 @@ def test_users_own_network_is_a_pair_of_functions():
 
 
 def test_flax_network_refuses_other_state():
-    network = nets.flax_network(nn.BatchNorm(use_running_average=False))
-    with pytest.raises(InputError, match=r"BatchNorm has state besides parameters.*batch_stats"):
+    class Normalised(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.BatchNorm(use_running_average=False)(x)
+
+    network = nets.flax_network(Normalised())
+    with pytest.raises(InputError, match=r"Normalised has state besides parameters.*batch_stats"):
         jax.eval_shape(network.init, jax.random.key(0), images(2, 3))
 
 

@@ -181,10 +181,10 @@ def run(
     share = sweep.with_start(share, start, len(lanes))
     if select not in ("last", "best"):
         raise InputError(f"select must be last or best, got {select!r}")
-    keep_best = select == "best" if keep_best is None else keep_best
+    keep_best = bool(keep_best) or select == "best"
     if everywhere and directory is None and jax.process_count() > 1:
         raise InputError("states of other processes' lanes are read from a directory: give one")
-    if (keep_best or select == "best") and validation is None:
+    if keep_best and validation is None:
         raise InputError("a best state needs a validation set to select it on")
 
     stored = bool(jax.tree.leaves(dataset.arrays))  # what is rendered needs no streaming
@@ -199,7 +199,7 @@ def run(
         summarize=summarize,
         monitor=monitor,
         select=select,
-        keep_best=keep_best or select == "best",
+        keep_best=keep_best,
         checkpoint_seconds=checkpoint_seconds,
         chunk=chunk,
         stream=needs_streaming(dataset, devices) if stream is None else stream and stored,
@@ -236,10 +236,9 @@ def run(
         log = stack.enter_context(reporting.loggers(loggers, directory, identity))
         trained = []
         for group in share:
-            name = f"group-{_number(groups, group):03d}"
             outlets = Outlets(
                 directory=directory,
-                checkpoints=directory / "checkpoints" / name if directory else None,
+                checkpoints=directory / "checkpoints" / _name(groups, group) if directory else None,
                 identity=run_directory.identity(identity),
                 loggers=log,
                 progress=lambda lanes: reporting.progress_bar(lanes, steps, progress),
@@ -253,16 +252,15 @@ def run(
         if directory is not None:
             rows = results.join(directory, rows)
             results.write(directory, rows)
+        there = {row["lane"] for row in rows} - {i for group in trained for i in group.index}
         others = []
-        if everywhere and jax.process_count() > 1:
-            done = {row["lane"] for row in rows} - {i for group in trained for i in group.index}
-            for number, group in enumerate(groups):
-                places = np.flatnonzero(np.isin(group.index, sorted(done)))
-                if len(places):
-                    own = [some for some in share if _number(groups, some) == number]
-                    like = own[0] if own else sweep.with_start([group], start, len(lanes))[0]
-                    folder = directory / "checkpoints" / f"group-{number:03d}"
-                    others.append(elsewhere(plan, like, sweep.take(group, places), folder))
+        for group in groups if everywhere and there else ():
+            if len(places := np.flatnonzero(np.isin(group.index, sorted(there)))):
+                # what its states are like is told by a lane that this process has the start of
+                own = [some for some in share if some.index[0] in group.index]
+                like = own[0] if own else sweep.with_start([group], start, len(lanes))[0]
+                folder = directory / "checkpoints" / _name(groups, group)
+                others.append(elsewhere(plan, like, sweep.take(group, places), folder))
     seconds = sum(group.train_seconds for group in trained)
     done = sum(group.lane_steps for group in trained)
     return Result(
@@ -318,9 +316,10 @@ def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, A
     return sorted(rows, key=lambda row: row["lane"])
 
 
-def _number(groups: Sequence[sweep.Group], some: sweep.Group) -> int:
-    """Which of the groups some lanes are of."""
-    return next(i for i, group in enumerate(groups) if some.index[0] in group.index)
+def _name(groups: Sequence[sweep.Group], some: sweep.Group) -> str:
+    """Names the group that some lanes are of."""
+    number = next(i for i, group in enumerate(groups) if some.index[0] in group.index)
+    return f"group-{number:03d}"
 
 
 #: Of data that nobody named, at most about so many bytes are looked at, in even steps.

@@ -158,6 +158,10 @@ def test_silhouette_by_hand():
     expected = (9.5 / 10.5 + 8.5 / 9.5) / 2
     np.testing.assert_allclose(silhouette(latents, np.array([0, 0, 1, 1])), expected)
     assert silhouette(latents, np.array([0, 1, 0, 1])) < 0
+    # distances are Euclidean: 5 within the first class, 13 and 12 to the point of the second
+    corner = np.array([[0.0, 0.0], [5.0, 0.0], [5.0, 12.0]])
+    expected = ((13 - 5) / 13 + (12 - 5) / 12 + 0) / 3
+    np.testing.assert_allclose(silhouette(corner, np.array([0, 0, 1])), expected)
 
 
 def far(latents, offset):

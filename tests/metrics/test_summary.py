@@ -105,6 +105,22 @@ def test_of_a_large_data_set_count_examples_are_drawn():
     assert np.abs(np.searchsorted(np.sort(values), first)).max() > 20  # not the first 20 alone
 
 
+def test_every_example_of_a_large_data_set_may_be_drawn():
+    dataset = make_dataset(3)
+    for example in range(3):
+
+        def encode_one(state, batch, hparams, only=dataset.arrays["image"][example]):
+            return jnp.all(batch["image"] == only[None], axis=(1, 2))  # [B, 1]
+
+        method = Method({}, None, None, None, Views(encode=encode_one))
+        found = [
+            latent_summary(method, jax.random.key(seed), jnp.ones(()), dataset, {}, count=2)
+            for seed in range(20)
+        ]
+        # 4 of 9 pairs hold it and another one
+        assert 0 < sum(int(summary["active_units"]) for summary in found) < 20
+
+
 def test_the_mig_needs_factors():
     data = make_dataset(factor_sizes={})
     summary = latent_summary(METHOD, jax.random.key(0), jnp.float32(1), data, {})

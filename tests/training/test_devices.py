@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from ae_jax import training
 from ae_jax.core import InputError
+from ae_jax.training import checkpoint
 from ae_jax.training import devices as placement
 
 BACKENDS = ("pmap", "shard", "vmap")
@@ -78,6 +80,35 @@ def test_all_backends_train_alike(toy, images):
     for backend, count in [("pmap", 2), ("shard", 2), ("pmap", 1)]:
         for row, other in zip(expected, rows(backend, count), strict=True):
             np.testing.assert_allclose(row["loss"], other["loss"], rtol=1e-6)
+
+
+def test_a_run_goes_on_with_another_number_of_devices(toy, images, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def train(count, directory, steps=6):
+        devices, lanes = jax.devices()[:count], training.grid(noise=[0.0, 0.1, 0.5])
+        options = {"batch_size": 40, "chunk": 2, "checkpoint_seconds": 0.0, "devices": devices}
+        return training.run(toy, images(100), lanes, steps, directory, **options)
+
+    save = checkpoint.save
+
+    def save_then_die(directory, step, tree, record):
+        save(directory, step, tree, record)
+        if step == 2 * len(died) + 2:
+            died.append(step)
+            raise Killed
+
+    died = []
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_die)
+        for count in (2, 1):
+            with pytest.raises(Killed):
+                train(count, tmp_path / "parts")
+    assert died == [2, 4]
+    resumed, whole = train(2, tmp_path / "parts"), train(2, tmp_path / "whole")
+    chex.assert_trees_all_close(resumed.groups[0].state, whole.groups[0].state, rtol=1e-6)
+    assert resumed.groups[0].state.count.tolist() == [6, 6, 6]
 
 
 @pytest.mark.parametrize("count", [0, 3, 64])

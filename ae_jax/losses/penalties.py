@@ -70,7 +70,7 @@ def kl_sparsity(activations: Array, rho: Array | float, present: Array | None = 
 
     Returns:
       A scalar, nats: 0 exactly where every unit's mean over the batch is rho. Finite for
-      units that are never (or always) on, whose gradient still points towards rho. Infinite
+      units that are never (or always) on, whose gradient still points towards rho. Not finite
       where no row is present.
 
     Raises:

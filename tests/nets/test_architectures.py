@@ -77,6 +77,13 @@ def test_every_stage_halves_the_image(architecture):
         assert found.side == side
 
 
+def test_stages_are_the_first_of_the_published_ones():
+    published = {"disentanglement": (32, 32, 64, 64), "residual": (32, 32, 64, 64)}
+    for architecture, channels in {**published, "keras": (16, 8, 8)}.items():
+        for found in stages._STAGES[architecture].values():
+            assert found.channels == channels[: len(found.channels)]
+
+
 def test_defaults_are_the_documented_ones():
     params, _ = shapes(nets.mlp(3), images(2, 5))
     assert kernels(params) == [(5, 400), (400, 3)]

@@ -26,6 +26,14 @@ def test_equals_linen(ours, theirs, use_bias):
 
 
 @pytest.mark.parametrize("layer", [Conv, ConvTranspose])
+def test_the_default_is_a_stride_of_1_that_keeps_the_size(layer):
+    x = jnp.ones((1, 4, 5, 1), jnp.result_type(float))
+    y, variables = layer(2, (3, 3)).init_with_output(jax.random.key(0), x)
+    assert y.shape == (1, 4, 5, 2)
+    assert set(variables["params"]) == {"kernel", "bias"}
+
+
+@pytest.mark.parametrize("layer", [Conv, ConvTranspose])
 def test_is_float64_when_enabled(layer):
     with jax.enable_x64(True):
         network = flax_network(layer(2, (3, 3)))

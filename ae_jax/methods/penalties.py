@@ -182,11 +182,8 @@ def sparsity(
 
     def over(latent: Array, present: Array, hparams: HParams) -> Array:
         rates = losses.activation_rate(latent, activation)
-        there = present.astype(rates.dtype)
-        rate = there @ jnp.where(present[:, None], rates, 0) / jnp.sum(there)
-        return hparams["sparsity_weight"] * losses.kl_sparsity(
-            rate[None], hparams["sparsity_target"]
-        )
+        target = hparams["sparsity_target"]
+        return hparams["sparsity_weight"] * losses.kl_sparsity(rates, target, present)
 
     def check(encoder: Network, x: Array) -> None:
         with jax.ensure_compile_time_eval():

@@ -255,11 +255,15 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "item"):
-        value = value.item()
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise InputError(
+        f"the config cannot hold a {type(value).__name__}: give numbers, text, lists and mappings"
+    )
 
 
 def _versions() -> dict[str, str | None]:

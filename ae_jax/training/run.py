@@ -20,7 +20,7 @@ from ae_jax.training.checkpoint import digest
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import train_group
 from ae_jax.training.lanes import Lane
-from ae_jax.training.plan import Outlets, Plan, Trained, check
+from ae_jax.training.plan import PLACES, Outlets, Plan, Trained, check
 from ae_jax.training.resuming import elsewhere
 from ae_jax.training.schedules import Schedule, joined
 from ae_jax.training.streaming import needs_streaming
@@ -205,9 +205,10 @@ def run(
         stream=needs_streaming(dataset, devices) if stream is None else stream and stored,
     )
     for group in groups if start is None else share:
-        figures = check(plan, group)
-        if taken := sorted(figures & {*_COLUMNS, *lanes[0]}):
-            raise InputError(f"the evaluation {taken[0]} has the name of another column: rename it")
+        figures, summary = check(plan, group)
+        for what, names in (("evaluation", figures), ("summary's", summary)):
+            if taken := sorted(names & {*PLACES, *_COLUMNS, *lanes[0]}):
+                raise InputError(f"the {what} {taken[0]} has the name of another column: rename it")
         if monitor not in figures and plan.keep_best:
             raise InputError(f"a best state needs an evaluation {monitor!r}: choose a monitor")
     identity = {
@@ -277,11 +278,13 @@ def run(
 
 
 def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend) -> None:
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("chunk", chunk)):
+    every = 1 if evaluate_every is None else evaluate_every
+    counts = {"steps": steps, "batch_size": batch_size, "chunk": chunk, "evaluate_every": every}
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InputError(f"{name} must be a whole number, got {value!r}")
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
-    if evaluate_every is not None and evaluate_every < 1:
-        raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
     if batch_size > dataset.size:
         raise InputError(
             f"batch_size {batch_size} is larger than the data set: lower it to {dataset.size}"

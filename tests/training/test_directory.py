@@ -55,6 +55,13 @@ def test_another_configuration_is_refused_and_named(tmp_path, change, message):
     refused(tmp_path / "run", {**CONFIG, "config": {**CONFIG["config"], **change}}, message)
 
 
+def test_a_configuration_may_hold_arrays(tmp_path):
+    with run_directory.opened(tmp_path / "run", {"config": {"widths": np.arange(3)}}):
+        pass
+    with run_directory.opened(tmp_path / "run", {"config": {"widths": [0, 1, 2]}}):
+        pass
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")

@@ -219,7 +219,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
-            rows.append(json.loads(line))
+            row = json.loads(line)
+            if isinstance(row, dict) and row.keys() >= {"lane", "step"}:
+                rows.append(row)
     return rows
 
 

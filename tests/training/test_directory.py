@@ -190,7 +190,7 @@ def test_rewinding_drops_later_reports_of_these_lanes_and_cut_off_lines(tmp_path
     run_directory.append_metrics(tmp_path, [*rows, {"step": 2, "lane": 0, "loss": float("nan")}])
     path = tmp_path / "metrics.jsonl"
     with path.open("a") as file:
-        file.write('{"step": 1, "la')
+        file.write('5\n{"step": 1}\n{"step": 1, "la')
     run_directory.rewind_metrics(tmp_path, [0], 1)
     kept = [json.loads(line) for line in path.read_text().splitlines()]
     assert kept == [rows[0], rows[1], rows[3]]

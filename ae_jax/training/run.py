@@ -5,6 +5,7 @@ import functools
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -250,6 +251,7 @@ def run(
             trained.append(train_group(plan, group, mapping, outlets))
             if stop := interrupted():
                 raise SystemExit(stop)
+        _say_unselected(trained)
         rows = _rows(lanes, trained)
         if directory is not None:
             rows = results.join(directory, rows)
@@ -298,6 +300,22 @@ def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, 
             raise InputError(
                 f"the data sets' examples differ: {dict(dataset.spec)} and {dict(other.spec)}"
             )
+
+
+def _say_unselected(trained: Sequence[Trained]) -> None:
+    """Warns of lanes whose best state is the one that they began with, as none was comparable."""
+    never = [
+        int(index)
+        for group in trained
+        if group.best is not None
+        for index in group.index[(group.best_step == 0) & (group.taken > 0)]
+    ]
+    if never:
+        warnings.warn(
+            f"no validation of lane {', '.join(map(str, never))} was a finite number: what is kept "
+            "as best is the state before training",
+            stacklevel=3,
+        )
 
 
 def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, Any]]:

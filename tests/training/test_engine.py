@@ -113,6 +113,15 @@ def test_the_best_state_holds_what_inference_needs_and_no_optimizer(images, tmp_
     assert max(jax.tree.leaves(moved)) > 1e-3
 
 
+def test_a_lane_without_a_finite_validation_is_said(toy, images):
+    """Its figures are those of the state before training."""
+    never = toy._replace(
+        evaluate=lambda key, state, batch, h: {"loss": jnp.full((len(batch["image"]),), jnp.nan)}
+    )
+    with pytest.warns(UserWarning, match="no validation of lane 0 was a finite number"):
+        training.run(never, images(100), training.grid(), 2, validation=images(40), select="best")
+
+
 def test_a_best_state_is_kept_where_it_is_asked_for(images):
     options = {"batch_size": 40, "validation": images(5), "evaluate_every": 2}
     result = training.run(swinging(), images(100), training.grid(), 6, **options)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ae_jax import training
 from ae_jax.core import InputError
 
 
@@ -55,7 +56,10 @@ def main(
     _open_console()
     try:
         try:
-            experiment(parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__))
+            config = parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__)
+            # Whatever an experiment looks at first, such as its data, may settle JAX's devices.
+            training.use_devices(config.devices, config.distributed)
+            experiment(config)
         except SystemExit:  # of --help, or of a run that has saved
             sys.stdout.flush()
             raise

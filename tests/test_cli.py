@@ -2,6 +2,8 @@
 
 import errno
 import io
+import os
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -154,3 +156,28 @@ def test_options_are_refused_in_one_line_on_any_console(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(words)
     assert not set(line) & set("│╭╮─")
+
+
+TOUCHING = """
+import jax.numpy as jnp
+from ae_jax import cli, training
+
+def experiment(config):
+    jnp.zeros(()).block_until_ready()
+    print(len(training.use_devices(config.devices, config.distributed)))
+
+cli.main(experiment, {"default": cli.Execution()})
+"""
+
+
+def test_devices_are_settled_before_an_experiment_touches_jax():
+    """Else it has one of a CPU's, and its processes cannot meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", TOUCHING, "--distributed", f"127.0.0.1:{port}/1/0"]
+    settings = ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in settings}
+    environment["JAX_PLATFORMS"] = "cpu"
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) == len(os.sched_getaffinity(0))

@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
     "checks": {"core"},
-    "cli": {"core"},
+    "cli": {"core", "training"},
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,

@@ -90,7 +90,7 @@ def save(directory: Path, step: int, tree: Any, record: Mapping[str, Any]) -> No
     """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
     checkpointer, content = _orbax()
-    content = content(leaves, {**record, "digest": digest(leaves)})
+    content = content(leaves, {**record, "digest": _whole(leaves, record)})
     try:
         checkpointer.save(directory.absolute() / f"{step:012d}", args=content, force=True)
         for old in _steps(directory)[:-KEEP]:
@@ -177,7 +177,7 @@ def restore(folder: Path, own: Path, lanes: Sequence[int], like: Any, **same: An
         rows = [row for row, lane in enumerate(record["lanes"]) if lane in left]
         if not rows:
             continue
-        leaves = _read(path, record["digest"])
+        leaves = _read(path, record)
         if leaves is None:
             continue
         if [(leaf.shape[1:], leaf.dtype) for leaf in leaves] != wanted:
@@ -224,12 +224,19 @@ def _records(directory: Path, set_aside: bool = False) -> list[tuple[int, Path, 
     return found
 
 
-def _read(path: Path, wanted: str) -> list[np.ndarray] | None:
+def _whole(leaves: Sequence[np.ndarray], record: Mapping[str, Any]) -> str:
+    """The digest of a checkpoint: of its arrays, and of what is said of them."""
+    said = {name: value for name, value in record.items() if name != "digest"}
+    text = json.dumps(said, sort_keys=True).encode()
+    return digest([*leaves, np.frombuffer(text, np.uint8)])
+
+
+def _read(path: Path, record: Mapping[str, Any]) -> list[np.ndarray] | None:
     """The arrays of a checkpoint; None where it is damaged."""
     checkpointer, content = _orbax()
     try:
         leaves = checkpointer.restore(path.absolute(), args=content()).leaves
-        if digest(leaves) != wanted:
+        if _whole(leaves, record) != record.get("digest"):
             raise ValueError("its contents do not match their digest")
     except (FileNotFoundError, *_DAMAGE) as error:
         _set_aside(path, error)

@@ -219,7 +219,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
-            rows.append(json.loads(line))
+            row = json.loads(line)
+            if isinstance(row, dict) and row.keys() >= {"lane", "step"}:
+                rows.append(row)
     return rows
 
 
@@ -255,11 +257,15 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "item"):
-        value = value.item()
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return value
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    raise InputError(
+        f"the config cannot hold a {type(value).__name__}: give numbers, text, lists and mappings"
+    )
 
 
 def _versions() -> dict[str, str | None]:

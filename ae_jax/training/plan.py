@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Dataset, HParams, InputError, Method, State
+from ae_jax.training.evaluation import SUMMARY_EXAMPLES
 from ae_jax.training.lanes import Group
 from ae_jax.training.reporting import Logger
 from ae_jax.training.schedules import Schedule
@@ -91,11 +93,19 @@ class Trained(NamedTuple):
     lane_steps: int
 
 
-def check(plan: Plan, group: Group) -> set[str]:
-    """Traces a group's method without running it and returns the figures that it evaluates.
+#: What a line of metrics has besides figures.
+PLACES = frozenset(("step", "split", "lane"))
+
+
+def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
+    """Traces a group's method without running it.
+
+    Returns:
+      The names of the figures that it evaluates, and of those of its summary.
 
     Raises:
-      InputError: if the method does not honour the contract, or does not fit the data.
+      InputError: if the method or the summary does not honour the contract, or does not fit the
+        data.
     """
     hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
     indices = jax.ShapeDtypeStruct((plan.batch_size,), np.int32)
@@ -110,9 +120,17 @@ def check(plan: Plan, group: Group) -> set[str]:
         concluded = {}
         if group.method.conclude:
             present = jax.ShapeDtypeStruct((plan.batch_size,), bool)
+            if not values:
+                raise InputError("the method concludes from no values: its evaluation is empty")
             concluded = jax.eval_shape(group.method.conclude, values, present, hparams)
+        summary = jax.eval_shape(_summary(plan, group.method), key, kept, hparams)
     except InputError:
         raise
+    except KeyError as error:
+        raise InputError(
+            f"the method asks for {error}, which its batch ({', '.join(plan.dataset.spec)}), its "
+            "hyperparameters or its start do not have"
+        ) from error
     except (TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the method does not fit the data: {reason}") from error
@@ -126,6 +144,8 @@ def check(plan: Plan, group: Group) -> set[str]:
         raise InputError("the method's Info is empty: it must tell whether the state is finite")
     if wrong := [name for name, x in info.items() if x.shape]:
         raise InputError(f"the method's Info {wrong[0]} must be a scalar")
+    if taken := sorted(PLACES & set(info)):
+        raise InputError(f"the method's Info {taken[0]} has the name of another column: rename it")
 
     def fits(x):  # what is concluded from may have further axes
         return x.shape[:1] == (plan.batch_size,) and (group.method.conclude or x.ndim == 1)
@@ -134,4 +154,21 @@ def check(plan: Plan, group: Group) -> set[str]:
         raise InputError(f"the method's evaluation {wrong[0]} must have one value per example")
     if wrong := [name for name, x in concluded.items() if x.shape]:
         raise InputError(f"what the method concludes, {wrong[0]}, must be a scalar")
-    return {name for name, x in values.items() if x.ndim == 1} | set(concluded)
+    if wrong := [name for name, x in summary.items() if x.shape]:
+        raise InputError(f"the summary's {wrong[0]} must be a scalar")
+    figures = {name for name, x in values.items() if x.ndim == 1} | set(concluded)
+    if taken := sorted(figures & set(summary)):
+        raise InputError(f"the evaluation and the summary both have {taken[0]}: rename one")
+    return figures, set(summary)
+
+
+def _summary(plan: Plan, method: Method) -> Callable:
+    """What summarises a state, of data that are not looked at."""
+    size = min(plan.test.size, SUMMARY_EXAMPLES)
+
+    def summary(key, state, hparams):
+        arrays = jax.tree.map(lambda x: jnp.zeros((size, *x.shape[1:]), x.dtype), plan.test.arrays)
+        dataset = plan.test._replace(size=size, arrays=arrays)
+        return plan.summarize(method, key, state, dataset, hparams) if plan.summarize else {}
+
+    return summary

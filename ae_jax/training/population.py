@@ -191,7 +191,7 @@ def _add(carry: LaneState, info: Info, finite: Array) -> dict[str, Any]:
     counts = (carry.frozen_step == TRAINING) & finite
     return {
         "info_sum": {
-            name: total + jnp.where(counts, info[name], jnp.zeros_like(total))
+            name: total + jnp.where(counts, info[name].astype(total.dtype), jnp.zeros_like(total))
             for name, total in carry.info_sum.items()
         },
         "info_count": carry.info_count + counts.astype(carry.info_count.dtype),
@@ -224,7 +224,7 @@ def init_lane(
             method=state,
             frozen_step=jnp.asarray(TRAINING),
             frozen_by=jnp.zeros(len(info) + 1, bool),
-            info_sum={name: jnp.zeros(x.shape, x.dtype) for name, x in info.items()},
+            info_sum={name: jnp.zeros(x.shape, _sum_type(x.dtype)) for name, x in info.items()},
             info_count=jnp.asarray(0),
             taken=jnp.asarray(0),
             best=method.inference(state) if keep_best else None,
@@ -306,8 +306,13 @@ def conclude_lane(
 
 
 def _sum(values: Array) -> Array:
-    half = jnp.issubdtype(values.dtype, jnp.floating) and jnp.finfo(values.dtype).bits < 32
-    return jnp.sum(values, dtype=jnp.float32 if half else values.dtype)
+    return jnp.sum(values.astype(_sum_type(values.dtype)))
+
+
+def _sum_type(dtype: Any) -> Any:
+    """Where values are added up: halves stall, small integers wrap, truth values stay at one."""
+    wide = jnp.issubdtype(dtype, jnp.floating) and jnp.finfo(dtype).bits >= 32
+    return dtype if wide else jnp.result_type(float)
 
 
 def settle(

@@ -5,6 +5,7 @@ import functools
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,7 +21,7 @@ from ae_jax.training.checkpoint import digest
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import train_group
 from ae_jax.training.lanes import Lane
-from ae_jax.training.plan import Outlets, Plan, Trained, check
+from ae_jax.training.plan import PLACES, Outlets, Plan, Trained, check
 from ae_jax.training.resuming import elsewhere
 from ae_jax.training.schedules import Schedule, joined
 from ae_jax.training.streaming import needs_streaming
@@ -205,9 +206,10 @@ def run(
         stream=needs_streaming(dataset, devices) if stream is None else stream and stored,
     )
     for group in groups if start is None else share:
-        figures = check(plan, group)
-        if taken := sorted(figures & {*_COLUMNS, *lanes[0]}):
-            raise InputError(f"the evaluation {taken[0]} has the name of another column: rename it")
+        figures, summary = check(plan, group)
+        for what, names in (("evaluation", figures), ("summary's", summary)):
+            if taken := sorted(names & {*PLACES, *_COLUMNS, *lanes[0]}):
+                raise InputError(f"the {what} {taken[0]} has the name of another column: rename it")
         if monitor not in figures and plan.keep_best:
             raise InputError(f"a best state needs an evaluation {monitor!r}: choose a monitor")
     identity = {
@@ -248,6 +250,7 @@ def run(
             trained.append(train_group(plan, group, mapping, outlets))
             if stop := interrupted():
                 raise SystemExit(stop)
+        _say_unselected(trained)
         rows = _rows(lanes, trained)
         if directory is not None:
             rows = results.join(directory, rows)
@@ -275,11 +278,13 @@ def run(
 
 
 def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend) -> None:
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("chunk", chunk)):
+    every = 1 if evaluate_every is None else evaluate_every
+    counts = {"steps": steps, "batch_size": batch_size, "chunk": chunk, "evaluate_every": every}
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+            raise InputError(f"{name} must be a whole number, got {value!r}")
         if value < 1:
             raise InputError(f"{name} must be at least 1, got {value}")
-    if evaluate_every is not None and evaluate_every < 1:
-        raise InputError(f"evaluate_every must be at least 1, got {evaluate_every}")
     if batch_size > dataset.size:
         raise InputError(
             f"batch_size {batch_size} is larger than the data set: lower it to {dataset.size}"
@@ -293,6 +298,22 @@ def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, 
             raise InputError(
                 f"the data sets' examples differ: {dict(dataset.spec)} and {dict(other.spec)}"
             )
+
+
+def _say_unselected(trained: Sequence[Trained]) -> None:
+    """Warns of lanes whose best state is the one that they began with, as none was comparable."""
+    never = [
+        int(index)
+        for group in trained
+        if group.best is not None
+        for index in group.index[(group.best_step == 0) & (group.taken > 0)]
+    ]
+    if never:
+        warnings.warn(
+            f"no validation of lane {', '.join(map(str, never))} was a finite number: what is kept "
+            "as best is the state before training",
+            stacklevel=3,
+        )
 
 
 def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, Any]]:

@@ -19,7 +19,8 @@ class Schedule(NamedTuple):
     Attributes:
       hparams: the schedule's own traced hyperparameters and their defaults: they can be
         swept like a method's.
-      apply: (step int, hparams) -> hparams, with the values of this step.
+      apply: (step int, hparams) -> hparams, with the values of this step. Its numbers are best
+        in `hparams`: what stands there is part of what makes a run this run.
     """
 
     hparams: Mapping[str, float]
@@ -32,7 +33,7 @@ def warmup_cosine(
     """Linear warm-up from 0 over `warmup_steps`, then a half cosine down to a fraction.
 
     Args:
-      steps: the step at which the cosine ends.
+      steps: the step at which the cosine ends; swept as `NAME_cosine_steps`.
       warmup_steps: swept as `NAME_warmup_steps`; step w is the first at the full value.
       final_fraction: what is left at the end; swept as `NAME_final_fraction`.
       name: the hyperparameter that is scheduled, NAME.
@@ -40,19 +41,18 @@ def warmup_cosine(
     Reference:
       Loshchilov and Hutter (2017), SGDR, equation 5, without restarts.
     """
+    own = {"warmup_steps": warmup_steps, "final_fraction": final_fraction, "cosine_steps": steps}
 
     def apply(step: Array, hparams: HParams) -> HParams:
-        warmup, last = (hparams[f"{name}_{own}"] for own in ("warmup_steps", "final_fraction"))
+        warmup, last, end = (hparams[f"{name}_{number}"] for number in own)
         step = jnp.asarray(step, jnp.result_type(float))
         rising = jnp.minimum(step / jnp.maximum(warmup, 1.0), 1.0)
-        done = jnp.clip((step - warmup) / jnp.maximum(steps - warmup, 1.0), 0.0, 1.0)
+        done = jnp.clip((step - warmup) / jnp.maximum(end - warmup, 1.0), 0.0, 1.0)
         cosine = last + (1.0 - last) * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
         factor = jnp.where(step < warmup, rising, cosine)
         return {**hparams, name: hparams[name] * factor}
 
-    return Schedule(
-        {f"{name}_warmup_steps": warmup_steps, f"{name}_final_fraction": final_fraction}, apply
-    )
+    return Schedule({f"{name}_{number}": value for number, value in own.items()}, apply)
 
 
 def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -> Schedule:

@@ -266,3 +266,15 @@ def test_an_interruption_that_could_not_save_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint.np, "savez", full)
     with pytest.raises(OSError, match="No space"):
         interrupted()
+
+
+@pytest.mark.parametrize(
+    "change", [('"lanes": [3, 5]', '"lanes": [5, 3]'), ('"digest"', '"digess"')]
+)
+def test_a_damaged_record_is_noticed_as_damaged_arrays_are(tmp_path, change):
+    """Else a lane went on from another one's state."""
+    save_three(tmp_path)
+    record = tmp_path / "own" / f"{30:012d}" / "record.json"
+    record.write_text(record.read_text().replace(*change))
+    with pytest.warns(UserWarning, match="do not match their digest"):
+        assert restored_step(tmp_path) == 20

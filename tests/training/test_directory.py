@@ -55,6 +55,13 @@ def test_another_configuration_is_refused_and_named(tmp_path, change, message):
     refused(tmp_path / "run", {**CONFIG, "config": {**CONFIG["config"], **change}}, message)
 
 
+def test_a_configuration_may_hold_arrays(tmp_path):
+    with run_directory.opened(tmp_path / "run", {"config": {"widths": np.arange(3)}}):
+        pass
+    with run_directory.opened(tmp_path / "run", {"config": {"widths": [0, 1, 2]}}):
+        pass
+
+
 def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("years of work")
@@ -183,7 +190,7 @@ def test_rewinding_drops_later_reports_of_these_lanes_and_cut_off_lines(tmp_path
     run_directory.append_metrics(tmp_path, [*rows, {"step": 2, "lane": 0, "loss": float("nan")}])
     path = tmp_path / "metrics.jsonl"
     with path.open("a") as file:
-        file.write('{"step": 1, "la')
+        file.write('5\n{"step": 1}\n{"step": 1, "la')
     run_directory.rewind_metrics(tmp_path, [0], 1)
     kept = [json.loads(line) for line in path.read_text().splitlines()]
     assert kept == [rows[0], rows[1], rows[3]]

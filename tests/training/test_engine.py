@@ -113,6 +113,15 @@ def test_the_best_state_holds_what_inference_needs_and_no_optimizer(images, tmp_
     assert max(jax.tree.leaves(moved)) > 1e-3
 
 
+def test_a_lane_without_a_finite_validation_is_said(toy, images):
+    """Its figures are those of the state before training."""
+    never = toy._replace(
+        evaluate=lambda key, state, batch, h: {"loss": jnp.full((len(batch["image"]),), jnp.nan)}
+    )
+    with pytest.warns(UserWarning, match="no validation of lane 0 was a finite number"):
+        training.run(never, images(100), training.grid(), 2, validation=images(40), select="best")
+
+
 def test_a_best_state_is_kept_where_it_is_asked_for(images):
     options = {"batch_size": 40, "validation": images(5), "evaluate_every": 2}
     result = training.run(swinging(), images(100), training.grid(), 6, **options)
@@ -221,12 +230,21 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
     scalar = bad(toy, evaluate=lambda key, state, batch, h: {"loss": jnp.zeros(())})
     named = bad(toy, evaluate=lambda key, state, batch, h: {"seed": jnp.zeros((40,))})
     scored = bad(toy, evaluate=lambda key, state, batch, h: {"score": jnp.zeros((40,))})
+    placed = bad(toy, step=lambda key, state, batch, h: (state, {"step": jnp.zeros(())}))
+    split = bad(toy, evaluate=lambda key, state, batch, h: {"split": jnp.zeros((40,))})
+    unknown = bad(toy, evaluate=lambda key, state, batch, h: {"loss": batch["label"]})
     best = {"select": "best", "validation": images(4)}
+
+    def summary(**figures):
+        return {"summarize": lambda method, key, state, dataset, h: figures}
+
     for method, options, message in [
         (toy, {"steps": 0}, "steps must be at least 1, got 0"),
         (toy, {"batch_size": 0}, "batch_size must be at least 1"),
         (toy, {"batch_size": 101}, "batch_size 101 is larger than the data set: lower it to 100"),
         (toy, {"chunk": 0}, "chunk must be at least 1"),
+        (toy, {"steps": 3.0}, "steps must be a whole number, got 3.0"),
+        (toy, {"config": {"widths": {1, 2}}}, "config cannot hold a set"),
         (toy, {"chunk": 2**30}, "lower chunk"),
         (toy, {"evaluate_every": 0}, "evaluate_every must be at least 1"),
         (toy, {"backend": "mpi"}, "unknown backend 'mpi': known are pmap, shard, vmap"),
@@ -244,6 +262,12 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (vector, {}, "Info loss must be a scalar"),
         (scalar, {}, "evaluation loss must have one value per example"),
         (named, {}, "evaluation seed has the name of another column"),
+        (placed, {}, "Info step has the name of another column"),
+        (split, {}, "evaluation split has the name of another column"),
+        (unknown, {}, r"asks for 'label', which its batch \(image\)"),
+        (toy, summary(status=0.0), "summary's status has the name of another column"),
+        (toy, summary(loss=0.0), "evaluation and the summary both have loss"),
+        (toy, summary(sizes=np.zeros(3)), "summary's sizes must be a scalar"),
     ]:
         options = {"lanes": training.grid(), "steps": 3, "batch_size": 40, **options}
         with pytest.raises(InputError, match=message) as caught:

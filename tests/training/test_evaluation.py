@@ -1,5 +1,6 @@
 """Figures of a whole data set are exact for any size of it and of its batches."""
 
+import json
 from typing import NamedTuple
 
 import chex
@@ -148,22 +149,37 @@ def test_what_is_concluded_is_checked_before_training(whole, images):
             whole._replace(conclude=lambda *_: {"lane": jnp.zeros(())}),
             "evaluation lane has the name of another column",
         ),
+        (whole._replace(evaluate=lambda *_: {}), "concludes from no values"),
     ]:
         with pytest.raises(InputError, match=message):
             training.run(method, images(100), training.grid(), 1, batch_size=16)
 
 
-def test_half_precision_is_summed_in_single(images):
-    """A sum over a batch of 16 values of 1000 is 16,000 but for rounding to 8 bits."""
+NARROW = {
+    "half": jnp.asarray(1001.0, jnp.bfloat16),
+    "small": jnp.asarray(100, jnp.int8),
+    "truth": jnp.asarray(True),
+}
+
+
+def test_what_is_narrow_is_summed_in_single(images, tmp_path):
+    """Added up in their own types halves stall, small integers wrap, truth values stay at one."""
 
     def evaluate(key, state, batch, hparams):
-        return {"loss": jnp.full((batch["image"].shape[0],), 1001.0, jnp.bfloat16)}
+        count = batch["image"].shape[0]
+        return {name: jnp.broadcast_to(value, (count,)) for name, value in NARROW.items()}
 
     method = Method(
         hparams={},
         init=lambda key, batch, hparams: jnp.zeros(()),
-        step=lambda key, state, batch, hparams: (state, {"loss": jnp.zeros(())}),
+        step=lambda key, state, batch, hparams: (state, NARROW),
         evaluate=evaluate,
     )
-    result = training.run(method, data.subset(images(100), slice(0, 99)), training.grid(), 1)
-    assert result.rows[0]["loss"] == float(jnp.asarray(1001.0, jnp.bfloat16))
+    hundred = data.subset(images(100), slice(0, 99))
+    result = training.run(
+        method, hundred, training.grid(), 300, tmp_path, batch_size=64, evaluate_every=300
+    )
+    expected = {name: float(value) for name, value in NARROW.items()}
+    reported = json.loads((tmp_path / "metrics.jsonl").read_text())
+    for found in (result.rows[0], reported):
+        assert {name: found[name] for name in NARROW} == expected

@@ -53,8 +53,10 @@ def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
     assert own == {
         "learning_rate_warmup_steps": 2,
         "learning_rate_final_fraction": 1e-4,
+        "learning_rate_cosine_steps": 10,
         "beta_warmup_steps": 5,
         "beta_final_fraction": 1.0,
+        "beta_cosine_steps": 10,
         "beta_decay_every": 3,
         "beta_decay_factor": 0.1,
     }
@@ -68,7 +70,7 @@ def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([training.warmup_cosine(9), training.warmup_cosine(9)], "share .*_final_fraction: give"),
+        ([training.warmup_cosine(9), training.warmup_cosine(9)], "share .*_cosine_steps: give"),
         ([schedules.Schedule({"beta": 1.0}, lambda step, h: h)], "share the hyperparameter beta"),
         ([training.step_decay(9, name="gamma")], "needs the hyperparameter gamma, .*: its own are"),
         ([schedules.Schedule({}, lambda step, h: {**h, "new": 1.0})], "adds or drops .* new"),

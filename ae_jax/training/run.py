@@ -319,6 +319,7 @@ def _say_unselected(trained: Sequence[Trained]) -> None:
 def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, Any]]:
     rows = []
     for group in trained:
+        known = group.best is not None or group.best_step.any()
         for i, index in enumerate(group.index):
             values = {name: value for name, value in lanes[index].items() if name != "seed"}
             frozen = group.frozen_step[i] >= 0
@@ -330,7 +331,7 @@ def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, A
                     "status": "frozen" if frozen else "ok",
                     "frozen_step": int(group.frozen_step[i]) if frozen else None,
                     "frozen_by": group.frozen_by[i] if frozen else None,
-                    **({"best_step": int(group.best_step[i])} if group.best_step.any() else {}),
+                    **({"best_step": int(group.best_step[i])} if known else {}),
                     **{name: float(value[i]) for name, value in group.final.items()},
                 }
             )

@@ -19,7 +19,7 @@ from ae_jax.training.population import Lane, LaneState, Window
 from ae_jax.training.resuming import (
     fetch_of,
     folder_of,
-    reasons,
+    outcome,
     restore,
     start_digests,
     together,
@@ -134,18 +134,10 @@ def _train(
     if plan.summarize:
         summary = summarizer(method, mapping, plan.schedules, plan.test, plan.summarize)
         final = final | summary(seen, lanes)
-    host = mapping.collect(state)
-    return Trained(
-        method=method,
-        index=group.index,
-        hparams=group.hparams,
-        schedules=plan.schedules,
-        state=host.method,
-        taken=host.taken,
-        best=host.best,
-        best_step=host.best_step,
-        frozen_step=host.frozen_step,
-        frozen_by=reasons(host),
+    return outcome(
+        plan,
+        group,
+        mapping.collect(state),
         final=final,
         compilations=traces(),
         compile_seconds=seconds["compile"],

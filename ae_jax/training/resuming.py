@@ -1,7 +1,8 @@
 """Where lanes go on from, and how those that were trained apart come together again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -44,23 +45,35 @@ def elsewhere(plan: Plan, like: Group, other: Group, checkpoints: Path) -> Train
     found = checkpoint.restore(checkpoints, own, lanes, _like(plan, like))
     if [part.step for part in found] != [plan.steps]:
         raise InputError(f"{checkpoints} lacks what other processes trained: repeat the command")
-    host = found[0].tree
+    return outcome(plan, other, found[0].tree)
+
+
+def outcome(
+    plan: Plan, group: Group, host: LaneState, *, final: Mapping[str, Any] | None = None, **how: Any
+) -> Trained:
+    """Returns what became of lanes.
+
+    Args:
+      plan: what was done.
+      group: the lanes.
+      host: their states, on the host.
+      final: figures of the final evaluation.
+      how: the numbers of `Trained` about the training; 0 where it was elsewhere.
+    """
+    numbers = ("compilations", "compile_seconds", "train_seconds", "lane_steps")
     return Trained(
-        method=other.method,
-        index=other.index,
-        hparams=other.hparams,
+        method=group.method,
+        index=group.index,
+        hparams=group.hparams,
         schedules=plan.schedules,
         state=host.method,
         taken=host.taken,
         best=host.best,
         best_step=host.best_step,
         frozen_step=host.frozen_step,
-        frozen_by=reasons(host),
-        final={},
-        compilations=0,
-        compile_seconds=0.0,
-        train_seconds=0.0,
-        lane_steps=0,
+        frozen_by=_reasons(host),
+        final=final or {},
+        **{**dict.fromkeys(numbers, 0), **how},
     )
 
 
@@ -132,7 +145,7 @@ def start_digests(group: Group) -> list[str] | None:
     ]
 
 
-def reasons(host: LaneState) -> list[str | None]:
+def _reasons(host: LaneState) -> list[str | None]:
     """Names for each lane what was not finite; None where it was never frozen."""
     names = [*population.info_names(host.info_sum), "state"]
     return [

@@ -37,3 +37,10 @@ def test_dropout_and_noise_act_in_training_only():
         expected = 0.25 if "latent_noise" in bottleneck.hparams else 1.0
         np.testing.assert_allclose(jnp.mean((trained - latent) ** 2), expected, rtol=0.05)
         np.testing.assert_allclose(jnp.mean(trained - latent), 0, atol=0.05)
+
+
+def test_k_sparse_takes_any_leading_axes():
+    latent = np.random.RandomState(0).normal(size=(2, 3, 4)).astype(np.float32)
+    found = bottlenecks.k_sparse(2).apply(jnp.asarray(latent), {"k": 2.0})
+    alone = [bottlenecks.k_sparse(2).apply(jnp.asarray(x), {"k": 2.0}) for x in latent]
+    np.testing.assert_array_equal(found, np.stack(alone))

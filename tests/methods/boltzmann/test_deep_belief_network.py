@@ -200,3 +200,9 @@ def test_what_a_network_cannot_be_is_refused(x64):
     state = method.init(jax.random.key(0), batch, method.hparams)
     with pytest.raises(InputError, match="needs data with labels"):
         method.step(jax.random.key(1), state, batch, method.hparams)
+
+
+def test_a_bound_is_of_images_alone_unless_classes_are_given(machines):
+    params, v = network(machines), jnp.asarray(machines.states(3))
+    found = bound(jax.random.key(0), params, v, BERNOULLI)
+    np.testing.assert_array_equal(found, bound(jax.random.key(0), params, v, BERNOULLI, 0))

@@ -313,3 +313,20 @@ def test_the_parts_of_a_stack_find_their_places(machines):
 
 def test_the_least_of_everything_is_enough():
     methods.deep_belief_network((1, 1), classes=2, gibbs_steps=1, chains=1, sample_steps=1)
+
+
+def test_a_network_of_three_layers_takes_its_steps():
+    """All layers have sizes of their own, so that none can stand for another."""
+    method = methods.deep_belief_network((5, 4, 6), classes=2)
+    random = np.random.RandomState(0)
+    batch = {
+        "image": jnp.asarray(random.uniform(size=(7, 3)), jnp.float32),
+        "label": jnp.asarray(random.randint(0, 2, 7), jnp.int32),
+    }
+    hparams = dict(method.hparams)
+    state = method.init(jax.random.key(0), batch, hparams)
+    after, info = jax.jit(method.step)(jax.random.key(1), state, batch, hparams)
+    chex.assert_trees_all_equal_shapes(state, after)
+    chex.assert_tree_all_finite((after, info))
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), state.params, after.params)
+    assert min(jax.tree.leaves(moved)) > 0

@@ -170,3 +170,8 @@ def test_reconstruction_is_minus_the_log_of_the_conditional(machines):
         field = jnp.asarray(np.tile(one @ np.asarray(params.weights).T, (16, 1)))
         found = boltzmann.reconstruction_nll(params, jnp.asarray(machines.states(4)), field)
         np.testing.assert_allclose(found, -np.log(p[:, row]), rtol=1e-10)
+
+
+def test_a_machine_of_real_units_alone_is_not_enumerable(machines):
+    units = Units(boltzmann.gaussian(), boltzmann.gaussian_hidden())
+    assert not boltzmann.enumerable(machines.make(2, 2, gaussian=True), units)

@@ -7,7 +7,7 @@ import pytest
 
 from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
-from ae_jax.methods.boltzmann import BERNOULLI, Units
+from ae_jax.methods.boltzmann import BERNOULLI, Units, partition
 
 GAUSSIAN = Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
 LABELLED = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
@@ -229,3 +229,10 @@ def test_annealing_in_one_step_compares_two_masses(machines):
         gap = np.abs(np.asarray(found)[:, None] - possible[None])
         assert gap.min(axis=1).max() < 1e-9
         assert len(np.unique(gap.argmin(axis=1))) > 5
+
+
+@pytest.mark.parametrize(("below", "words"), [(0.5, "gap of 1.5 nats"), (1.5, None)])
+def test_a_gap_above_one_nat_is_named(below, words):
+    verdict = partition._verdict(math.nan, 2.0, below, effective=0.5, width=0.1)
+    assert ("do not compare" in verdict) == (words is not None)
+    assert words is None or words in verdict

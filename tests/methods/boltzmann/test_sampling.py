@@ -114,3 +114,24 @@ def test_swaps_leave_the_product_of_tempered_distributions_invariant(machines):
         assert np.mean(v[odd] != start[odd]) > 0.01
         untouched = 2 if odd == 0 else 0
         np.testing.assert_array_equal(v[untouched], start[untouched])
+
+
+def test_precisions_between_two_machines_add_up(machines, x64):
+    params = machines.make(2, 3, gaussian=True)._replace(log_variance=jnp.log(jnp.full(2, 2.0)))
+    base = machines.make(2, 3, gaussian=True)._replace(log_variance=jnp.log(jnp.full(2, 0.5)))
+    between = boltzmann.sampling.between(params, base, jnp.asarray(0.25))
+    # 1 / sigma^2 = 0.25 / 2 + 0.75 / 0.5
+    np.testing.assert_allclose(jnp.exp(-between.log_variance), np.full(2, 1.625), rtol=1e-12)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_neighbours_take_turns_to_swap(machines, odd):
+    """At equal temperatures every swap is accepted: 0-1 and 2-3, or 1-2 alone."""
+    params = machines.make(3, 2)
+    v = jnp.asarray(np.random.RandomState(0).randint(0, 2, (4, 5, 3)).astype(float))
+    betas = jnp.full(4, 0.5)
+    base = boltzmann.sampling.base_of(params, v[0])
+    swapped, share = boltzmann.sampling.swap(jax.random.key(0), params, base, betas, v, odd)
+    order = [1, 0, 3, 2] if odd == 0 else [0, 2, 1, 3]
+    np.testing.assert_array_equal(swapped, v[jnp.asarray(order)])
+    np.testing.assert_array_equal(share, [1, np.nan, 1] if odd == 0 else [np.nan, 1, np.nan])

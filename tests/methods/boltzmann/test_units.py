@@ -147,3 +147,14 @@ def test_labels_that_no_memory_holds_are_refused():
     for size in (2**16 + 1, 10**9):
         with pytest.raises(InputError, match="number the classes from 0"):
             units.softmax(2, size)
+
+
+def test_draws_are_quantiles():
+    """A draw is the inverse of the distribution function at a uniform number."""
+    code = boltzmann.gaussian_hidden().draw(jnp.asarray([[0.025, 0.5, 0.975]]), jnp.ones((1, 3)))
+    np.testing.assert_allclose(code, [[1 - 1.959964, 1, 1 + 1.959964]], rtol=1e-5)
+    label = boltzmann.softmax(3)
+    params = RBMParams(jnp.zeros((3, 1)), jnp.zeros(3), jnp.zeros(1))
+    for number, chosen in ((0.1, 0), (0.5, 1), (0.99, 2)):
+        drawn = label.draw(jnp.full((1, 3), number), params, jnp.zeros((1, 3)))
+        np.testing.assert_array_equal(drawn, np.eye(3)[[chosen]])

@@ -322,3 +322,10 @@ def test_what_is_left_out_is_what_is_documented(machines):
 
 def test_the_least_of_everything_is_enough():
     general.persistent(1, 1, 1)
+
+
+def test_clamped_chains_start_at_units_of_their_own_biases():
+    connections = general.full(2, 2)
+    params = BoltzmannParams(jnp.zeros((4, 4)), jnp.asarray([0.0, 0.0, 50.0, -50.0]))
+    x = general.clamped(jax.random.key(0), params, jnp.ones((3, 2)), 0, connections)
+    np.testing.assert_array_equal(x, np.tile([1, 1, 1, 0], (3, 1)))

@@ -4,6 +4,7 @@ A learning method is a bundle of pure functions, as an optimizer is in optax. Th
 engine (`ae_jax.training`) trains whatever honours this contract; it never looks inside.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +26,55 @@ class InputError(ValueError):
     """The caller's input cannot be used; the message is one line and says what to do."""
 
 
+class Domain(NamedTuple):
+    """The values that a hyperparameter may take: the finite numbers of an interval.
+
+    Attributes:
+      low: the least value.
+      high: the largest value.
+      low_open: whether `low` itself is left out.
+      high_open: whether `high` itself is left out.
+      whole: whether only whole numbers are meant.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    whole: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.low_open else value >= self.low
+        below = value < self.high if self.high_open else value <= self.high
+        return math.isfinite(value) and above and below and (not self.whole or value % 1 == 0)
+
+    def __str__(self) -> str:
+        low, high = self.low > -math.inf, self.high < math.inf
+        least = f"more than {self.low:g}" if self.low_open else f"{self.low:g} or more"
+        most = f"less than {self.high:g}" if self.high_open else f"{self.high:g} or less"
+        if low and high and not (self.low_open or self.high_open):
+            interval = f"from {self.low:g} to {self.high:g}"
+        elif low and high:
+            interval = f"{least} and {most}"
+        else:
+            interval = least if low else most if high else ""
+        kind = "a whole number" if self.whole else "" if interval else "a finite number"
+        return ", ".join(filter(None, [kind, interval]))
+
+
+REAL = Domain()
+NOT_NEGATIVE = Domain(low=0)
+POSITIVE = Domain(low=0, low_open=True)
+#: From 0 to 1: a probability.
+FRACTION = Domain(0, 1)
+#: From 0 to less than 1: a rate of dropout, a momentum.
+BELOW_ONE = Domain(0, 1, high_open=True)
+#: Between 0 and 1: the mean of a unit that is neither always off nor always on.
+BETWEEN = Domain(0, 1, low_open=True, high_open=True)
+#: A number of things.
+COUNT = Domain(1, whole=True)
+
+
 class Views(NamedTuple):
     """What a trained state can be used for; None where a method does not define it."""
 
@@ -34,8 +84,12 @@ class Views(NamedTuple):
     decode: Callable[[State, Array, HParams], Array] | None = None
     #: (state, batch, hparams) -> [B, ...], deterministic
     reconstruct: Callable[[State, Batch, HParams], Array] | None = None
+    #: (state, batch, hparams) -> [B, ...], what a batch is thought to be: logits of classes
+    predict: Callable[[State, Batch, HParams], Array] | None = None
     #: (key, state, count, hparams) -> [count, ...], in data space
     sample: Callable[[Array, State, int, HParams], Array] | None = None
+    #: (key, state, batch, hparams) -> [B, ...], in data space, drawn for what the batch says
+    generate: Callable[[Array, State, Batch, HParams], Array] | None = None
     #: (key, state, batch, hparams) -> [B], nats
     log_likelihood: Callable[[Array, State, Batch, HParams], Array] | None = None
 
@@ -49,6 +103,8 @@ class Method(NamedTuple):
 
     Attributes:
       hparams: the traced hyperparameters and their defaults.
+      domains: the values that each of them may take; those of every lane are checked before
+        anything is trained or written.
       init: (key, batch, hparams) -> State. The batch gives shapes and, where a method
         needs them, data statistics.
       step: (key, state, batch, hparams) -> (State, Info). Info must turn non-finite
@@ -75,6 +131,7 @@ class Method(NamedTuple):
     step: Callable[[Array, State, Batch, HParams], tuple[State, Info]]
     evaluate: Callable[[Array, State, Batch, HParams], Mapping[str, Array]]
     views: Views = Views()
+    domains: Mapping[str, Domain] = {}
     conclude: Callable[[Mapping[str, Array], Array, HParams], Mapping[str, Array]] | None = None
     inference: Callable[[State], State] = lambda state: state
 

@@ -4,13 +4,15 @@ The parts, and what they may know of each other (imports point one way):
 
 - `ae_jax.core`: the contract: `Method`, `Network`, `Dataset`. Imports nothing of ours.
 - `ae_jax.shuffle`: permutations computed, not stored: epochs without replacement.
+- `ae_jax.corruptions`: what spoils images, as pure functions.
 - `ae_jax.data`: where batches come from, `ae_jax.data.load(name, split)`.
 - `ae_jax.nets`: encoders, decoders, layers. No loss, no training.
 - `ae_jax.probability`: densities: sample, log_prob, kl.
 - `ae_jax.losses`: objectives and penalties, in nats per example.
-- `ae_jax.methods`: one file per learning method: a factory that returns a `Method`.
+- `ae_jax.methods`: factories that return a `Method`, by family; what they are composed of.
 - `ae_jax.metrics`: evaluation of what was learned.
 - `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
+- `ae_jax.recipes`: several runs that make one model: greedy stacks.
 - `ae_jax.plots`: figures and the run report.
 - `ae_jax.cli`: the command line of an experiment.
 
@@ -25,6 +27,7 @@ __version__ = "0.1.0"
 _PARTS = (
     "cli",
     "core",
+    "corruptions",
     "data",
     "losses",
     "methods",
@@ -32,6 +35,7 @@ _PARTS = (
     "nets",
     "plots",
     "probability",
+    "recipes",
     "shuffle",
     "training",
 )

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ae_jax import cli, data, greedy, plots, training
+from ae_jax import cli, data, plots, training
 from ae_jax.checks import at_least, classes, same_kind, trace_stack
 from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
+from ae_jax.recipes import greedy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,7 +64,7 @@ def beta_vae(config: Config) -> None:
             nets.encoder(config.architecture, shape, 2 * latent_size, config.widths),
             nets.decoder(config.architecture, shape, latent_size, config.widths[::-1]),
             latent_size,
-            likelihood=methods.OBSERVATIONS[config.likelihood](),
+            likelihood=methods.observations.OBSERVATIONS[config.likelihood](),
         )
 
     warmup = training.warmup_cosine(config.steps, warmup_steps=config.steps / 20)

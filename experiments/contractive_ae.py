@@ -56,7 +56,7 @@ def contractive_ae(config: Config) -> None:
     method = methods.autoencoder(
         nets.mlp(config.latent_size, widths, "sigmoid", "sigmoid"),
         nets.mlp(splits.image_shape, widths[::-1], "sigmoid"),
-        reconstruction=methods.bernoulli(),
+        reconstruction=methods.observations.bernoulli(),
         penalties=[penalties.contractive(method=config.penalty)],
         tie=nets.transposed,
     )

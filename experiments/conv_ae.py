@@ -48,7 +48,7 @@ def conv_ae(config: Config) -> None:
         return methods.autoencoder(
             nets.encoder(architecture, shape, latent_size),
             nets.decoder(architecture, shape, latent_size),
-            reconstruction=methods.bernoulli(),
+            reconstruction=methods.observations.bernoulli(),
         )
 
     result, out = experiment.sweep(

@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import checks, cli, data, experiment, greedy, methods, plots, training
+from ae_jax import checks, cli, data, experiment, methods, plots, training
 from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Units
-from ae_jax.methods.deep_belief_network import DBNParams, DBNState, draw, params_of
+from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, DBNState, draw, params_of
+from ae_jax.recipes import greedy
 
 #: Passes up that the bound on each test image is averaged over.
 DRAWS = 20

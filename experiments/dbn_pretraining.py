@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import optax
 
-from ae_jax import cli, data, experiment, greedy, methods, nets, plots, training
+from ae_jax import cli, corruptions, data, experiment, methods, nets, plots, training
 from ae_jax.core import InputError
-from ae_jax.data import corruptions
 from ae_jax.methods import boltzmann
+from ae_jax.recipes import greedy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +147,7 @@ def autoencoders(config: Config, shape: tuple[int, ...]) -> list[greedy.Layer]:
         method = methods.autoencoder(
             encoder,
             logits,
-            reconstruction=methods.bernoulli(),
+            reconstruction=methods.observations.bernoulli(),
             corruption=corruptions.masking,
             tie=nets.transposed,
         )

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import optax
 
-from ae_jax import cli, experiment, greedy, methods, metrics, plots, training
+from ae_jax import cli, experiment, methods, metrics, plots, training
 from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
+from ae_jax.recipes import greedy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,9 @@ def deep_autoencoder_rbm(config: Config) -> None:
         {"learning_rate": config.layer_learning_rate},
         config.layer_steps,
     )
-    whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=methods.bernoulli())
+    whole = methods.autoencoder(
+        stack.encoder, stack.decoder, reconstruction=methods.observations.bernoulli()
+    )
     total = config.layer_steps * (len(config.widths) + 1) + config.steps
     runs = {
         "fine-tuned": (config.steps, [stack.start[lane["seed"]] for lane in lanes]),

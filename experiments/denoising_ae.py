@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
+from ae_jax import cli, corruptions, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import Array, Dataset, InputError, Method
 
 Kind = Literal["masking", "gaussian_noise", "salt_and_pepper", "occlusion", "dropout"]
@@ -141,8 +141,8 @@ def builder(config: Config, shape: tuple[int, int, int]) -> Callable[..., Method
         return methods.autoencoder(
             nets.mlp(config.latent_size, config.widths, config.activation, config.activation),
             nets.mlp(shape, config.widths[::-1], config.activation),
-            reconstruction=methods.OBSERVATIONS[criterion](),
-            corruption=data.CORRUPTIONS[corruption],
+            reconstruction=methods.observations.OBSERVATIONS[criterion](),
+            corruption=corruptions.CORRUPTIONS[corruption],
             tie=nets.transposed if config.tied else None,
         )
 
@@ -153,7 +153,9 @@ def spoiled(kind: str, levels: Sequence[float], test: Dataset) -> Noisy:
     """Corrupts test images, the same for all models; as shown, that is clipped to [0, 1]."""
     images = experiment.first_batch(test, 1000)["image"]
     keys = jax.random.split(jax.random.key(0), len(levels))
-    corrupted = jax.vmap(data.CORRUPTIONS[kind], (0, None, 0))(keys, images, jnp.array(levels))
+    corrupted = jax.vmap(corruptions.CORRUPTIONS[kind], (0, None, 0))(
+        keys, images, jnp.array(levels)
+    )
     clean = jnp.broadcast_to(images, corrupted.shape)
     return Noisy(clean, corrupted, *quality(corrupted, clean))
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import Array, Dataset, Method
-from ae_jax.data import words
+from ae_jax.data.sources import words
 from ae_jax.methods import bottlenecks
 
 #: Words whose neighbours are shown, where this Python's text has them.

@@ -17,10 +17,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ae_jax import cli, experiment, greedy, methods, metrics, nets, plots, training
+from ae_jax import cli, corruptions, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import InputError, Method
-from ae_jax.data import corruptions
 from ae_jax.methods import penalties
+from ae_jax.recipes import greedy
 
 Kind = Literal["basic", "denoising", "contractive", "sparse", "stacked"]
 

@@ -20,8 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, data, experiment, greedy, methods, nets, plots, training
+from ae_jax import cli, corruptions, data, experiment, methods, nets, plots, training
 from ae_jax.core import InputError
+from ae_jax.recipes import greedy
 
 Kind = Literal["heavy_tailed", "salt_and_pepper", "gaussian_noise", "masking", "occlusion"]
 Criterion = Literal["squared_error", "absolute_error", "correntropy"]
@@ -160,7 +161,7 @@ def contaminated(config: Config, condition: Condition, splits: experiment.Splits
         data.contaminate(
             key,
             part,
-            data.CORRUPTIONS[condition.contamination],
+            corruptions.CORRUPTIONS[condition.contamination],
             condition.level,
             condition.fraction,
         )
@@ -184,7 +185,7 @@ def sweep(
             methods.autoencoder(
                 nets.mlp(config.latent_size, config.widths, config.activation),
                 nets.mlp(splits.image_shape, config.widths[::-1], config.activation),
-                reconstruction=methods.OBSERVATIONS[criterion](),
+                reconstruction=methods.observations.OBSERVATIONS[criterion](),
             )
         ),
         experiment.Splits(*map(data.side_by_side, zip(*conditions.values(), strict=True))),
@@ -216,7 +217,9 @@ def stack(
         part=f"{part}/layers",
     )
     method = methods.autoencoder(
-        stacked.encoder, stacked.decoder, reconstruction=methods.OBSERVATIONS[criterion]()
+        stacked.encoder,
+        stacked.decoder,
+        reconstruction=methods.observations.OBSERVATIONS[criterion](),
     )
     trained = experiment.sweep(
         config,
@@ -238,7 +241,7 @@ def layers(config: Config, criterion: str, shape: tuple[int, ...]) -> list[greed
         encoder = nets.mlp(width, (), output_activation="sigmoid")
         decoder = nets.mlp(shape, (), output_activation="sigmoid" if found else "linear")
         method = methods.autoencoder(
-            encoder, decoder, reconstruction=methods.OBSERVATIONS[criterion]()
+            encoder, decoder, reconstruction=methods.observations.OBSERVATIONS[criterion]()
         )
         found.append(greedy.Layer(encoder, decoder, method, lambda state: state.params))
         shape = (width,)

@@ -17,9 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ae_jax import cli, experiment, methods, metrics, nets, plots
+from ae_jax import cli, corruptions, experiment, methods, metrics, nets, plots
 from ae_jax.core import InputError, Method
-from ae_jax.data import corruptions
 from ae_jax.methods import bottlenecks, penalties
 
 KINDS = ("none", "weight_decay", "l1", "kl", "k_sparse", "dropout", "contractive", "denoising")

@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, data, experiment, greedy, methods, nets, plots, training
+from ae_jax import cli, corruptions, data, experiment, methods, nets, plots, training
 from ae_jax.core import Array, Dataset, InputError, Method
-from ae_jax.data import corruptions
 from ae_jax.methods import penalties
-from ae_jax.methods.gradient import GradientState
+from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.recipes import greedy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,9 @@ def stacked_ae(config: Config) -> None:
         experiment.complete(result)
         return result
 
-    whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=methods.bernoulli())
+    whole = methods.autoencoder(
+        stack.encoder, stack.decoder, reconstruction=methods.observations.bernoulli()
+    )
     carrying = with_settings(whole, settings)
     total = len(layers) * config.layer_steps + config.steps
     tuned = run(carrying, lanes.tuned, config.steps, "fine-tuned", [*map(start, lanes.tuned)])
@@ -232,7 +234,9 @@ def stack_layers(config: Config, image_shape: tuple[int, int, int]) -> list[gree
         method = methods.autoencoder(
             encoder,
             nets.mlp(below, (), output_activation="linear" if logits else back),
-            reconstruction=methods.bernoulli() if logits else methods.squared_error(),
+            reconstruction=methods.observations.bernoulli()
+            if logits
+            else methods.observations.squared_error(),
             tie=nets.transposed,
             **kinds[config.layers],
         )

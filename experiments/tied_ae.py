@@ -50,7 +50,7 @@ def tied_ae(config: Config) -> None:
         return methods.autoencoder(
             nets.mlp(latent_size, config.widths, config.activation, config.activation),
             nets.mlp(shape, config.widths[::-1], config.activation),
-            reconstruction=methods.bernoulli(),
+            reconstruction=methods.observations.bernoulli(),
             tie=nets.transposed if tied else None,
         )
 

@@ -48,7 +48,7 @@ def _contractive(form: str) -> Workload:
         method=lambda ae: ae.methods.autoencoder(
             ae.nets.mlp(200, (), output_activation="sigmoid"),
             ae.nets.mlp((28, 28, 1), ()),
-            reconstruction=ae.methods.observation.bernoulli(),
+            reconstruction=ae.methods.observations.bernoulli(),
             penalties=[ae.methods.penalties.contractive(0.1, form)],
         ),
     )
@@ -84,7 +84,7 @@ WORKLOADS = {
         method=lambda ae: ae.methods.autoencoder(
             ae.nets.conv_encoder((28, 28, 1), 128, "keras"),
             ae.nets.conv_decoder((28, 28, 1), 128, "keras"),
-            reconstruction=ae.methods.observation.bernoulli(),
+            reconstruction=ae.methods.observations.bernoulli(),
         ),
     ),
     "conv_vae": Workload(
@@ -113,7 +113,7 @@ WORKLOADS = {
         method=lambda ae: ae.methods.recurrent_autoencoder(
             ae.nets.recurrent_encoder(32, 128),
             ae.nets.recurrent_decoder((28, 28), 128),
-            observation=ae.methods.observation.bernoulli(),
+            observation=ae.methods.observations.bernoulli(),
         ),
         data=lambda ae, images: ae.data.rows(images),
     ),

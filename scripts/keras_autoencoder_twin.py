@@ -77,7 +77,10 @@ def our_method(setting: Setting) -> Method:
         encoder = nets.mlp(32, setting.widths, output_activation="relu")
         decoder = nets.mlp(SHAPE, setting.widths[::-1])
     return methods.autoencoder(
-        encoder, decoder, reconstruction=methods.bernoulli(), learning_rate=LEARNING_RATE
+        encoder,
+        decoder,
+        reconstruction=methods.observations.bernoulli(),
+        learning_rate=LEARNING_RATE,
     )
 
 

@@ -15,7 +15,8 @@ from typing import Annotated
 import tyro
 
 from ae_jax.core import InputError
-from ae_jax.data import load, names, prepared
+from ae_jax.data import load, names
+from ae_jax.data.sources import prepared
 
 _SPLITS = ("train", "validation", "test")
 

@@ -21,7 +21,7 @@ HEAVY |= {"chex", "tensorboardX", "torch", "tqdm", "tyro", "wandb"}
 
 # What each part may import. `core` imports nothing of ours and every arrow points back to it.
 ARRAYS = {"core", "probability"}
-BUILDING_BLOCKS = {"core", "data", "losses", "nets", "probability", "shuffle"}
+BUILDING_BLOCKS = {"core", "corruptions", "losses", "nets", "probability"}
 MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
@@ -31,15 +31,32 @@ MAY_IMPORT = {
     "probability": {"core"},
     "losses": ARRAYS,
     "nets": {"core"},
-    "data": {"core", "shuffle"},
+    "corruptions": {"core"},
+    "data": {"core", "corruptions", "shuffle"},
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,
     "training": {"core", "shuffle"},
     "plots": BUILDING_BLOCKS | {"metrics"},
-    "greedy": {"core", "methods", "nets", "training"},
+    "recipes": {"core", "methods", "nets", "training"},
     "experiment": {
-        *("checks", "cli", "core", "data", "greedy", "methods", "metrics", "plots", "training"),
+        *("checks", "cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
     },
+}
+
+# What each folder of a part may import of the part's own; what lies beside the folders joins them.
+FAMILY = {"learners", "parts"}
+WITHIN = {
+    "methods": {
+        "learners": set(),
+        "parts": set(),
+        "adversarial": FAMILY,
+        "autoencoders": FAMILY,
+        "boltzmann": FAMILY,
+        "supervised": FAMILY,
+        "variational": FAMILY,
+        "wrappers": FAMILY,
+    },
+    "data": {"sources": {"content", "parts", "splits", "stored"}},
 }
 
 # Imports every module of the package; argv: the top-level modules that are not to be had.
@@ -178,6 +195,17 @@ def test_imports_point_one_way(path):
     assert forbidden_imports(path.read_text(), package, part_of(path)) == set()
 
 
+def test_folders_of_a_part_know_no_more_of_each_other_than_they_need():
+    for part, allowed in WITHIN.items():
+        folders = {path.name for path in (ROOT / part).iterdir() if (path / "__init__.py").exists()}
+        assert folders == set(allowed)
+        for folder in folders:
+            for path in (ROOT / part / folder).rglob("*.py"):
+                for name in imported_modules(path.read_text(), ""):
+                    inside = name.split(".")[2:3] if name.startswith(f"ae_jax.{part}.") else []
+                    assert set(inside) <= allowed[folder] | {folder}, f"{path}: {name}"
+
+
 def test_the_allowed_imports_have_no_cycle():
     settled = set()
     while settled != set(MAY_IMPORT):
@@ -191,12 +219,16 @@ def test_the_allowed_imports_have_no_cycle():
     [
         ("import ae_jax.training.run", "methods", {"ae_jax.training.run"}),
         ("from ae_jax import plots", "metrics", {"ae_jax.plots"}),
-        ("from ae_jax.methods.vae import vae", "training", {"ae_jax.methods.vae.vae"}),
+        (
+            "from ae_jax.methods.variational.vae import vae",
+            "training",
+            {"ae_jax.methods.variational.vae.vae"},
+        ),
         ("from ..training import run", "methods", {"ae_jax.training.run"}),
         ("def f():\n    from ae_jax import nets", "core", {"ae_jax.nets"}),
         ("import ae_jax", "training", {"ae_jax"}),
         ("from experiments import beta_vae", "plots", {"experiments.beta_vae"}),
-        ("from . import gradient\nfrom ..core import Array\nimport numpy", "methods", set()),
+        ("from . import learners\nfrom ..core import Array\nimport numpy", "methods", set()),
     ],
 )
 def test_a_forbidden_import_is_found(source, part, forbidden):

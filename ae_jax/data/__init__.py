@@ -4,14 +4,13 @@ import functools
 import os
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data import digits, images, npz, patterns, prepared, shapes, tones, words
-from ae_jax.data.corruptions import CORRUPTIONS, contaminate
+from ae_jax.data.contamination import contaminate
 from ae_jax.data.sequences import rows
+from ae_jax.data.sources import digits, images, npz, patterns, prepared, shapes, tones, words
 from ae_jax.data.splits import SPLITS, labelled
 from ae_jax.data.stored import binarized, side_by_side, stored, subset
 
 __all__ = [
-    "CORRUPTIONS",
     "binarized",
     "contaminate",
     "labelled",

@@ -1,56 +1,34 @@
-"""Learning methods: factories that return a `Method`, and the registry of their examples."""
+"""Learning methods: factories that return a `Method`, by family; their parts, by module."""
 
-from ae_jax.methods import boltzmann, bottlenecks, penalties
-from ae_jax.methods.autoencoder import autoencoder
-from ae_jax.methods.boltzmann_machine import boltzmann_machine
-from ae_jax.methods.bottlenecks import Bottleneck
-from ae_jax.methods.classifier import classifier
-from ae_jax.methods.deep_belief_network import deep_belief_network
-from ae_jax.methods.embedding import skip_gram
-from ae_jax.methods.gan import gan
-from ae_jax.methods.observation import (
-    OBSERVATIONS,
-    Observation,
-    absolute_error,
-    bernoulli,
-    correntropy,
-    gaussian,
-    squared_error,
-)
-from ae_jax.methods.penalties import Penalty
-from ae_jax.methods.rbm import rbm
-from ae_jax.methods.recurrent import categorical, recurrent_autoencoder
-from ae_jax.methods.registry import REGISTRY, Registered
-from ae_jax.methods.selection import few_labels, one_of_several
-from ae_jax.methods.stage import stage
-from ae_jax.methods.vae import vae
+from ae_jax.methods import boltzmann
+from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.autoencoders.autoencoder import autoencoder
+from ae_jax.methods.autoencoders.embedding import skip_gram
+from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
+from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
+from ae_jax.methods.boltzmann.machine import boltzmann_machine
+from ae_jax.methods.boltzmann.rbm import rbm
+from ae_jax.methods.parts import bottlenecks, observations, penalties
+from ae_jax.methods.supervised.classifier import classifier
+from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.selection import few_labels, one_of_several
+from ae_jax.methods.wrappers.stage import stage
 
 __all__ = [
-    "OBSERVATIONS",
-    "REGISTRY",
-    "Bottleneck",
-    "Observation",
-    "Penalty",
-    "Registered",
-    "absolute_error",
     "autoencoder",
-    "bernoulli",
     "boltzmann",
     "boltzmann_machine",
     "bottlenecks",
-    "categorical",
     "classifier",
-    "correntropy",
     "deep_belief_network",
     "few_labels",
     "gan",
-    "gaussian",
+    "observations",
     "one_of_several",
     "penalties",
     "rbm",
     "recurrent_autoencoder",
     "skip_gram",
-    "squared_error",
     "stage",
     "vae",
 ]

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from ae_jax.core import InputError
-from ae_jax.data import binarized, load, names, prepared, subset
+from ae_jax.data import binarized, load, names, subset
+from ae_jax.data.sources import prepared
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ae_jax.core import InputError
-from ae_jax.data import prepared
+from ae_jax.data.sources import prepared
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
 

@@ -6,7 +6,7 @@ import pytest
 
 from ae_jax import data
 from ae_jax.core import InputError
-from ae_jax.data import tones, words
+from ae_jax.data.sources import tones, words
 
 SPLITS = ("train", "validation", "test")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ae_jax.core import InputError
+from ae_jax.corruptions import CORRUPTIONS
 from ae_jax.data import (
-    CORRUPTIONS,
     binarized,
     contaminate,
     rows,

@@ -6,8 +6,9 @@
 import argparse
 from pathlib import Path
 
-from ae_jax import data, greedy, methods, nets, training
-from ae_jax.methods import REGISTRY
+from ae_jax import data, methods, nets, training
+from ae_jax.recipes import greedy
+from tests.methods.examples import REGISTRY
 
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=Path)

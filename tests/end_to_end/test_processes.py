@@ -10,22 +10,21 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ae_jax.methods import REGISTRY
+from tests.methods.examples import REGISTRY
 
 pytestmark = pytest.mark.xdist_group("processes")
-SWEEP = Path(__file__).with_name("sweep.py")
+SWEEP = "tests.end_to_end.sweep"
 
 
 @pytest.fixture(scope="module")
 def start(environment):
     def start(*arguments):
         return subprocess.Popen(
-            [sys.executable, SWEEP, *map(str, arguments)],
+            [sys.executable, "-m", SWEEP, *map(str, arguments)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ae_jax import training
-from ae_jax.methods import REGISTRY
+from tests.methods.examples import REGISTRY
 
 BATCH = 32
 KEY = jax.random.key(0)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import data, greedy, training
+from ae_jax import data, training
 from ae_jax.core import InputError
-from ae_jax.methods import boltzmann, deep_belief_network
-from ae_jax.methods.boltzmann import BERNOULLI, RBMParams, Units
-from ae_jax.methods.deep_belief_network import (
+from ae_jax.methods import boltzmann
+from ae_jax.methods.boltzmann import BERNOULLI, RBMParams, Units, deep_belief_network
+from ae_jax.methods.boltzmann.deep_belief_network import (
     DBNParams,
     Directed,
     bound,
@@ -19,6 +19,7 @@ from ae_jax.methods.deep_belief_network import (
     logits_of,
     params_of,
 )
+from ae_jax.recipes import greedy
 
 # Its tests share a greedily trained network, in one process.
 pytestmark = pytest.mark.xdist_group("deep belief network")

@@ -9,7 +9,7 @@ import pytest
 from ae_jax import methods
 from ae_jax.core import InputError
 from ae_jax.methods.boltzmann import RBMParams
-from ae_jax.methods.deep_belief_network import DBNParams, Directed, params_of
+from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, Directed, params_of
 
 KEYS = 6000
 V = np.array([[1.0, 0, 1], [0, 1, 1]])

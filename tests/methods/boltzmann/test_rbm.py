@@ -10,7 +10,7 @@ from scipy import stats
 from ae_jax.core import InputError
 from ae_jax.methods import boltzmann, rbm
 from ae_jax.methods.boltzmann import BERNOULLI
-from ae_jax.methods.rbm import Offsets, centered, uncentered
+from ae_jax.methods.boltzmann.rbm import Offsets, centered, uncentered
 
 
 def compiled(*arguments, **options):

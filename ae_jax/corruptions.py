@@ -1,0 +1,175 @@
+"""Corruptions: what a denoising autoencoder undoes, and what spoils data.
+
+Each is a pure function (key, x [B, ...], level) -> x of the same shape and dtype. The level may
+be traced, so that one program sweeps it, and at level 0 x comes back exactly. A level that is
+not traced is refused where it is out of range. Random numbers are drawn in float32 at least.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax.core import Array, InputError
+
+#: (key, x [B, ...], level) -> x [B, ...]
+Corruption = Callable[[Array, Array, Array | float], Array]
+#: Degrees of freedom of `heavy_tailed`: a finite mean, and no variance.
+DEGREES_OF_FREEDOM = 1.5
+
+
+def masking(key: Array, x: Array, level: Array | float) -> Array:
+    """Sets each number to 0 with probability `level`, independently.
+
+    Args:
+      key: PRNG key.
+      x: float [B, ...].
+      level: scalar in [0, 1].
+
+    Returns:
+      [B, ...].
+
+    Reference:
+      Vincent et al., 2010, "Stacked denoising autoencoders", section 3.3.
+    """
+    x, level = _checked(x, level, largest=1)
+    return jnp.where(jax.random.bernoulli(key, level, x.shape), 0, x)
+
+
+def dropout(key: Array, x: Array, level: Array | float) -> Array:
+    """Masking, with the numbers that are left divided by 1 - level, so that the mean is x.
+
+    Args:
+      key: PRNG key.
+      x: float [B, ...].
+      level: scalar in [0, 1]; at 1 everything is 0.
+
+    Returns:
+      [B, ...].
+
+    Reference:
+      Srivastava et al., 2014, "Dropout", section 10 (scaled in training).
+    """
+    x, level = _checked(x, level, largest=1)
+    rest = jnp.where(level < 1, 1 - level, 1)  # no 0 / 0 in gradients
+    return masking(key, (x.astype(level.dtype) / rest).astype(x.dtype), level)
+
+
+def gaussian_noise(key: Array, x: Array, level: Array | float) -> Array:
+    """Adds Gaussian noise; what leaves [0, 1] is not clipped.
+
+    Args:
+      key: PRNG key.
+      x: float [B, ...].
+      level: scalar, the noise's standard deviation in units of x.
+
+    Returns:
+      [B, ...].
+
+    Reference:
+      Vincent et al., 2010, "Stacked denoising autoencoders", section 3.3.
+    """
+    x, level = _checked(x, level)
+    noise = level * jax.random.normal(key, x.shape, level.dtype)
+    return (x.astype(level.dtype) + noise).astype(x.dtype)
+
+
+def heavy_tailed(key: Array, x: Array, level: Array | float) -> Array:
+    """Adds noise of Student's t distribution with 1.5 degrees of freedom; nothing is clipped.
+
+    Args:
+      key: PRNG key.
+      x: float [B, ...].
+      level: scalar, the noise's scale in units of x: half of the noise is within 0.87 level,
+        and the mean of its square is infinite.
+
+    Returns:
+      [B, ...].
+
+    Reference:
+      Bailey, 1994, "Polar generation of random variates with the t-distribution",
+      Mathematics of Computation 62.
+    """
+    x, level = _checked(x, level)
+    radius_key, angle_key = jax.random.split(key)
+    uniform = jax.random.uniform(radius_key, x.shape, level.dtype)
+    angle = jax.random.uniform(angle_key, x.shape, level.dtype, maxval=2 * np.pi)
+    # t = sqrt(n (U^(-2/n) - 1)) cos(2 pi V), U = 1 - uniform in (0, 1]
+    power = jnp.expm1(-2 / DEGREES_OF_FREEDOM * jnp.log1p(-uniform))
+    noise = level * (jnp.sqrt(DEGREES_OF_FREEDOM * power) * jnp.cos(angle))
+    return (x.astype(level.dtype) + noise).astype(x.dtype)
+
+
+def salt_and_pepper(key: Array, x: Array, level: Array | float) -> Array:
+    """Sets each number with probability `level` to 0 or 1, either with half of it.
+
+    Args:
+      key: PRNG key.
+      x: float [B, ...].
+      level: scalar in [0, 1].
+
+    Returns:
+      [B, ...].
+
+    Reference:
+      Vincent et al., 2010, "Stacked denoising autoencoders", section 3.3.
+    """
+    x, level = _checked(x, level, largest=1)
+    uniform = jax.random.uniform(key, x.shape, level.dtype)
+    spoiled = jnp.where(uniform < level / 2, jnp.zeros_like(x), jnp.ones_like(x))
+    return jnp.where(uniform < level, spoiled, x)
+
+
+def occlusion(key: Array, x: Array, level: Array | float) -> Array:
+    """Sets one square block of each image to 0, at a place drawn uniformly.
+
+    Args:
+      key: PRNG key.
+      x: float [B, H, W, ...].
+      level: scalar in [0, 1]: the block's side over the image's shorter side, rounded to
+        pixels.
+
+    Returns:
+      [B, H, W, ...].
+
+    Raises:
+      InputError: if x has no height and width.
+    """
+    x, level = _checked(x, level, largest=1)
+    if x.ndim < 3:
+        raise InputError(f"occlusion needs images [B, H, W, ...], got {list(x.shape)}")
+    height, width = x.shape[1:3]
+    shorter = min(height, width)
+    side = jnp.clip(jnp.round(level * shorter), 0, shorter).astype(jnp.int32)
+
+    def covered(key: Array, length: int) -> Array:
+        first = jax.random.randint(key, (x.shape[0], 1), 0, length - side + 1, jnp.int32)
+        place = jnp.arange(length, dtype=jnp.int32)[None] - first
+        return (place >= 0) & (place < side)
+
+    row_key, column_key = jax.random.split(key)
+    block = covered(row_key, height)[:, :, None] & covered(column_key, width)[:, None, :]
+    return jnp.where(block.reshape(*block.shape, *[1] * (x.ndim - 3)), 0, x)
+
+
+#: The corruptions by name.
+CORRUPTIONS: Mapping[str, Corruption] = {
+    "masking": masking,
+    "gaussian_noise": gaussian_noise,
+    "salt_and_pepper": salt_and_pepper,
+    "occlusion": occlusion,
+    "dropout": dropout,
+    "heavy_tailed": heavy_tailed,
+}
+
+
+def _checked(x: Array, level: Array | float, largest: float = np.inf) -> tuple[Array, Array]:
+    """x, and the level in x's dtype or, as its random numbers, in float32 at least."""
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"corruptions are for floats, got {x.dtype}; scale images to [0, 1]")
+    if not isinstance(level, jax.core.Tracer) and not 0 <= np.asarray(level) <= largest:
+        allowed = f"from 0 to {largest:g}" if largest < np.inf else "0 or above"
+        raise InputError(f"the level of this corruption is {level}; it must be {allowed}")
+    return x, jnp.asarray(level, np.promote_types(x.dtype, np.float32))

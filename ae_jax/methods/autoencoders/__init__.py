@@ -1,0 +1,1 @@
+"""Autoencoders of images, of sequences and of words."""

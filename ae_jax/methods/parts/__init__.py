@@ -1,0 +1,1 @@
+"""What is passed to methods and brings numbers of its own."""

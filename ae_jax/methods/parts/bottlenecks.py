@@ -1,0 +1,73 @@
+"""What happens to a latent on its way from the encoder to the decoder."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ae_jax import corruptions
+from ae_jax.core import Array, HParams
+
+
+class Bottleneck(NamedTuple):
+    """A map of latents [B, Z] -> [B, Z].
+
+    Attributes:
+      hparams: its traced hyperparameters and their defaults.
+      train: (key, latent, hparams) -> latent, in a training step.
+      apply: (latent, hparams) -> latent, deterministic.
+    """
+
+    hparams: Mapping[str, float]
+    train: Callable[[Array, Array, HParams], Array]
+    apply: Callable[[Array, HParams], Array]
+
+
+def k_sparse(k: int) -> Bottleneck:
+    """Only the k largest units of each example pass, the others are 0; swept as `k`.
+
+    Units that equal the k-th largest pass as well.
+
+    Reference:
+      Makhzani and Frey (2014), k-Sparse Autoencoders, section 2.
+    """
+
+    def apply(latent: Array, hparams: HParams) -> Array:
+        size = latent.shape[-1]
+        # from 1 to Z whatever is asked for: a traced k cannot be refused
+        k = jnp.clip(jnp.asarray(hparams["k"]).astype(int), 1, size)
+        threshold = jnp.take(jnp.sort(latent, axis=-1), size - k, axis=-1)
+        return jnp.where(latent >= threshold[..., None], latent, jnp.zeros_like(latent))
+
+    return Bottleneck({"k": k}, lambda key, latent, hparams: apply(latent, hparams), apply)
+
+
+def dropout(rate: float = 0.5) -> Bottleneck:
+    """Units are dropped in training, the others scaled by 1 / (1 - rate).
+
+    Swept as `dropout_rate`.
+
+    Reference:
+      Srivastava et al. (2014), Dropout, section 4.
+    """
+    return Bottleneck(
+        {"dropout_rate": rate},
+        lambda key, latent, hparams: corruptions.dropout(key, latent, hparams["dropout_rate"]),
+        lambda latent, hparams: latent,
+    )
+
+
+def noise(level: float = 0.1) -> Bottleneck:
+    """Gaussian noise of a standard deviation, in training; swept as `latent_noise`.
+
+    Reference:
+      Poole, Sohl-Dickstein and Ganguli (2014), Analyzing noise in autoencoders and deep
+      networks, section 3.
+    """
+    return Bottleneck(
+        {"latent_noise": level},
+        lambda key, latent, hparams: corruptions.gaussian_noise(
+            key, latent, hparams["latent_noise"]
+        ),
+        lambda latent, hparams: latent,
+    )

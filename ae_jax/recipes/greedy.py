@@ -1,0 +1,185 @@
+"""Greedy layer-wise training: each layer is a run of its own, on the latents of those below."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from ae_jax import methods, nets, training
+from ae_jax.core import Dataset, InputError, Method, Network, State
+from ae_jax.methods import boltzmann
+from ae_jax.methods.wrappers.stage import stage
+
+
+class Layer(NamedTuple):
+    """One layer of a stack.
+
+    Attributes:
+      encoder: [B, ...] -> [B, H].
+      decoder: [B, H] -> [B, ...], onto the values that the layer below passes on.
+      method: trains the layer, on batches whose `image` is what the layer below passes on.
+      parts: the method's state -> the parameters of `encoder` and `decoder` by these names.
+    """
+
+    encoder: Network
+    decoder: Network
+    method: Method
+    parts: Callable[[State], Mapping[str, Any]]
+
+
+class Stack(NamedTuple):
+    """Layers trained one after the other, put together.
+
+    Attributes:
+      encoder: all layers upwards.
+      decoder: all layers downwards.
+      start: for each lane, the parameters of `encoder` and `decoder` by these names: what
+        to give `training.run` as `start`, to fine-tune the whole. None for lanes of processes
+        that died.
+      results: of each layer's run.
+    """
+
+    encoder: Network
+    decoder: Network
+    start: list[dict[str, Any] | None]
+    results: list[training.Result]
+
+
+def rbm_layer(hidden_size: int, shape: Sequence[int], **options: Any) -> Layer:
+    """Returns a restricted Boltzmann machine as a layer: E[h | v] upwards, E[v | h] downwards.
+
+    Args:
+      hidden_size: H.
+      shape: of what the layer sees: (H, W, C) of images, where the decoder gives log-odds, or
+        (V,) of a layer below, where it gives probabilities. Of Gaussian visible units it gives
+        the mean, and the encoder's weights are W / sigma^2.
+      options: of `methods.rbm`.
+
+    Raises:
+      InputError: if there are classes: a layer sees no label; or as `methods.rbm`.
+
+    Reference:
+      Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural Networks:
+      unrolling.
+    """
+    if options.get("classes"):
+        raise InputError("a layer of a stack sees no label: leave out classes")
+    method = methods.rbm(hidden_size, **options)
+    visible = options.get("visible") or boltzmann.bernoulli()
+    hidden = options.get("hidden") or boltzmann.bernoulli_hidden()
+    encoder = nets.mlp(
+        hidden_size, (), output_activation="sigmoid" if hidden.enumerable else "linear"
+    )
+    binary = visible.enumerable and len(shape) == 1
+    decoder = nets.mlp(shape, (), output_activation="sigmoid" if binary else "linear")
+
+    def parts(state: State) -> dict[str, Any]:
+        params = state.params
+        seen = visible.signal(params, jnp.ones_like(params.visible_bias)[None, :])[0]
+        kernel = params.weights * seen[:, None]  # s(v) W = v (s(1) W)
+        return {
+            "encoder": {"Dense_0": {"kernel": kernel, "bias": params.hidden_bias}},
+            "decoder": {"Dense_0": {"kernel": params.weights.T, "bias": params.visible_bias}},
+        }
+
+    return Layer(encoder, decoder, method, parts)
+
+
+def rbm_layers(
+    widths: Sequence[int], shape: Sequence[int], code: int = 0, **options: Any
+) -> list[Layer]:
+    """Returns restricted Boltzmann machines, each on what the one below makes of an image.
+
+    Args:
+      widths: hidden units of each, upwards.
+      shape: (H, W, C) of images.
+      code: if not 0, one more machine, of so many Gaussian hidden units of variance 1.
+      options: of `methods.rbm`, for all; but for `visible`, which is of the first alone: those
+        above see zeros and ones.
+
+    Raises:
+      InputError: if there is the option `hidden`, which `code` decides; or as `rbm_layer`.
+    """
+    if "hidden" in options:
+        raise InputError(
+            "hidden units are zeros and ones but for those of a code: leave out hidden"
+        )
+    kinds = [(width, boltzmann.bernoulli_hidden()) for width in widths]
+    if code:
+        kinds.append((code, boltzmann.gaussian_hidden()))
+    layers = []
+    for size, hidden in kinds:
+        layers.append(rbm_layer(size, shape, hidden=hidden, **options))
+        shape = (size,)
+        options.pop("visible", None)
+    return layers
+
+
+def train(
+    layers: Sequence[Layer],
+    dataset: Dataset,
+    lanes: Sequence[Mapping[str, Any]],
+    steps: int,
+    directory: str | Path | None = None,
+    **options: Any,
+) -> Stack:
+    """Trains layers greedily; every layer trains all lanes of the sweep at once.
+
+    A lane's layer learns from the latents of the same lane's layers below. Where a layer
+    froze, what is above learns on the frozen one's last good parameters.
+
+    Args:
+      layers: from the data upwards.
+      dataset: what is trained on.
+      lanes: from `training.grid`; values of hyperparameters that all layers have.
+      steps: for each lane and layer.
+      directory: a run directory per layer is made below it; None writes nothing.
+      options: further ones for `training.run`.
+
+    Raises:
+      InputError: if there is no layer, or as `training.run`.
+
+    Reference:
+      Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks; Vincent et al.
+      (2010), Stacked Denoising Autoencoders, section 3.
+    """
+    if not layers:
+        raise InputError("a stack needs at least one layer")
+    found: list[list[Mapping[str, Any]]] = [[] for _ in lanes]
+    results = []
+    for depth, layer in enumerate(layers):
+        method, start = layer.method, None
+        if depth:
+            below = nets.chain(*(lower.encoder for lower in layers[:depth]))
+            method = stage(below, layer.method)
+            start = [{"encoder": _numbered(parts, "encoder")} if parts else None for parts in found]
+        result = training.run(
+            method,
+            dataset,
+            lanes,
+            steps,
+            None if directory is None else Path(directory) / f"layer-{depth + 1}",
+            start=start,
+            everywhere=True,
+            **options,
+        )
+        results.append(result)
+        for index in training.known_lanes(result):
+            state = training.lane(result, index)[1]
+            found[index].append(layer.parts(state.method if depth else state))
+    return Stack(
+        nets.chain(*(layer.encoder for layer in layers)),
+        nets.chain(*(layer.decoder for layer in layers[::-1])),
+        [
+            {"encoder": _numbered(parts, "encoder"), "decoder": _numbered(parts[::-1], "decoder")}
+            if parts
+            else None
+            for parts in found
+        ],
+        results,
+    )
+
+
+def _numbered(parts: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    return {str(i): part[name] for i, part in enumerate(parts)}

@@ -1,0 +1,322 @@
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ae_jax import corruptions, data, losses, methods, nets, training
+from ae_jax.core import InputError
+from ae_jax.methods import bottlenecks, penalties
+
+SHAPE = (4, 4, 1)
+
+
+def batch(count=6, seed=0):
+    return {"image": jax.random.uniform(jax.random.key(seed), (count, *SHAPE))}
+
+
+def start(method, count=6):
+    return jax.jit(method.init)(jax.random.key(1), batch(count), dict(method.hparams))
+
+
+def sigmoid_layer(size=5):
+    return nets.mlp(size, (), output_activation="sigmoid")
+
+
+def evaluate(method, state):
+    return jax.jit(method.evaluate)(jax.random.key(2), state, batch(), dict(method.hparams))
+
+
+KEY = jax.random.key(4)
+
+
+def noisy(key, x, level):
+    return x + level * jax.random.normal(key, x.shape, x.dtype)
+
+
+def all_penalties(momentum=None):
+    return [
+        penalties.contractive(0.5),
+        penalties.sparsity(0.25, 0.1, momentum=momentum),
+        penalties.l1(2.0),
+        penalties.weight_decay(3.0),
+    ]
+
+
+#: What an autoencoder may have besides its networks: nothing, penalties, everything.
+PARTS = {
+    "plain": {},
+    "penalized": {"penalties": all_penalties(), "reconstruction": methods.observations.bernoulli()},
+    "everything": {
+        "penalties": [penalties.contractive(0.5, "hutchinson", 2), *all_penalties(0.75)[1:]],
+        "corruption": noisy,
+        "corruption_level": 0.2,
+        "bottlenecks": [bottlenecks.k_sparse(3), bottlenecks.noise(0.3)],
+        "tie": nets.transposed,
+    },
+}
+
+
+def kl(rate, target):
+    off = (1 - target) * jnp.log((1 - target) / (1 - rate))
+    return jnp.sum(target * jnp.log(target / rate) + off)
+
+
+def by_hand(name, params, x, key, training):
+    """Each example's loss and error, and the means of h, as they are trained or concluded."""
+    everything = name == "everything" and training
+    keys = jax.random.split(key, 6)
+    flat = x.reshape(x.shape[0], -1)
+    encoder, decoder = params["encoder"]["Dense_0"], params["decoder"]["Dense_0"]
+
+    def hidden_of(x):
+        return jax.nn.sigmoid(x @ encoder["kernel"] + encoder["bias"][None])
+
+    shown = noisy(keys[0], x, 0.2).reshape(flat.shape) if everything else flat
+    hidden = hidden_of(shown)
+    if everything:
+        hidden = noisy(keys[1], hidden, 0.1)
+    code = hidden
+    if name == "everything":  # the three largest of five
+        code = jnp.where(hidden >= jnp.sort(hidden, axis=1)[:, 2:3], hidden, 0.0)
+    if everything:
+        code = noisy(keys[5], code, 0.3)
+    kernel = encoder["kernel"].T if name == "everything" else decoder["kernel"]
+    outputs = code @ kernel + decoder["bias"][None]
+    if everything:
+        outputs = noisy(keys[2], outputs.reshape(x.shape), 0.1).reshape(flat.shape)
+    if name == "penalized":
+        error = jnp.sum(jax.nn.softplus(outputs) - flat * outputs, axis=1)
+    else:
+        error = jnp.sum((outputs - flat) ** 2, axis=1)
+    if name == "plain":
+        return error, error, None
+    # sum_ij (dh_j / dx_i)^2 = sum_j (h_j (1 - h_j))^2 sum_i W_ij^2, of clean examples
+    slopes = hidden_of(flat) * (1 - hidden_of(flat))
+    jacobian = slopes**2 @ jnp.sum(encoder["kernel"] ** 2, axis=0)
+    if name == "everything":
+        jacobian = losses.contractive_hutchinson(
+            jax.random.fold_in(keys[3], 0), lambda one: hidden_of(one[None])[0], flat, 2
+        )
+    squares = jnp.sum(encoder["kernel"] ** 2)
+    squares += 0 if name == "everything" else jnp.sum(decoder["kernel"] ** 2)
+    rate = jnp.mean(hidden, axis=0)
+    if everything:  # the value is the running mean's, the gradient the batch's
+        now = 0.75 * params["running"]["1"] + 0.25 * rate
+        rate = rate + jax.lax.stop_gradient(now - rate)
+    own = 0.5 * jacobian + 2.0 * jnp.sum(hidden, axis=1) + 3.0 * 0.5 * squares
+    return error + own + (0.25 * kl(rate, 0.1) if training else 0.0), error, rate
+
+
+def composed(name, **options):
+    networks = sigmoid_layer(), nets.mlp(SHAPE, ())
+    if name == "everything":
+        networks = map(shaky, networks)
+    return methods.autoencoder(*networks, **PARTS[name], **options)
+
+
+def shaky(network):
+    """With noise in its training pass."""
+    return network._replace(
+        train=lambda key, params, x: (noisy(key, network.apply(params, x), 0.1), {})
+    )
+
+
+def begun(method):
+    """A state in which no bias is zero."""
+    state = start(method)
+    draw = np.random.default_rng(0).uniform
+    return state._replace(params=jax.tree.map(lambda x: x + draw(0.0, 0.2, x.shape), state.params))
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_step_descends_the_objective(name, x64):
+    method = composed(name, learning_rate=0.25, optimizer=optax.identity())
+    state, hparams, x = begun(method), dict(method.hparams), batch()["image"]
+
+    @jax.jit
+    def both(state):
+        def objective(params):
+            loss, error, rate = by_hand(name, params, x, KEY, training=True)
+            return jnp.mean(loss), (jnp.mean(error), rate)
+
+        expected = jax.value_and_grad(objective, has_aux=True)(state.params)
+        return method.step(KEY, state, batch(), hparams), expected
+
+    (after, info), ((loss, (error, rate)), gradient) = both(state)
+    moved = jax.tree.map(lambda p, g: p - 0.25 * g, state.params, gradient)
+    if name == "everything":
+        moved["running"] = {"1": rate}
+    chex.assert_trees_all_close(after.params, moved, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(info["loss"], loss, rtol=1e-12)
+    np.testing.assert_allclose(info["reconstruction"], error, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
+    """Of 65 examples in batches of 64 and of 2, the last of them padded."""
+    method, data_set = composed(name), batch(65, seed=5)["image"]
+    state, hparams = begun(method), dict(method.hparams)
+    evaluate = jax.jit(method.evaluate)
+    loss, error, rate = jax.jit(functools.partial(by_hand, name, training=False))(
+        state.params, data_set, KEY
+    )
+    whole = evaluate(KEY, state, {"image": data_set}, hparams)
+    np.testing.assert_allclose(whole["loss"], loss, rtol=1e-12)
+    np.testing.assert_allclose(whole["reconstruction"], error, rtol=1e-12)
+    if name == "plain":
+        assert method.conclude is None
+        np.testing.assert_array_equal(whole["squared_error"], whole["loss"])
+        return
+    sparse = 0.25 * kl(rate, 0.1)
+    for size in (64, 2, 65):
+        places = np.arange(-(-65 // size) * size)
+        parts = [
+            evaluate(KEY, state, {"image": data_set[rows]}, hparams)
+            for rows in np.minimum(places, 64).reshape(-1, size)
+        ]
+        values = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+        concluded = jax.jit(method.conclude)(values, places < 65, hparams)
+        assert set(concluded) == {"loss"}
+        mean = np.mean(values["loss"][:65])  # an estimate draws each batch's signs
+        np.testing.assert_allclose(concluded["loss"], mean + sparse, rtol=1e-12)
+        if name == "penalized":
+            np.testing.assert_allclose(mean, np.mean(loss), rtol=1e-12)
+
+
+def test_its_defaults():
+    method = methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()), corruption=noisy)
+    assert method.hparams == {"learning_rate": 1e-3, "corruption_level": 0.3}
+    assert "corruption_level" not in methods.autoencoder(sigmoid_layer(), sigmoid_layer()).hparams
+    adam = composed("plain", optimizer=optax.scale_by_adam())
+    states = [start(m) for m in (adam, composed("plain"))]
+    chex.assert_trees_all_equal(*states)
+    steps = [
+        jax.jit(m.step)(KEY, states[0], batch(), dict(m.hparams)) for m in (adam, composed("plain"))
+    ]
+    chex.assert_trees_all_equal(*steps)
+
+
+def test_two_parts_cannot_share_a_hyperparameter():
+    with pytest.raises(InputError, match="l1_weight"):
+        methods.autoencoder(
+            sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.l1(), penalties.l1()]
+        )
+
+
+def test_training_sees_corrupted_inputs_and_compares_with_clean_ones(x64):
+    seen = []
+
+    def corruption(key, x, level):
+        seen.append(level)
+        return jnp.zeros_like(x) + level
+
+    method = methods.autoencoder(
+        sigmoid_layer(), nets.mlp(SHAPE, ()), corruption=corruption, corruption_level=0.25
+    )
+    state = start(method)
+    _, info = jax.jit(method.step)(jax.random.key(0), state, batch(), dict(method.hparams))
+    constant = {"image": jnp.full((6, *SHAPE), 0.25)}
+    output = method.views.reconstruct(state, constant, method.hparams)
+    expected = jnp.mean(losses.squared_error(output, batch()["image"]))
+    np.testing.assert_allclose(info["loss"], expected, rtol=1e-12)
+    assert {leaf.shape for leaf in seen} == {()}
+    before = len(seen)
+    # evaluation shows the encoder clean examples
+    output = method.views.reconstruct(state, batch(), method.hparams)
+    expected = losses.squared_error(output, batch()["image"])
+    np.testing.assert_allclose(evaluate(method, state)["loss"], expected, rtol=1e-12)
+    assert len(seen) == before
+
+
+def test_a_tied_decoder_has_biases_only_and_gradients_through_both_uses(x64):
+    encoder, decoder = sigmoid_layer(3), nets.mlp(SHAPE, ())
+    method = methods.autoencoder(encoder, decoder, tie=nets.transposed)
+    state = start(method)
+    assert jax.tree.map(jnp.shape, state.params["decoder"]) == {"Dense_0": {"bias": (16,)}}
+
+    flat = batch()["image"].reshape(6, -1)
+
+    def by_hand(kernel, bias, own):
+        hidden = jax.nn.sigmoid(flat @ kernel + bias[None])
+        return jnp.mean(jnp.sum((hidden @ kernel.T + own[None] - flat) ** 2, axis=1))
+
+    layer = state.params["encoder"]["Dense_0"]
+    own = state.params["decoder"]["Dense_0"]["bias"]
+    expected = jax.grad(by_hand, argnums=(0, 1, 2))(layer["kernel"], layer["bias"], own)
+    # with plain gradient descent a step's change is minus the gradient
+    plain = methods.autoencoder(
+        encoder, decoder, tie=nets.transposed, learning_rate=1.0, optimizer=optax.identity()
+    )
+    after, _ = jax.jit(plain.step)(jax.random.key(0), start(plain), batch(), dict(plain.hparams))
+    change = jax.tree.map(jnp.subtract, state.params, after.params)
+    found = (*[change["encoder"]["Dense_0"][name] for name in ("kernel", "bias")],)
+    found = (*found, change["decoder"]["Dense_0"]["bias"])
+    chex.assert_trees_all_close(found, expected, rtol=1e-10)
+
+
+def test_a_tied_decoder_must_mirror_the_encoder():
+    method = methods.autoencoder(nets.mlp(3, (8,)), nets.mlp(SHAPE, (7,)), tie=nets.transposed)
+    with pytest.raises(InputError, match="widths in reverse"):
+        evaluate(method, start(method))
+
+
+def test_running_statistics_live_in_the_state():
+    method = methods.autoencoder(
+        sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.sparsity(0.1, momentum=0.9)]
+    )
+    state = start(method)
+    before = state.params["running"]["0"]
+    after, _ = jax.jit(method.step)(jax.random.key(0), state, batch(seed=3), dict(method.hparams))
+    rate = jnp.mean(method.views.encode(state, batch(seed=3), method.hparams), axis=0)
+    np.testing.assert_allclose(after.params["running"]["0"], 0.9 * before + 0.1 * rate, rtol=1e-6)
+
+
+def test_starts_from_given_parameters():
+    method = methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()))
+    given = {"encoder": jax.tree.map(jnp.ones_like, start(method).params["encoder"])}
+    state = method.init(jax.random.key(1), batch(), method.hparams, given)
+    chex.assert_trees_all_equal(state.params["encoder"], given["encoder"])
+    chex.assert_trees_all_equal(state.params["decoder"], start(method).params["decoder"])
+    other = methods.autoencoder(sigmoid_layer(7), nets.mlp(SHAPE, ()))
+    with pytest.raises(InputError, match="do not fit the encoder"):
+        other.init(jax.random.key(1), batch(), other.hparams, given)
+
+
+def test_a_combined_sweep_over_all_strengths_is_one_compilation():
+    method = methods.autoencoder(
+        sigmoid_layer(8),
+        nets.mlp((8, 8, 1), ()),
+        penalties=[penalties.contractive(), penalties.sparsity()],
+        corruption=corruptions.masking,
+        tie=nets.transposed,
+    )
+    lanes = training.grid(
+        contractive_weight=[0.0, 1e-2],
+        sparsity_weight=[0.0, 1e-2],
+        sparsity_target=[0.05, 0.2],
+        corruption_level=[0.0, 0.5],
+        seed=0,
+    )
+    result = training.run(method, data.load("digits"), lanes, 5, batch_size=16)
+    assert result.compilations == 1
+    assert len({row["loss"] for row in result.rows}) > 8
+
+
+def test_linear_autoencoder_finds_the_principal_subspace(x64):
+    # one direction out of three: the discarded variances are what is left
+    key = jax.random.key(0)
+    scale = jnp.array([3.0, 1.0, 0.5])
+    x = jax.random.normal(key, (400, 3)) * scale[None]
+    x = x - x.mean(axis=0, keepdims=True)
+    method = methods.autoencoder(nets.mlp(1, ()), nets.mlp(3, ()), learning_rate=0.02)
+    data_batch = {"image": x}
+    state = method.init(jax.random.key(1), data_batch, method.hparams)
+    step = jax.jit(functools.partial(method.step, jax.random.key(0)))
+    for _ in range(600):
+        state, info = step(state, data_batch, method.hparams)
+    eigenvalues = np.linalg.eigvalsh(np.cov(x.T, bias=True))
+    np.testing.assert_allclose(info["reconstruction"], eigenvalues[:2].sum(), rtol=1e-4)

@@ -1,0 +1,160 @@
+"""A small example of every method. A row here gives a method all contract tests."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from ae_jax import corruptions, data, losses, nets
+from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
+from ae_jax.data import sequences
+from ae_jax.data.sources import words
+from ae_jax.methods import boltzmann, bottlenecks, penalties
+from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.autoencoders.autoencoder import autoencoder
+from ae_jax.methods.autoencoders.embedding import skip_gram
+from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
+from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
+from ae_jax.methods.boltzmann.machine import boltzmann_machine
+from ae_jax.methods.boltzmann.rbm import rbm
+from ae_jax.methods.supervised.classifier import classifier
+from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.stage import stage
+
+#: The images that the examples are built for.
+IMAGE_SHAPE = (8, 8, 1)
+
+
+def evaluated_loss(
+    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
+) -> Array:
+    """The evaluation loss of a batch as a whole data set."""
+    values = method.evaluate(key, state, batch, hparams)
+    if method.conclude is None:
+        return jnp.mean(values["loss"])
+    return method.conclude(values, jnp.ones(values["loss"].shape, bool), hparams)["loss"]
+
+
+def sample_discrepancy(
+    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
+) -> Array:
+    """Squared maximum mean discrepancy between samples and data."""
+    x = batch["image"]
+    samples = method.views.sample(key, state, x.shape[0], hparams)
+
+    def flat(images):
+        return images.reshape(images.shape[0], -1)
+
+    return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
+
+
+def digits() -> Dataset:
+    """The training digits, of IMAGE_SHAPE."""
+    return data.load("digits", "train")
+
+
+def some_contexts() -> Dataset:
+    """A few of the training words with the words around them."""
+    return data.subset(words.contexts("train"), slice(0, 2000))
+
+
+class Registered(NamedTuple):
+    """An example of a method and the figure that learning lowers.
+
+    Attributes:
+      example: returns the method.
+      data: returns what it learns from.
+      entry: of a batch, what its reconstructions and samples have the shape of.
+      score: (method, key, state, batch, hparams) -> scalar.
+      steps: how many steps of the example, at batch 32, are enough to lower it.
+      improvement: the fraction of the first score that is then left, at most.
+      no_step: hyperparameters that change no step, but evaluation or views alone.
+    """
+
+    example: Callable[[], Method]
+    data: Callable[[], Dataset] = digits
+    entry: str = "image"
+    score: Callable[[Method, Array, State, Batch, HParams], Array] = evaluated_loss
+    steps: int = 200
+    improvement: float = 0.8
+    no_step: tuple[str, ...] = ()
+
+
+def _autoencoder() -> Method:
+    """Tied, contractive, denoising and sparse, with dropout: everything at once."""
+    return autoencoder(
+        nets.mlp(16, (), output_activation="sigmoid"),
+        nets.mlp(IMAGE_SHAPE, ()),
+        penalties=[
+            penalties.contractive(1e-3),
+            penalties.sparsity(1e-2, 0.2, momentum=0.9),
+            penalties.l1(1e-4),
+            penalties.weight_decay(1e-5),
+        ],
+        corruption=corruptions.masking,
+        bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
+        tie=nets.transposed,
+    )
+
+
+def _classifier() -> Method:
+    return classifier(nets.mlp(16, (32,), output_activation="relu"), classes=10)
+
+
+def _stage() -> Method:
+    above = autoencoder(nets.mlp(4, (16,)), nets.mlp(16, (16,)))
+    return stage(nets.mlp(16, ()), above, nets.mlp(IMAGE_SHAPE, ()))
+
+
+def _vae() -> Method:
+    return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4)
+
+
+def _rbm() -> Method:
+    """With chains at several temperatures, which go on from step to step."""
+    return rbm(
+        16,
+        estimator=boltzmann.parallel_tempering(chains=8, temperatures=3),
+        sparsity_weight=0.01,
+        learning_rate=0.3,
+    )
+
+
+def _boltzmann_machine() -> Method:
+    estimator = boltzmann.general.persistent(chains=8, clamped_sweeps=2)
+    return boltzmann_machine(4, estimator=estimator, sample_sweeps=10)
+
+
+def _deep_belief_network() -> Method:
+    return deep_belief_network((16, 8), classes=10, learning_rate=0.3)
+
+
+def _gan() -> Method:
+    generator = nets.mlp(IMAGE_SHAPE, (32,))
+    return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
+
+
+def _recurrent_autoencoder() -> Method:
+    return recurrent_autoencoder(
+        nets.recurrent_encoder(8, 12), nets.recurrent_decoder((8, 8), 12, cell="gru")
+    )
+
+
+def _skip_gram() -> Method:
+    return skip_gram(len(words.vocabulary()), 4, learning_rate=0.03)
+
+
+REGISTRY: Mapping[str, Registered] = {
+    "autoencoder": Registered(_autoencoder),
+    "classifier": Registered(_classifier),
+    "stage": Registered(_stage),
+    "vae": Registered(_vae),
+    "rbm": Registered(_rbm, steps=400, improvement=0.85),
+    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85),
+    "deep_belief_network": Registered(_deep_belief_network, steps=600, improvement=0.85),
+    "gan": Registered(_gan, score=sample_discrepancy),
+    "recurrent_autoencoder": Registered(
+        _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"
+    ),
+    "skip_gram": Registered(_skip_gram, some_contexts, "centre"),
+}

@@ -1,0 +1,112 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import data, methods, nets, training
+from ae_jax.core import InputError
+from ae_jax.methods import boltzmann
+from ae_jax.recipes import greedy
+
+
+def layer(size, outputs, output_activation):
+    encoder = nets.mlp(size, (), output_activation="sigmoid")
+    decoder = nets.mlp(outputs, (), output_activation=output_activation)
+    method = methods.autoencoder(encoder, decoder, tie=nets.transposed)
+    return greedy.Layer(encoder, decoder, method, lambda state: parts(state.params))
+
+
+def parts(params):
+    return {**params, "decoder": nets.transposed.join(params["encoder"], params["decoder"])}
+
+
+def test_layers_are_trained_on_what_the_layers_below_pass_on_and_put_together(tmp_path):
+    digits = data.subset(data.load("digits"), np.arange(64))
+    layers = [layer(6, (8, 8, 1), "linear"), layer(3, 6, "sigmoid")]
+    lanes = training.grid(learning_rate=[1e-3, 1e-2], seed=0)
+    stack = greedy.train(layers, digits, lanes, 4, tmp_path, batch_size=16)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layer-1", "layer-2"]
+    batch = digits.fetch(digits.arrays, jnp.arange(5))
+    for index in range(2):
+        _, first, hparams = training.lane(stack.results[0], index)
+        method, second, _ = training.lane(stack.results[1], index)
+        start = stack.start[index]
+        # the second layer was trained above this very first layer, and left it as it was
+        chex.assert_trees_all_equal(second.frozen["encoder"]["0"], first.params["encoder"])
+        chex.assert_trees_all_equal(start["encoder"]["1"], second.method.params["encoder"])
+        latent = stack.encoder.apply(start["encoder"], batch["image"])
+        chex.assert_trees_all_close(latent, method.views.encode(second, batch, hparams), rtol=1e-6)
+        # decoders are the transposed encoders, from the top down
+        chex.assert_trees_all_equal(
+            start["decoder"]["0"]["Dense_0"]["kernel"], start["encoder"]["1"]["Dense_0"]["kernel"].T
+        )
+        assert stack.decoder.apply(start["decoder"], latent).shape == (5, 8, 8, 1)
+
+    whole = methods.autoencoder(stack.encoder, stack.decoder)
+    tuned = training.run(whole, digits, lanes, 1, batch_size=16, start=stack.start)
+    _, state, hparams = training.lane(tuned, 1)
+    moved = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), state.params, stack.start[1])
+    assert 0 < max(jax.tree.leaves(moved)) <= 1.001e-2  # one step of Adam
+
+
+def test_a_stack_needs_a_layer():
+    with pytest.raises(InputError, match="at least one layer"):
+        greedy.train([], data.load("digits"), training.grid(seed=0), 1)
+
+
+def in_the_middle(method, shape):
+    """A state whose parameters are far from where they begin, and a batch."""
+    random = np.random.RandomState(0)
+    batch = {"image": jnp.asarray(random.uniform(size=(5, *shape)), jnp.float32)}
+    state = method.init(jax.random.key(0), batch, dict(method.hparams))
+    moved = [
+        jnp.asarray(random.normal(size=x.shape), x.dtype) for x in jax.tree.leaves(state.params)
+    ]
+    return state._replace(params=jax.tree.structure(state.params).unflatten(moved)), batch
+
+
+@pytest.mark.parametrize(
+    "hidden", [None, boltzmann.bernoulli_hidden(), boltzmann.gaussian_hidden()]
+)
+@pytest.mark.parametrize("visible", [None, boltzmann.bernoulli(), boltzmann.gaussian()])
+@pytest.mark.parametrize("shape", [(2, 3, 1), (6,)])
+def test_a_layer_is_its_machines_encoder_and_decoder(shape, visible, hidden):
+    layer = greedy.rbm_layer(3, shape, visible=visible, hidden=hidden)
+    state, batch = in_the_middle(layer.method, shape)
+    parts, views = layer.parts(state), layer.method.views
+    latent = layer.encoder.apply(parts["encoder"], batch["image"])
+    chex.assert_trees_all_close(latent, views.encode(state, batch, {}), rtol=2e-5, atol=1e-6)
+    mean = layer.decoder.apply(parts["decoder"], latent)
+    binary = visible is None or visible.enumerable
+    if binary and len(shape) == 3:  # log-odds
+        mean = jax.nn.sigmoid(mean)
+    chex.assert_trees_all_close(mean, views.decode(state, latent, {}), rtol=2e-5, atol=1e-6)
+
+
+def test_machines_above_real_units_see_zeros_and_ones():
+    layers = greedy.rbm_layers(
+        (4, 3), (2, 3, 1), code=2, visible=boltzmann.gaussian(), learning_rate=0.01
+    )
+    assert ["variance_rate" in layer.method.hparams for layer in layers] == [True, False, False]
+    assert {layer.method.hparams["learning_rate"] for layer in layers} == {0.01}
+    x = jnp.zeros((5, 2, 3, 1))
+    sizes = []
+    for layer in layers:
+        state, batch = in_the_middle(layer.method, x.shape[1:])
+        parts = layer.parts(state)
+        latent = layer.encoder.apply(parts["encoder"], batch["image"])
+        assert layer.decoder.apply(parts["decoder"], latent).shape == x.shape
+        sizes.append(latent.shape[1])
+        x = jnp.zeros((5, sizes[-1]))
+    assert sizes == [4, 3, 2]
+    assert np.min(latent) < 0  # a code is real
+    assert len(greedy.rbm_layers((4, 3), (2, 3, 1))) == 2
+
+
+def test_what_no_layer_can_be_is_refused():
+    with pytest.raises(InputError, match="leave out classes"):
+        greedy.rbm_layer(3, (4,), classes=2)
+    with pytest.raises(InputError, match="leave out hidden"):
+        greedy.rbm_layers((3,), (2, 2, 1), hidden=boltzmann.gaussian_hidden())

@@ -1,6 +1,7 @@
 """What experiments share: options, splits, the sweep, and the page that reports it."""
 
 from ae_jax.checks import at_least, classes, trace_stack
+from ae_jax.cli import Count, Swept, Whole
 from ae_jax.data import all_images as images
 from ae_jax.data import head as first_batch
 from ae_jax.data import vectors
@@ -13,9 +14,12 @@ from ae_jax.experiment.splits import Splits, label_orders, load
 
 __all__ = [
     "Config",
+    "Count",
     "Model",
     "Splits",
     "Sweep",
+    "Swept",
+    "Whole",
     "at_least",
     "best_settings",
     "classes",

@@ -55,6 +55,7 @@ def main(
     experiment: Callable[[Config], None],
     presets: Mapping[str, Config],
     argv: Sequence[str] | None = None,
+    description: str | None = None,
 ) -> None:
     """Runs an experiment from the command line.
 
@@ -68,11 +69,13 @@ def main(
       experiment: takes the configuration.
       presets: configurations by name, `default` among them.
       argv: the arguments; the program's where None.
+      description: what --help opens with; the experiment's docstring where None.
     """
     _open_console()
     try:
         try:
-            config = parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__)
+            given = sys.argv[1:] if argv is None else argv
+            config = parse(presets, given, description or experiment.__doc__)
             _keep_compiled(config.compilation_cache)
             # Whatever an experiment looks at first, such as its data, may settle JAX's devices.
             training.use_devices(config.devices, config.distributed)
@@ -227,6 +230,12 @@ def check(config: Execution) -> None:
                 raise InputError(f"{option} is {one}: use less than 2^31")
             if isinstance(one, (int, float)) and one not in domain:
                 raise InputError(f"{option} is {one}: use {domain}")
+
+
+def swept(config: Execution) -> dict[str, tuple]:
+    """Returns the values of those options that are `Swept`, in their order."""
+    kinds = _annotations(type(config))
+    return {name: getattr(config, name) for name, notes in kinds.items() if SWEPT in notes}
 
 
 def _option(name: str) -> str:

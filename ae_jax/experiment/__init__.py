@@ -11,12 +11,15 @@ from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named
 from ae_jax.experiment.running import Sweep, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load
+from ae_jax.experiment.study import Outcome, Study
 
 __all__ = [
     "Config",
     "Count",
     "Model",
+    "Outcome",
     "Splits",
+    "Study",
     "Sweep",
     "Swept",
     "Whole",

@@ -9,7 +9,7 @@ from ae_jax.experiment.config import Config, grid, swept
 from ae_jax.experiment.models import Model, described, firsts, model, own_rows
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named
-from ae_jax.experiment.running import Sweep, complete, pretrain, run_options, sweep
+from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load
 from ae_jax.experiment.study import Outcome, Study
 
@@ -25,6 +25,7 @@ __all__ = [
     "Whole",
     "at_least",
     "best_settings",
+    "check",
     "classes",
     "complete",
     "described",

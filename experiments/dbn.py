@@ -112,7 +112,7 @@ def dbn(config: Config) -> None:
         greedy.rbm_layers(
             config.widths[:-1],
             splits.image_shape,
-            estimator=boltzmann.named(config.estimator),
+            estimator=boltzmann.estimator(config.estimator),
             optimizer=optax.scale_by_adam(),
         ),
         splits,
@@ -196,7 +196,7 @@ def top_machine(config: Config, classes: int) -> Method:
     """Returns the machine of p(what the last layer but one sees, label)."""
     return methods.rbm(
         config.widths[-1],
-        estimator=boltzmann.named(config.top_estimator, CHAINS),
+        estimator=boltzmann.estimator(config.top_estimator, CHAINS),
         classes=classes,
         optimizer=optax.scale_by_adam(),
     )

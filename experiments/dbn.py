@@ -24,7 +24,8 @@ from ae_jax import checks, cli, data, experiment, methods, plots, training
 from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Units
-from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, DBNState, draw, params_of
+from ae_jax.methods.boltzmann.belief import DBNParams, draw, params_of
+from ae_jax.methods.boltzmann.deep_belief_network import DBNState
 from ae_jax.recipes import greedy
 
 #: Passes up that the bound on each test image is averaged over.

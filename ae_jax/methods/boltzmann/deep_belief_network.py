@@ -7,13 +7,26 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import nets
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import (
+    COUNT,
+    POSITIVE,
+    Array,
+    Batch,
+    Domain,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    Views,
+    traced,
+)
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units, estimators
 from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
-from ae_jax.methods.boltzmann.binarization import visible_units
-from ae_jax.methods.learners.composing import started
+from ae_jax.methods.boltzmann.binarization import visible_units, with_label
+from ae_jax.methods.boltzmann.units import CLASSES
+from ae_jax.methods.learners.composing import require, started
 from ae_jax.probability import bernoulli
 
 
@@ -56,29 +69,22 @@ def deep_belief_network(
       top machine; with classes `error` and `class_nll`.
 
     Raises:
-      InputError: if there are fewer than two layers, one has no unit, or a chain has no step;
-        and as `boltzmann.softmax`.
+      InputError: if there are fewer than two layers, one has no unit, a chain has no step, or there
+        is one class or more than 65536; on the first batch if there are no labels for the classes.
 
     Reference:
       Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets.
     """
     if len(widths) < 2:
-        raise InputError(f"a deep belief network needs at least two layers, got {len(widths)}")
-    if min(widths) < 1:
-        raise InputError(f"a layer has at least one unit, got widths {list(widths)}")
-    if chains < 0:
-        raise InputError(f"chains must be at least 0, got {chains}")
-    if min(gibbs_steps, sample_steps) < 1:
-        raise InputError(f"chains need a step: {gibbs_steps=}, {sample_steps=}")
+        raise InputError(f"widths is {list(widths)}: use at least two layers")
+    for width in widths:
+        require(COUNT, widths=width)
+    require(Domain(0, whole=True), chains=chains)
+    require(COUNT, gibbs_steps=gibbs_steps, sample_steps=sample_steps)
+    if classes:
+        require(CLASSES, classes=classes)
     visible = boltzmann.softmax(classes) if classes else boltzmann.bernoulli()
     units = Units(visible, boltzmann.bernoulli_hidden())
-
-    def with_label(x: Array, batch: Batch) -> Array:
-        if not classes:
-            return x
-        if "label" not in batch:
-            raise InputError("a network with classes needs data with labels")
-        return jnp.concatenate([x, jax.nn.one_hot(batch["label"], classes, dtype=x.dtype)], axis=1)
 
     def rise(params: DBNParams, v: Array) -> Array:
         """Means going up, to the last layer but one."""
@@ -119,7 +125,7 @@ def deep_belief_network(
         awake = [visible_units(data_key, batch, True)[0]]
         for own, layer in zip(jax.random.split(up_key, len(params.up)), params.up, strict=True):
             awake.append(bernoulli.sample(own, logits_of(layer, awake[-1])))
-        seen = with_label(awake[-1], batch)
+        seen = with_label(awake[-1], batch, classes) if classes else awake[-1]
         begin = state.chains if chains else seen
         dreamt = boltzmann.gibbs(chain_key, params.top, begin, gibbs_steps, units)[0]
         asleep = [dreamt[:, : awake[-1].shape[1]]]
@@ -158,7 +164,9 @@ def deep_belief_network(
         error = -bernoulli.log_prob(v, fall(params, x))
         values = {"loss": error, "reconstruction": error, "unnormalised_nll": found}
         if classes:
-            logits = boltzmann.class_logits(params.top, with_label(x, batch), classes, units)
+            logits = boltzmann.class_logits(
+                params.top, with_label(x, batch, classes), classes, units
+            )
             values["class_nll"], values["error"] = classified(logits, batch["label"])
         return values
 
@@ -178,7 +186,7 @@ def deep_belief_network(
         return found.reshape(count, *state.image.shape)
 
     return Method(
-        hparams={"learning_rate": learning_rate},
+        **traced(learning_rate=(learning_rate, POSITIVE)),
         init=init,
         step=step,
         evaluate=evaluate,

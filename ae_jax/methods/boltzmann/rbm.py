@@ -7,13 +7,28 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import (
+    BELOW_ONE,
+    BETWEEN,
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    REAL,
+    Array,
+    Batch,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    Views,
+)
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
-from ae_jax.methods.boltzmann.binarization import visible_units
+from ae_jax.methods.boltzmann.binarization import visible_units, with_label
 from ae_jax.methods.boltzmann.centering import Offsets, centered, uncentered
-from ae_jax.methods.boltzmann.units import LEAST_VARIANCE
+from ae_jax.methods.boltzmann.units import CLASSES, LEAST_VARIANCE
+from ae_jax.methods.learners.composing import joined, require
 
 #: How much of a running mean each batch replaces.
 _SLIDE = 0.01
@@ -88,22 +103,20 @@ def rbm(
       overfits.
 
     Raises:
-      InputError: if hidden_size or sample_steps is below 1, classes come with other units, or
-        Gaussian units are to be binarized; as `boltzmann.softmax`; on the first batch if there are
-        no labels for the classes, or too many units for exact_likelihood.
+      InputError: if hidden_size or sample_steps is below 1, there is one class or more than 65536,
+        classes come with other units, or Gaussian units are to be binarized; on the first batch if
+        there are no labels for the classes, or too many units for exact_likelihood.
 
     Reference:
       Hinton (2012), A Practical Guide to Training Restricted Boltzmann Machines; Fischer and
       Igel (2014), Training Restricted Boltzmann Machines: An Introduction.
     """
-    if min(hidden_size, sample_steps) < 1:
-        raise InputError(
-            f"hidden_size and sample_steps must be at least 1, got {hidden_size} and {sample_steps}"
-        )
+    require(COUNT, hidden_size=hidden_size, sample_steps=sample_steps)
     if classes and visible is not None:
         raise InputError("classes stand beside Bernoulli pixels: leave out visible")
     estimator = estimator or boltzmann.contrastive_divergence()
     if classes:
+        require(CLASSES, classes=classes)
         visible = boltzmann.softmax(classes)
     units = Units(visible or boltzmann.bernoulli(), hidden or boltzmann.bernoulli_hidden())
     pixels_binary = units.visible.enumerable or bool(classes)
@@ -118,12 +131,7 @@ def rbm(
     def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
         """The visible units, and a key that is still unused."""
         v, key = visible_units(key, batch, stochastic_binarization)
-        if classes:
-            if "label" not in batch:
-                raise InputError("a machine with classes needs data with labels")
-            label = jax.nn.one_hot(batch["label"], classes, dtype=v.dtype)
-            v = jnp.concatenate([v, label], axis=1)
-        return v, key
+        return with_label(v, batch, classes) if classes else v, key
 
     def direction_of(hparams: HParams, dtype: jnp.dtype) -> optax.GradientTransformation:
         return optimizer or optax.trace(jnp.asarray(hparams["momentum"], dtype))
@@ -250,18 +258,17 @@ def rbm(
         return -free - boltzmann.log_partition_ais(key, state.params, base, units=units)[0]
 
     numbers = {
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "sparsity_weight": sparsity_weight,
-        "sparsity_target": sparsity_target,
-        **estimator.hparams,
+        "learning_rate": (learning_rate, POSITIVE),
+        "weight_decay": (weight_decay, NOT_NEGATIVE),
+        "sparsity_weight": (sparsity_weight, NOT_NEGATIVE),
+        "sparsity_target": (sparsity_target, BETWEEN if units.hidden.enumerable else REAL),
     }
     if optimizer is None:
-        numbers["momentum"] = momentum
+        numbers["momentum"] = (momentum, BELOW_ONE)
     if not pixels_binary:
-        numbers["variance_rate"] = variance_rate
+        numbers["variance_rate"] = (variance_rate, NOT_NEGATIVE)
     return Method(
-        hparams=numbers,
+        **joined(numbers, estimator)._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

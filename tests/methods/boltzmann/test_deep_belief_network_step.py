@@ -263,10 +263,13 @@ def test_the_cross_entropy_of_sure_pixels_is_finite():
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
-        (lambda: methods.deep_belief_network((3, 0)), "at least one unit, got widths"),
-        (lambda: methods.deep_belief_network((3, 2), sample_steps=0), "sample_steps=0"),
-        (lambda: methods.deep_belief_network((3, 2), classes=1), "at least two units"),
-        (lambda: methods.deep_belief_network((3, 2), classes=10**9), "number the classes from 0"),
+        (lambda: methods.deep_belief_network((3, 0)), "widths is 0: use a whole number, 1 or more"),
+        (lambda: methods.deep_belief_network((3, 2), sample_steps=0), "sample_steps is 0"),
+        (
+            lambda: methods.deep_belief_network((3, 2), classes=1),
+            "classes is 1: use a whole number, from 2 to",
+        ),
+        (lambda: methods.deep_belief_network((3, 2), classes=10**9), "classes is 1000000000: use"),
     ],
 )
 def test_what_a_network_cannot_be_is_refused(wrong, match):

@@ -11,8 +11,9 @@ import numpy as np
 
 from ae_jax import cli, data, plots, training
 from ae_jax.checks import at_least, classes, same_kind, trace_stack
-from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
+from ae_jax.core import Array, Batch, Dataset, InputError, Method
 from ae_jax.recipes import greedy
+from ae_jax.training import Model, model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,27 +49,6 @@ class Sweep(NamedTuple):
 
     result: training.Result
     out: Path
-
-
-class Model(NamedTuple):
-    """One lane, ready to be looked at; the views without their state and hyperparameters."""
-
-    row: Mapping[str, Any]
-    method: Method
-    state: State
-    hparams: HParams
-
-    def encode(self, batch: Batch) -> Array:
-        """-> [B, Z]."""
-        return self.method.views.encode(self.state, batch, self.hparams)
-
-    def decode(self, latent: Array) -> Array:
-        """[B, Z] -> [B, ...]."""
-        return self.method.views.decode(self.state, latent, self.hparams)
-
-    def reconstruct(self, batch: Batch) -> Array:
-        """-> [B, ...]."""
-        return self.method.views.reconstruct(self.state, batch, self.hparams)
 
 
 def load(
@@ -330,12 +310,6 @@ def _measured(
     except InputError as error:
         print(f"lane {row['lane']} is not described: {error}", file=sys.stderr)
         return {}
-
-
-def model(result: training.Result, index: int, best: bool = False) -> Model:
-    """Returns one lane of a result, with its final or its best state."""
-    row = next(row for row in result.rows if row["lane"] == index)
-    return Model(row, *training.lane(result, index, best))
 
 
 def first_batch(dataset: Dataset, count: int) -> Batch:

@@ -2,6 +2,7 @@
 
 from ae_jax.training.devices import use_devices
 from ae_jax.training.lanes import grid
+from ae_jax.training.loading import load
 from ae_jax.training.model import Model, lane, model
 from ae_jax.training.plan import Trained
 from ae_jax.training.results import Result, known_lanes, own_lanes
@@ -19,6 +20,7 @@ __all__ = [
     "join_rows",
     "known_lanes",
     "lane",
+    "load",
     "model",
     "own_lanes",
     "run",

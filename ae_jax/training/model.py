@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 from ae_jax.core import Array, Batch, HParams, InputError, Method, State
-from ae_jax.training import population
 from ae_jax.training.results import Result
 
 
@@ -22,16 +21,13 @@ def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State,
     """
     for group in (*result.groups, *result.others):
         for i in np.flatnonzero(group.index == index):
-            states = group.best if best else group.state
+            states, hparams = group.state, group.state_hparams
+            if best:
+                states, hparams = group.best, group.best_hparams
             if states is None:
                 raise InputError("no best state was kept: give run() keep_best=True")
-
-            def pick(tree, i=i):
-                return jax.tree.map(lambda x: x[i], tree)
-
-            last = max(int((group.best_step if best else group.taken)[i]) - 1, 0)
-            hparams = population.scheduled(group.schedules, last, pick(dict(group.hparams)))
-            return group.method, pick(states), jax.tree.map(np.asarray, hparams)
+            state = jax.tree.map(lambda x, i=i: x[i], states)
+            return group.method, state, {name: np.asarray(hparams[name][i]) for name in hparams}
     raise InputError(f"this process has no lane {index}")
 
 

@@ -1,9 +1,11 @@
 """What a run returns: a row per lane, which several processes may each have some of."""
 
+import json
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ae_jax.core import InputError
 from ae_jax.training import directory as run_directory
 from ae_jax.training import processes
 from ae_jax.training.lanes import Setting
@@ -104,3 +106,31 @@ def write(directory: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes `results.csv`, in the first process alive; its columns are those of all rows."""
     if processes.leads():
         run_directory.write_results(directory / "results.csv", rows)
+
+
+def keep(directory: Path, lanes: Sequence[Setting], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the figures of rows, in the first process alive, to read them as they are."""
+    if processes.leads():
+        known = {*COLUMNS, *lanes[0]}
+        figures = {
+            row["lane"]: {name: row[name] for name in row if name not in known} for row in rows
+        }
+        run_directory.write(directory / "figures.json", json.dumps(figures) + "\n")
+
+
+def kept(directory: Path) -> dict[int, dict[str, float]]:
+    """Reads what `keep` wrote: figures by lane; none where the run was interrupted.
+
+    Raises:
+      InputError: if it was damaged.
+    """
+    path = directory / "figures.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        return {int(lane): figures for lane, figures in json.loads(text).items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, AttributeError):
+        raise InputError(
+            f"{path} was damaged: repeat the run's command, which writes it again"
+        ) from None

@@ -12,16 +12,15 @@ import numpy as np
 
 from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
 from ae_jax.training import directory as run_directory
-from ae_jax.training import processes, reporting, results
-from ae_jax.training.checkpoint import digest
+from ae_jax.training import manifest, processes, reporting, results
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import train_group
 from ae_jax.training.interruption import signals
-from ae_jax.training.lanes import Group, Setting, grouped, take, with_start
+from ae_jax.training.lanes import Setting, grouped, take, with_start
 from ae_jax.training.plan import PLACES, Outlets, Plan, Trained, check
 from ae_jax.training.results import COLUMNS, Result
 from ae_jax.training.resuming import elsewhere
-from ae_jax.training.schedules import Schedule, joined
+from ae_jax.training.schedules import Schedule
 from ae_jax.training.streaming import needs_streaming
 
 #: (method, key, state, dataset, hparams) -> scalars by name, about a trained lane.
@@ -46,6 +45,7 @@ def run(
     keep_best: bool | None = None,
     start: Sequence[Any] | None = None,
     everywhere: bool = False,
+    experiment: str | None = None,
     config: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
     chunk: int = 100,
@@ -87,6 +87,7 @@ def run(
         `init` as a fourth argument: parameters to go on from, or those of earlier stages.
         None in the place of lanes that another process trains.
       everywhere: whether every process gets the states of all lanes; needs a directory.
+      experiment: names what the run is of, in `config.json`.
       config: what else makes this run this run, for `config.json`.
       checkpoint_seconds: the least time between two checkpoints, which are written beside the
         training; at 0 there is one after every chunk, and training waits for it.
@@ -145,24 +146,9 @@ def run(
                 raise InputError(f"the {what} {taken[0]} has the name of another column: rename it")
         if monitor not in figures and plan.keep_best:
             raise InputError(f"a best state needs an evaluation {monitor!r}: choose a monitor")
-    identity = {
-        "config": dict(config or {}),
-        "lanes": [dict(lane) for lane in lanes],
-        "run": {
-            "steps": steps,
-            "batch_size": batch_size,
-            "evaluate_every": plan.evaluate_every,
-            "select": select,
-            "keep_best": plan.keep_best,
-            "monitor": monitor,
-            "start": start is not None,
-            "defaults": [
-                {**joined(schedules, group.method.hparams), **group.method.hparams}
-                for group in groups
-            ],
-            "data": {} if directory is None else _contents(plan),
-        },
-    }
+    identity = manifest.describe(
+        plan, lanes, groups, experiment, config, start is not None, directory is not None
+    )
     with contextlib.ExitStack() as stack:
         if directory is not None:
             stack.enter_context(run_directory.opened(directory, identity))
@@ -173,7 +159,7 @@ def run(
         for group in share:
             outlets = Outlets(
                 directory=directory,
-                checkpoints=directory / "checkpoints" / _name(groups, group) if directory else None,
+                checkpoints=manifest.group_folder(directory, groups, group) if directory else None,
                 identity=run_directory.identity(identity),
                 loggers=log,
                 progress=lambda lanes: reporting.progress_bar(lanes, steps, progress),
@@ -187,16 +173,14 @@ def run(
         rows = results.rows_of(lanes, trained)
         if directory is not None:
             rows = results.join(directory, rows)
+            results.keep(directory, lanes, rows)
             results.write(directory, rows)
         there = {row["lane"] for row in rows} - {i for group in trained for i in group.index}
         others = []
         for group in groups if everywhere and there else ():
             if len(places := np.flatnonzero(np.isin(group.index, sorted(there)))):
-                # what its states are like is told by a lane that this process has the start of
-                own = [some for some in share if some.index[0] in group.index]
-                like = own[0] if own else with_start([group], start, len(lanes))[0]
-                folder = directory / "checkpoints" / _name(groups, group)
-                others.append(elsewhere(plan, like, take(group, places), folder))
+                folder = manifest.group_folder(directory, groups, group)
+                others.append(elsewhere(plan, take(group, places), folder))
     seconds = sum(group.train_seconds for group in trained)
     done = sum(group.lane_steps for group in trained)
     return Result(
@@ -247,31 +231,3 @@ def _say_unselected(trained: Sequence[Trained]) -> None:
             "as best is the state before training",
             stacklevel=3,
         )
-
-
-def _name(groups: Sequence[Group], some: Group) -> str:
-    """Names the group that some lanes are of."""
-    number = next(i for i, group in enumerate(groups) if some.index[0] in group.index)
-    return f"group-{number:03d}"
-
-
-#: Of data that nobody named, at most about so many bytes are looked at, in even steps.
-_HASHED_BYTES = 2**28
-
-
-def _contents(plan: Plan) -> dict[str, str | None]:
-    """Names what the data sets hold."""
-
-    def named(dataset: Dataset | None) -> str | None:
-        if dataset is None:
-            return None
-        if dataset.digest:
-            return dataset.digest[:16]
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(dataset.arrays)]
-        seen = [leaf[:: max(1, leaf.nbytes // _HASHED_BYTES)] for leaf in leaves]
-        return f"{dataset.size} {digest(seen)[:16]}"
-
-    return {name: named(getattr(plan, "dataset" if name == "train" else name)) for name in _DATA}
-
-
-_DATA = ("train", "validation", "test")

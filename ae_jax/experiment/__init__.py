@@ -5,11 +5,12 @@ from ae_jax.data import all_images as images
 from ae_jax.data import head as first_batch
 from ae_jax.data import vectors
 from ae_jax.experiment.config import Config, grid, swept
-from ae_jax.experiment.models import Model, described, firsts, model, own_rows
+from ae_jax.experiment.models import described, firsts, own_rows
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named
 from ae_jax.experiment.running import Sweep, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load
+from ae_jax.training import Model, model
 
 __all__ = [
     "Config",

@@ -1,9 +1,11 @@
 """Boltzmann machines as distributions: energies, chains, gradients, partition functions.
 
-The restricted machine is here; `general` has the one whose units may all be connected.
+The restricted machine is here; `general` has the one whose units may all be connected, `belief`
+the network with directed layers below one.
 """
 
-from ae_jax.methods.boltzmann import general
+from ae_jax.methods.boltzmann import belief, general
+from ae_jax.methods.boltzmann.assessment import Assessment, assess
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
@@ -14,6 +16,7 @@ from ae_jax.methods.boltzmann.energy import (
     hidden_free_energy,
     hidden_logits,
     log_partition_exact,
+    pseudo_log_likelihood,
     reconstruction_nll,
     visible_field,
 )
@@ -21,16 +24,14 @@ from ae_jax.methods.boltzmann.estimators import (
     Estimator,
     contrast,
     contrastive_divergence,
+    estimator,
     exact,
     fast_persistent,
-    named,
     parallel_tempering,
     persistent,
 )
 from ae_jax.methods.boltzmann.partition import (
-    Assessment,
     PartitionEstimate,
-    assess,
     check_annealing,
     log_likelihood_reverse_ais,
     log_partition_ais,
@@ -63,6 +64,7 @@ __all__ = [
     "Visible",
     "assess",
     "base_of",
+    "belief",
     "bernoulli",
     "bernoulli_hidden",
     "between",
@@ -74,6 +76,7 @@ __all__ = [
     "draw_exact",
     "energy",
     "enumerable",
+    "estimator",
     "exact",
     "fast_persistent",
     "free_energy",
@@ -88,9 +91,9 @@ __all__ = [
     "log_partition_base",
     "log_partition_exact",
     "log_partition_reverse_ais",
-    "named",
     "parallel_tempering",
     "persistent",
+    "pseudo_log_likelihood",
     "reconstruction_nll",
     "softmax",
     "swap",

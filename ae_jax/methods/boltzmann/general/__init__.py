@@ -17,7 +17,13 @@ from ae_jax.methods.boltzmann.general.distribution import (
     restricted,
     semi_restricted,
 )
-from ae_jax.methods.boltzmann.general.estimators import Estimator, contrast, exact, persistent
+from ae_jax.methods.boltzmann.general.estimators import (
+    Estimator,
+    contrast,
+    estimator,
+    exact,
+    persistent,
+)
 
 __all__ = [
     "BoltzmannParams",
@@ -29,6 +35,7 @@ __all__ = [
     "contrast",
     "draw_exact",
     "energy",
+    "estimator",
     "exact",
     "free_energy",
     "full",

@@ -32,12 +32,14 @@ from ae_jax.methods.boltzmann.partition import (
     PartitionEstimate,
     assess,
     check_annealing,
+    example_log_likelihoods,
     log_likelihood_reverse_ais,
     log_partition_ais,
     log_partition_base,
     log_partition_reverse_ais,
+    numbers,
 )
-from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap
+from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap, trajectory
 from ae_jax.methods.boltzmann.units import (
     BERNOULLI,
     Hidden,
@@ -75,6 +77,7 @@ __all__ = [
     "energy",
     "enumerable",
     "exact",
+    "example_log_likelihoods",
     "fast_persistent",
     "free_energy",
     "gaussian",
@@ -89,10 +92,12 @@ __all__ = [
     "log_partition_exact",
     "log_partition_reverse_ais",
     "named",
+    "numbers",
     "parallel_tempering",
     "persistent",
     "reconstruction_nll",
     "softmax",
     "swap",
+    "trajectory",
     "visible_field",
 ]

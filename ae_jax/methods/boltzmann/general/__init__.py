@@ -18,6 +18,7 @@ from ae_jax.methods.boltzmann.general.distribution import (
     semi_restricted,
 )
 from ae_jax.methods.boltzmann.general.estimators import Estimator, contrast, exact, persistent
+from ae_jax.methods.boltzmann.general.mixing import distances_to_model
 
 __all__ = [
     "BoltzmannParams",
@@ -27,6 +28,7 @@ __all__ = [
     "clamped",
     "conditional_logits",
     "contrast",
+    "distances_to_model",
     "draw_exact",
     "energy",
     "exact",

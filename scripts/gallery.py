@@ -53,6 +53,7 @@ class Experiment(NamedTuple):
     heading: str
     family: str
     measured: str
+    figures: Sequence[str]
     record: Mapping[str, Any] | None
 
     @property
@@ -80,22 +81,23 @@ def load(root: Path) -> tuple[dict[str, Experiment], list[str]]:
     for name in entries:
         if name not in scripts:
             continue
+        entry = {"figures": (), **entries[name]}
+        if entry.keys() != {"heading", "family", "measured", "figures"}:
+            faults.append(f"docs/experiments.toml: {name} has heading, family, measured and "
+                          "perhaps figures, nothing else")  # fmt: skip
+            continue
         docstring = ast.get_docstring(ast.parse(scripts[name].read_text(encoding="utf-8"))) or "."
         record = None
         if name in records:
             record = json.loads(records[name].read_text(encoding="utf-8"))
-        own = Experiment(name, docstring, record=record, **_texts(entries[name]))
+        own = Experiment(name, docstring, record=record, **entry)
         found[name] = own
         faults += [f"experiments/{name}.py: {text}" for text in _faults(own, root)]
     return found, faults
 
 
-def _texts(entry: Mapping[str, Any]) -> dict[str, str]:
-    return {name: entry[name] for name in ("heading", "family", "measured")}
-
-
 def _faults(own: Experiment, root: Path) -> Iterator[str]:
-    number = re.search(r"\d\.\d+|\d+ ?%", own.docstring)
+    number = re.search(r"\d+\.\d+|\d+ ?%", own.docstring)
     if number:
         yield f"its docstring has {number.group()}: say it in words, numbers are in the record"
     if own.record is None:
@@ -103,8 +105,10 @@ def _faults(own: Experiment, root: Path) -> Iterator[str]:
         return
     if own.record["command"] != command(own):
         yield f"its record is of {own.record['command']}, not of the default preset"
-    for picture in own.record["pictures"]:
-        if not (root / "docs" / "records" / picture).exists():
+    wanted = [f"{own.name}-{figure}.webp" for figure in own.figures]
+    for picture in dict.fromkeys([*own.record["pictures"], *wanted]):
+        there = (root / "docs" / "records" / picture).exists()
+        if not there or picture not in own.record["pictures"]:
             yield f"docs/records/{picture} is missing; run python scripts/record.py {own.name}"
 
 

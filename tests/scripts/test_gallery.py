@@ -69,6 +69,7 @@ def project(tmp_path):
     (tmp_path / "README.md").write_text(README)
     (tmp_path / "docs" / "experiments.toml").write_text(
         '[fall]\nheading = "Falling"\nfamily = "Toy things"\nmeasured = "error {error|.1f}"\n'
+        'figures = ["curve"]\n'
     )
     (tmp_path / "docs" / "records" / "fall-curve.webp").touch()
     write(tmp_path, RECORD)
@@ -186,6 +187,10 @@ def test_an_experiment_without_a_record_is_found_and_its_pages_can_be_made(galle
         ("docs/records/fall.json", "fall-curve.webp", "fall-line.webp",
          ["experiments/fall.py: docs/records/fall-line.webp is missing",
           "README.md: picture fall curve: no picture fall-curve.webp; there are fall-line.webp"]),
+        ("docs/experiments.toml", "family", "families",
+         ["docs/experiments.toml: fall has heading, family, measured and perhaps figures"]),
+        ("docs/experiments.toml", "curve", "line",
+         ["experiments/fall.py: docs/records/fall-line.webp is missing"]),
         ("README.md", "quote fall", "quotes fall",
          ["README.md: quotes fall {error|size=2|.1f}: there is no such kind of block"]),
     ],

@@ -16,6 +16,7 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.recipes`: several runs that make one model: greedy stacks.
 - `ae_jax.plots`: figures and the run report.
 - `ae_jax.cli`: the command line of an experiment.
+- `ae_jax.experiment`: what experiments share: options, splits, sweeps, rows and the report.
 
 A subpackage is imported when it is first used.
 """
@@ -30,6 +31,7 @@ _PARTS = (
     "core",
     "corruptions",
     "data",
+    "experiment",
     "losses",
     "methods",
     "metrics",

@@ -8,14 +8,19 @@ import itertools
 import json
 import math
 import os
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
+
 from ae_jax import training
 from ae_jax.core import InputError
+
+CACHE_BYTES = 2**30  # of compiled programs, before a run adds its own; a program is about 0.5 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +35,8 @@ class Execution:
     """With several processes: auto (on a cluster that JAX knows) or HOST:PORT/COUNT/INDEX."""
     loggers: tuple[str, ...] = ()
     """Where else to report: tensorboard, wandb."""
+    compilation_cache: bool = True
+    """Whether compiled programs are kept for later runs, in the user's cache directory."""
 
 
 Config = TypeVar("Config", bound=Execution)
@@ -57,6 +64,7 @@ def main(
     try:
         try:
             config = parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__)
+            _keep_compiled(config.compilation_cache)
             # Whatever an experiment looks at first, such as its data, may settle JAX's devices.
             training.use_devices(config.devices, config.distributed)
             experiment(config)
@@ -75,6 +83,42 @@ def main(
             print(" ".join(text.split()), file=sys.stderr, flush=True)
         _close_broken_pipes()
         raise SystemExit(status) from None
+
+
+def _keep_compiled(wanted: bool) -> None:
+    """Has JAX keep what it compiles, where JAX_COMPILATION_CACHE_DIR says or the user's caches are.
+
+    A cache that cannot be written is done without. JAX's own bound on its size needs a package
+    more and a lock around every reading, and fails for good where a process was killed between
+    two files; so it is bounded here, once for each run.
+    """
+    if not wanted:
+        jax.config.update("jax_enable_compilation_cache", False)
+    elif not jax.config.jax_compilation_cache_dir:
+        with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home
+            given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+            caches = given if given.is_absolute() else Path.home() / ".cache"
+            path = caches / "ae_jax" / "compiled"
+            path.mkdir(0o700, parents=True, exist_ok=True)  # what is read from it is executed
+            _shrink(path, CACHE_BYTES)
+            if os.access(path, os.W_OK):
+                jax.config.update("jax_compilation_cache_dir", str(path))
+
+
+def _shrink(folder: Path, limit: int) -> None:
+    """Deletes the files used least recently until those that are left have `limit` bytes."""
+    files = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another process deleted it
+            found = path.stat()
+            if stat.S_ISREG(found.st_mode):
+                files.append((max(found.st_atime, found.st_mtime), found.st_size, path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if total <= limit:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
 
 
 def _verdict(error: BaseException) -> tuple[int, str] | None:

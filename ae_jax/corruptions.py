@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import BELOW_ONE, FRACTION, NOT_NEGATIVE, Array, Domain, InputError
 
 #: (key, x [B, ...], level) -> x [B, ...]
 Corruption = Callable[[Array, Array, Array | float], Array]
@@ -161,6 +161,15 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "occlusion": occlusion,
     "dropout": dropout,
     "heavy_tailed": heavy_tailed,
+}
+#: The levels that each makes sense at, where they are traced.
+LEVELS: Mapping[Corruption, Domain] = {
+    masking: FRACTION,
+    gaussian_noise: NOT_NEGATIVE,
+    salt_and_pepper: FRACTION,
+    occlusion: FRACTION,
+    dropout: BELOW_ONE,
+    heavy_tailed: NOT_NEGATIVE,
 }
 
 

@@ -181,3 +181,76 @@ def test_devices_are_settled_before_an_experiment_touches_jax():
     environment["JAX_PLATFORMS"] = "cpu"
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert int(done.stdout) == len(os.sched_getaffinity(0))
+
+
+COMPILING = """
+import jax
+from ae_jax import cli
+
+def experiment(config):
+    events = []
+    jax.monitoring.register_event_listener(lambda name, **_: events.append(name))
+    jax.jit(lambda x: x * x + 1)(2.0)
+    names = ("cache_misses", "cache_hits")
+    print(*(events.count(f"/jax/compilation_cache/{name}") for name in names))
+
+cli.main(experiment, {"default": cli.Execution()})
+"""
+
+
+def test_a_second_process_finds_what_the_first_compiled(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+    def compiled(*options):
+        command = [sys.executable, "-c", COMPILING, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert not done.stderr
+        return [int(count) for count in done.stdout.split()]
+
+    assert compiled("--no-compilation-cache") == [0, 0]
+    assert not (tmp_path / "caches").exists()
+    misses, hits = compiled()
+    assert misses > 0
+    assert hits == 0
+    assert compiled() == [0, misses]
+    environment["XDG_CACHE_HOME"] = sys.executable  # no directory: done without, and no error
+    assert compiled() == [0, 0]
+
+
+@pytest.fixture
+def no_cache():
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_the_cache_is_where_the_user_wants_it(no_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which its specification has us ignore
+    run(lambda config: None)
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / ".cache/ae_jax/compiled")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    run(lambda config: None)  # as with JAX_COMPILATION_CACHE_DIR: what is set stays
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / ".cache/ae_jax/compiled")
+    assert not (tmp_path / "own").exists()
+
+
+def test_the_cache_is_bounded(no_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "CACHE_BYTES", 250)
+    for age, name in enumerate(["newest", "autotuned/new", "old", "oldest"]):
+        path = tmp_path / "ae_jax/compiled" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    run(lambda config: None)
+    left = (tmp_path / "ae_jax/compiled").rglob("*")
+    assert {path.name for path in left if path.is_file()} == {"newest", "new"}
+
+
+def test_how_a_run_is_carried_out_is_no_part_of_what_it_is():
+    config = Config(compilation_cache=False, devices=1, loggers=("wandb",))
+    assert cli.identity(config) == cli.identity(Config()) == {"size": 1, "rate": [0.5]}

@@ -8,7 +8,7 @@ import scipy.stats
 
 from ae_jax import corruptions
 from ae_jax.core import InputError
-from ae_jax.corruptions import CORRUPTIONS
+from ae_jax.corruptions import CORRUPTIONS, LEVELS
 
 each = pytest.mark.parametrize("name", CORRUPTIONS)
 KEY = jax.random.key(0)
@@ -59,6 +59,14 @@ def test_the_level_is_traced_and_can_be_mapped_over(name):
     apart = np.stack([one_by_one(level) for level in levels])
     np.testing.assert_allclose(together(levels), apart, rtol=1e-5, atol=1e-6)
     assert len(traces) == 2
+
+
+@each
+def test_levels_that_make_no_sense_are_known_as_such(name):
+    levels = LEVELS[CORRUPTIONS[name]]
+    assert (0 in levels, -0.1 in levels, np.nan in levels) == (True, False, False)
+    assert (1.5 in levels) == ("noise" in name or name == "heavy_tailed")
+    assert (1 in levels) == (name != "dropout")
 
 
 @each

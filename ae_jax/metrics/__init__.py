@@ -3,6 +3,7 @@
 Probes and subspaces are computed by libraries on the host; the others can be jitted and vmapped.
 """
 
+from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
 from ae_jax.metrics.image import psnr, ssim
 from ae_jax.metrics.likelihood import best_log_likelihood
@@ -24,6 +25,7 @@ from ae_jax.metrics.subspace import (
 from ae_jax.metrics.summary import active_fraction, active_units, latent_summary
 
 __all__ = [
+    "Mean",
     "PrincipalComponents",
     "active_fraction",
     "active_units",
@@ -32,9 +34,11 @@ __all__ = [
     "knn_accuracy",
     "latent_summary",
     "linear_probe",
+    "mean_over_draws",
     "mig",
     "mutual_information",
     "nearest_neighbours",
+    "paired_difference",
     "pca",
     "pca_encode",
     "pca_reconstruct",

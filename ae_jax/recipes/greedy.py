@@ -79,8 +79,8 @@ def rbm_layer(hidden_size: int, shape: Sequence[int], **options: Any) -> Layer:
         seen = visible.signal(params, jnp.ones_like(params.visible_bias)[None, :])[0]
         kernel = params.weights * seen[:, None]  # s(v) W = v (s(1) W)
         return {
-            "encoder": {"Dense_0": {"kernel": kernel, "bias": params.hidden_bias}},
-            "decoder": {"Dense_0": {"kernel": params.weights.T, "bias": params.visible_bias}},
+            "encoder": nets.mlp_params(nets.Affine(kernel, params.hidden_bias)),
+            "decoder": nets.mlp_params(nets.Affine(params.weights.T, params.visible_bias)),
         }
 
     return Layer(encoder, decoder, method, parts)

@@ -39,9 +39,8 @@ def test_layers_are_trained_on_what_the_layers_below_pass_on_and_put_together(tm
         latent = stack.encoder.apply(start["encoder"], batch["image"])
         chex.assert_trees_all_close(latent, method.views.encode(second, batch, hparams), rtol=1e-6)
         # decoders are the transposed encoders, from the top down
-        chex.assert_trees_all_equal(
-            start["decoder"]["0"]["Dense_0"]["kernel"], start["encoder"]["1"]["Dense_0"]["kernel"].T
-        )
+        up, down = nets.layers(start["encoder"]), nets.layers(start["decoder"])
+        chex.assert_trees_all_equal(down[0].kernel, up[1].kernel.T)
         assert stack.decoder.apply(start["decoder"], latent).shape == (5, 8, 8, 1)
 
     whole = methods.autoencoder(stack.encoder, stack.decoder)

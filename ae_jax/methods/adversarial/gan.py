@@ -11,8 +11,21 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Network, Views
+from ae_jax.core import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Array,
+    Batch,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    Network,
+    Views,
+)
 from ae_jax.methods.learners import gradient
+from ae_jax.methods.learners.composing import joined, require
 from ae_jax.methods.learners.gradient import GradientState
 
 
@@ -54,13 +67,21 @@ def gan(
       state is that of the last step, unless `training.run` is told what to `monitor`.
 
     Raises:
-      InputError: when traced, if the discriminator's outputs are not [B, 1].
+      InputError: if there are no latents; when traced, if the discriminator's outputs are not
+        [B, 1].
 
     Reference:
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
       the optimizer.
     """
+    require(COUNT, latent_size=latent_size)
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
+    numbers = joined(
+        {
+            "learning_rate": (learning_rate, POSITIVE),
+            "discriminator_learning_rate": (discriminator_learning_rate, NOT_NEGATIVE),
+        }
+    )
 
     def noise(key: Array, count: int) -> Array:
         return jax.random.normal(key, (count, latent_size), jnp.result_type(float))
@@ -156,10 +177,7 @@ def gan(
         return generated(state.generator.params, latent)[0]
 
     return Method(
-        hparams={
-            "learning_rate": learning_rate,
-            "discriminator_learning_rate": discriminator_learning_rate,
-        },
+        **numbers._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

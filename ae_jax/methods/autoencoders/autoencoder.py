@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, Method, Network, Views
+from ae_jax import corruptions, losses
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, Array, Batch, HParams, Method, Network, Views
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined, started
 from ae_jax.methods.learners.gradient import GradientState
@@ -67,10 +67,11 @@ def autoencoder(
     """
     reconstruction = squared_error() if reconstruction is None else reconstruction
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
-    own = {"learning_rate": learning_rate}
+    own = {"learning_rate": (learning_rate, POSITIVE)}
     if corruption is not None:
-        own["corruption_level"] = corruption_level
-    hparams = joined(own, reconstruction, *penalties, *bottlenecks)
+        levels = corruptions.LEVELS.get(corruption, NOT_NEGATIVE)
+        own["corruption_level"] = (corruption_level, levels)
+    numbers = joined(own, reconstruction, *penalties, *bottlenecks)
     wholes = [penalty.over for penalty in penalties if penalty.over is not None]
 
     def code(latent: Array, hparams: HParams, keys: Array | None = None) -> Array:
@@ -159,7 +160,7 @@ def autoencoder(
 
     begin, step, evaluate = gradient.learner(optimizer, terms)
     return Method(
-        hparams=hparams,
+        **numbers._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

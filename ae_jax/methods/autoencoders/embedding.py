@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import COUNT, POSITIVE, Array, Batch, HParams, Info, Method, Views
 from ae_jax.methods.learners import gradient
+from ae_jax.methods.learners.composing import joined, require
 from ae_jax.methods.learners.gradient import GradientState
 
 
@@ -39,8 +40,7 @@ def skip_gram(
       Mikolov et al. (2013), Distributed Representations of Words and Phrases and their
       Compositionality, equation 2.
     """
-    if min(vocabulary_size, embedding_size) < 1:
-        raise InputError(f"sizes must be positive: {vocabulary_size} words, {embedding_size}")
+    require(COUNT, vocabulary_size=vocabulary_size, embedding_size=embedding_size)
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
 
     def loss(params, batch: Batch) -> Array:
@@ -71,7 +71,7 @@ def skip_gram(
         return embed(state.params, batch["centre"])
 
     return Method(
-        hparams={"learning_rate": learning_rate},
+        **joined({"learning_rate": (learning_rate, POSITIVE)})._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import POSITIVE, Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
@@ -72,7 +72,7 @@ def recurrent_autoencoder(
         optax.clip_by_global_norm(MOST_GRADIENT), optax.scale_by_adam()
     )
     steps, features = decoder.shape
-    hparams = joined({"learning_rate": learning_rate}, observation, *bottlenecks)
+    numbers = joined({"learning_rate": (learning_rate, POSITIVE)}, observation, *bottlenecks)
 
     def data(batch: Batch) -> tuple[Array, Array]:
         name = "tokens" if tokens else "sequence"
@@ -153,7 +153,7 @@ def recurrent_autoencoder(
         return observation.mean(free(state.params, latent))
 
     return Method(
-        hparams=hparams,
+        **numbers._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

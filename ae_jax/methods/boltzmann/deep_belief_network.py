@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ae_jax import nets
 from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
@@ -20,18 +21,14 @@ from ae_jax.methods.learners.composing import started
 from ae_jax.probability import bernoulli
 
 
-class Directed(NamedTuple):
-    """A layer of independent Bernoulli units given those of the layer before it."""
-
-    kernel: Array  #: [in, out]
-    bias: Array  #: [out]
-
-
 class DBNParams(NamedTuple):
-    """Parameters of L layers above the data, from the data upwards."""
+    """Parameters of L layers above the data, from the data upwards.
 
-    up: tuple[Directed, ...]  #: L - 1 layers of q
-    down: tuple[Directed, ...]  #: L - 1 layers of p
+    A directed layer is one of independent Bernoulli units given those of the layer before it.
+    """
+
+    up: tuple[nets.Affine, ...]  #: L - 1 layers of q
+    down: tuple[nets.Affine, ...]  #: L - 1 layers of p
     top: RBMParams
 
 
@@ -43,7 +40,7 @@ class DBNState(NamedTuple):
     chains: Any = ()  #: persistent ones of the top machine, [N, units]
 
 
-def logits_of(layer: Directed, x: Array) -> Array:
+def logits_of(layer: nets.Affine, x: Array) -> Array:
     """Log-odds of a layer's units: [B, in] -> [B, out]."""
     return x @ layer.kernel + layer.bias[None, :]
 
@@ -56,9 +53,7 @@ def params_of(start: Mapping[str, Any], top: RBMParams | None = None) -> DBNPara
         are all zeros and ones.
       top: the machine above them; by default the stack's last layer is it.
     """
-    depth = len(start["encoder"])
-    up = [Directed(**start["encoder"][str(i)]["Dense_0"]) for i in range(depth)]
-    down = [Directed(**start["decoder"][str(i)]["Dense_0"]) for i in range(depth)][::-1]
+    up, down = nets.layers(start["encoder"]), nets.layers(start["decoder"])[::-1]
     if top is None:
         top = RBMParams(up[-1].kernel, down[-1].bias, up[-1].bias)
         up, down = up[:-1], down[:-1]
@@ -214,8 +209,8 @@ def deep_belief_network(
         up, down, below = [], [], v.shape[1]
         for own, width in zip(keys, widths[:-1], strict=True):
             kernel = 0.01 * jax.random.normal(own, (below, width), v.dtype)
-            up.append(Directed(kernel, jnp.zeros(width, v.dtype)))
-            down.append(Directed(kernel.T, jnp.zeros(below, v.dtype)))
+            up.append(nets.Affine(kernel, jnp.zeros(width, v.dtype)))
+            down.append(nets.Affine(kernel.T, jnp.zeros(below, v.dtype)))
             below = width
         down[0] = down[0]._replace(bias=boltzmann.bernoulli().fit(v)[0])
         weights = 0.01 * jax.random.normal(top_key, (below + classes, widths[-1]), v.dtype)
@@ -242,7 +237,7 @@ def deep_belief_network(
             asleep.append(bernoulli.sample(own, logits_of(layer, asleep[-1])))
         asleep = asleep[::-1]
 
-        def log_probs(layers: tuple[tuple[Directed, ...], tuple[Directed, ...]]) -> Array:
+        def log_probs(layers: tuple[tuple[nets.Affine, ...], tuple[nets.Affine, ...]]) -> Array:
             """Of what the other pass drew: p of the one going up, q of the one going down."""
             up, down = layers
             total = jnp.zeros((), awake[0].dtype)

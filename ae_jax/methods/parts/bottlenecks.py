@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import corruptions
-from ae_jax.core import Array, HParams
+from ae_jax.core import Array, Domain, HParams
 
 
 class Bottleneck(NamedTuple):
@@ -16,11 +16,13 @@ class Bottleneck(NamedTuple):
       hparams: its traced hyperparameters and their defaults.
       train: (key, latent, hparams) -> latent, in a training step.
       apply: (latent, hparams) -> latent, deterministic.
+      domains: the values that each of them may take.
     """
 
     hparams: Mapping[str, float]
     train: Callable[[Array, Array, HParams], Array]
     apply: Callable[[Array, HParams], Array]
+    domains: Mapping[str, Domain] = {}
 
 
 def k_sparse(k: int) -> Bottleneck:

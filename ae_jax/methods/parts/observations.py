@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, HParams
+from ae_jax.core import Array, Domain, HParams
 
 
 class Observation(NamedTuple):
@@ -24,12 +24,14 @@ class Observation(NamedTuple):
         `sample` is defined.
       mean: outputs -> reconstruction in data space.
       sample: (key, outputs, hparams) -> data; None where the loss is no likelihood.
+      domains: the values that each of them may take.
     """
 
     hparams: Mapping[str, float]
     loss: Callable[[Array, Array, HParams], Array]
     mean: Callable[[Array], Array]
     sample: Callable[[Array, Array, HParams], Array] | None = None
+    domains: Mapping[str, Domain] = {}
 
 
 def bernoulli() -> Observation:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import losses
-from ae_jax.core import Array, HParams, InputError, Network
+from ae_jax.core import Array, Domain, HParams, InputError, Network
 
 
 class Pass(NamedTuple):
@@ -46,6 +46,7 @@ class Penalty(NamedTuple):
         batch has, is then for training alone. None where examples have terms of their own.
       check: (encoder, x [B, ...]) raises InputError where the penalty does not hold for the
         encoder; x gives shapes. None where it holds for all.
+      domains: the values that each of them may take.
     """
 
     hparams: Mapping[str, float]
@@ -53,6 +54,7 @@ class Penalty(NamedTuple):
     run: Callable[[Pass, HParams], Any] | None = None
     over: Callable[[Array, Array, HParams], Array] | None = None
     check: Callable[[Network, Array], None] | None = None
+    domains: Mapping[str, Domain] = {}
 
 
 def contractive(

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import optax
 
-from ae_jax.core import Array, Batch, HParams, InputError, Method, Network, Views
+from ae_jax.core import POSITIVE, Array, Batch, Domain, HParams, InputError, Method, Network, Views
 from ae_jax.losses.classification import classified
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import started
+from ae_jax.methods.learners.composing import joined, require, started
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.nets import mlp
 
@@ -42,8 +42,7 @@ def classifier(
     Reference:
       Erhan et al. (2010), Why Does Unsupervised Pre-training Help Deep Learning?, section 3.
     """
-    if classes < 2:
-        raise InputError(f"classes must be at least 2, got {classes}")
+    require(Domain(2, whole=True), classes=classes)
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
     head = mlp(classes, ())
 
@@ -77,7 +76,7 @@ def classifier(
 
     begin, step, evaluate = gradient.learner(optimizer, terms)
     return Method(
-        hparams={"learning_rate": learning_rate},
+        **joined({"learning_rate": (learning_rate, POSITIVE)})._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

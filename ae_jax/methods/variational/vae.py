@@ -12,9 +12,20 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, InputError, Method, Network, Views
+from ae_jax.core import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Method,
+    Network,
+    Views,
+)
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined
+from ae_jax.methods.learners.composing import joined, require
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.observations import Observation, bernoulli
 from ae_jax.probability import gaussian
@@ -56,7 +67,8 @@ def vae(
 
     Raises:
       InputError: if the likelihood has no density or shares a hyperparameter, the bound is not
-        positive, or there are no samples; when traced, if the encoder's outputs are not 2 Z.
+        positive, or there are no latents or samples; when traced, if the encoder's outputs are
+        not 2 Z.
 
     Reference:
       Higgins et al. (2017), equation 4; Burda et al. (2016), equation 8, for the
@@ -69,10 +81,12 @@ def vae(
             "a VAE needs a likelihood, and this is a plain error: use gaussian(0.5) for the "
             "squared error"
         )
-    if log_var_bound is not None and not log_var_bound > 0:
-        raise InputError(f"log_var_bound must be positive, got {log_var_bound}")
-    if importance_samples < 1:
-        raise InputError(f"importance_samples must be at least 1, got {importance_samples}")
+    require(COUNT, latent_size=latent_size, importance_samples=importance_samples)
+    if log_var_bound is not None:
+        require(POSITIVE, log_var_bound=log_var_bound)
+    numbers = joined(
+        {"beta": (beta, NOT_NEGATIVE), "learning_rate": (learning_rate, POSITIVE)}, likelihood
+    )
 
     def posterior(params, x: Array) -> tuple[Array, Array]:
         return halves(encoder.apply(params["encoder"], x))
@@ -131,7 +145,7 @@ def vae(
 
     begin, step, evaluate = gradient.learner(optimizer, terms)
     return Method(
-        hparams=joined({"beta": beta, "learning_rate": learning_rate}, likelihood),
+        **numbers._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,

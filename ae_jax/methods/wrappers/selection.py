@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, Batch, Dataset, HParams, Info, Method, State
+from ae_jax.core import COUNT, Array, Batch, Dataset, Domain, HParams, Info, Method, State
+from ae_jax.methods.learners.composing import joined
 
 
 class FewLabels(NamedTuple):
@@ -27,7 +28,7 @@ def one_of_several(method: Method) -> Method:
         return {**batch, "image": jnp.take(batch["image"], place, axis=1)}
 
     return method._replace(
-        hparams={**method.hparams, "condition": 0.0},
+        **joined({"condition": (0.0, Domain(0, whole=True))}, method)._asdict(),
         init=lambda key, batch, hparams: method.init(key, seen(batch, hparams), hparams),
         step=lambda key, state, batch, hparams: method.step(
             key, state, seen(batch, hparams), hparams
@@ -72,7 +73,9 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         return FewLabels(state.order, learned), info
 
     return Method(
-        hparams={**method.hparams, "labels": 100.0, "pretrained": 1.0},
+        **joined(
+            {"labels": (100.0, COUNT), "pretrained": (1.0, Domain(0, 1, whole=True))}, method
+        )._asdict(),
         init=init,
         step=step,
         evaluate=lambda key, state, batch, hparams: method.evaluate(

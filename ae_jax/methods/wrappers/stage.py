@@ -77,6 +77,7 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
     inner = method.views
     return Method(
         hparams=method.hparams,
+        domains=method.domains,
         init=init,
         step=step,
         evaluate=evaluate,

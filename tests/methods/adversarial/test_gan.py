@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 
 from ae_jax import data, methods, nets, training
-from ae_jax.core import InputError, Network
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, InputError, Network
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -143,6 +143,10 @@ def test_evaluation_is_deterministic_but_for_the_latents():
 def test_the_default_optimizer_and_rates_are_radfords():
     method = methods.gan(nets.mlp(1, ()), nets.mlp(1, ()), 2)
     assert method.hparams == {"learning_rate": 2e-4, "discriminator_learning_rate": 2e-4}
+    assert method.domains == {
+        "learning_rate": POSITIVE,
+        "discriminator_learning_rate": NOT_NEGATIVE,
+    }
     adam = methods.gan(nets.mlp(1, ()), nets.mlp(1, ()), 2, optimizer=optax.scale_by_adam(0.5))
     hparams = dict(method.hparams)
     states = [jax.jit(m.init)(KEY, real(), hparams) for m in (method, adam)]
@@ -155,6 +159,8 @@ def test_the_default_optimizer_and_rates_are_radfords():
 
 
 def test_refuses():
+    with pytest.raises(InputError, match="latent_size is 0: use a whole number, 1 or more"):
+        methods.gan(nets.mlp(1, ()), nets.mlp(1, ()), 0)
     two = methods.gan(nets.mlp(1, ()), nets.mlp(2, ()), 2)
     with pytest.raises(InputError, match=r"one logit, \[B, 1\], and gives \[4, 2\]"):
         two.init(KEY, real(), HPARAMS)

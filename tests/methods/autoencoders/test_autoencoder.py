@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from ae_jax import corruptions, data, losses, methods, nets, training
-from ae_jax.core import InputError
+from ae_jax.core import FRACTION, NOT_NEGATIVE, POSITIVE, InputError
 from ae_jax.methods import bottlenecks, penalties
 
 SHAPE = (4, 4, 1)
@@ -190,6 +190,12 @@ def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
 def test_its_defaults():
     method = methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()), corruption=noisy)
     assert method.hparams == {"learning_rate": 1e-3, "corruption_level": 0.3}
+    assert method.domains == {"learning_rate": POSITIVE, "corruption_level": NOT_NEGATIVE}
+    masked = methods.autoencoder(
+        sigmoid_layer(), sigmoid_layer(), corruption=corruptions.masking, penalties=[penalties.l1()]
+    )
+    assert masked.domains["corruption_level"] == FRACTION
+    assert masked.domains.items() >= penalties.l1().domains.items()
     assert "corruption_level" not in methods.autoencoder(sigmoid_layer(), sigmoid_layer()).hparams
     adam = composed("plain", optimizer=optax.scale_by_adam())
     states = [start(m) for m in (adam, composed("plain"))]

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 from ae_jax import methods, metrics
-from ae_jax.core import InputError
+from ae_jax.core import POSITIVE, InputError
 
 KEY = jax.random.key(0)
 
@@ -69,7 +69,7 @@ def test_its_defaults_and_the_first_embeddings():
 
 
 def test_refuses():
-    for sizes in ((0, 3), (3, 0)):
-        with pytest.raises(InputError, match="sizes must be positive"):
-            methods.skip_gram(*sizes)
-    assert methods.skip_gram(1, 1).hparams
+    for name in ("vocabulary_size", "embedding_size"):
+        with pytest.raises(InputError, match=f"{name} is 0: use a whole number, 1 or more"):
+            methods.skip_gram(**{"vocabulary_size": 3, name: 0})
+    assert methods.skip_gram(1, 1).domains == {"learning_rate": POSITIVE}

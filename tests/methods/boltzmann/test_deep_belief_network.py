@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import data, training
+from ae_jax import data, nets, training
 from ae_jax.core import InputError
-from ae_jax.methods import boltzmann
-from ae_jax.methods.boltzmann import BERNOULLI, RBMParams, Units, deep_belief_network
+from ae_jax.methods import boltzmann, deep_belief_network
+from ae_jax.methods.boltzmann import BERNOULLI, RBMParams, Units
 from ae_jax.methods.boltzmann.deep_belief_network import (
     DBNParams,
-    Directed,
     bound,
     draw,
     logits_of,
@@ -30,7 +29,7 @@ def network(machines, classes=0):
     random = np.random.RandomState(5)
 
     def directed(*shape):
-        return Directed(
+        return nets.Affine(
             jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
         )
 

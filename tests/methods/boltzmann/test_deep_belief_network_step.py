@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import methods
+from ae_jax import methods, nets
 from ae_jax.core import InputError
 from ae_jax.methods.boltzmann import RBMParams
-from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, Directed, params_of
+from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, params_of
 
 KEYS = 6000
 V = np.array([[1.0, 0, 1], [0, 1, 1]])
@@ -17,7 +17,7 @@ LABEL = np.array([1, 0])
 
 
 def directed(random, *shape):
-    return Directed(
+    return nets.Affine(
         jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
     )
 
@@ -260,7 +260,7 @@ def test_the_cross_entropy_of_sure_pixels_is_finite():
         for wrong in (0.0, 1.0):
             batch = {"image": jnp.full((2, 2, 2, 1), wrong)}
             state = method.init(jax.random.key(0), batch, dict(method.hparams))
-            layer = Directed(jnp.zeros((2, 4)), jnp.full(4, size if wrong == 0 else -size))
+            layer = nets.Affine(jnp.zeros((2, 4)), jnp.full(4, size if wrong == 0 else -size))
             state = state._replace(params=state.params._replace(down=(layer,)))
             found = method.evaluate(jax.random.key(1), state, batch, dict(method.hparams))
             exact = 4 * np.logaddexp(0, size)
@@ -299,8 +299,8 @@ def test_the_parts_of_a_stack_find_their_places(machines):
     up = [directed(random, *shape) for shape in shapes]
     down = [directed(random, *shape[::-1]) for shape in shapes]
     start = {
-        "encoder": {str(i): {"Dense_0": x._asdict()} for i, x in enumerate(up)},
-        "decoder": {str(i): {"Dense_0": x._asdict()} for i, x in enumerate(down[::-1])},
+        "encoder": {str(i): nets.mlp_params(x) for i, x in enumerate(up)},
+        "decoder": {str(i): nets.mlp_params(x) for i, x in enumerate(down[::-1])},
     }
     whole = params_of(start)
     chex.assert_trees_all_equal((whole.up, whole.down), (tuple(up[:2]), tuple(down[:2])))

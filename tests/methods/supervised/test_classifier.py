@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from ae_jax import methods, nets
-from ae_jax.core import InputError
+from ae_jax.core import POSITIVE, InputError
 
 
 def batch():
@@ -78,10 +78,11 @@ def test_starts_from_a_trained_encoder():
 
 
 def test_needs_labels_and_two_classes():
-    with pytest.raises(InputError, match="at least 2, got 1"):
+    with pytest.raises(InputError, match="classes is 1: use a whole number, 2 or more"):
         methods.classifier(nets.mlp(3, ()), 1)
-    assert methods.classifier(nets.mlp(3, ()), 2).hparams == {"learning_rate": 1e-3}
     method = methods.classifier(nets.mlp(3, ()), 2)
+    assert method.hparams == {"learning_rate": 1e-3}
+    assert method.domains == {"learning_rate": POSITIVE}
     unlabelled = {"image": batch()["image"]}
     with pytest.raises(InputError, match="labels"):
         method.init(jax.random.key(1), unlabelled, method.hparams)

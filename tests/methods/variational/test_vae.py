@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from ae_jax import methods, nets
-from ae_jax.core import InputError
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, InputError
 from ae_jax.methods.learners.gradient import GradientState
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -178,6 +178,7 @@ def test_views_are_of_the_posteriors_mean_and_of_the_prior():
 def test_its_defaults():
     method = methods.vae(nets.mlp(4, ()), nets.mlp(3, ()), 2)
     assert method.hparams == {"beta": 1.0, "learning_rate": 1e-3}
+    assert method.domains == {"beta": NOT_NEGATIVE, "learning_rate": POSITIVE}
     adam, _ = built(optimizer=optax.scale_by_adam())
     default, _ = built(optimizer=None)
     starts = [jax.jit(m.init)(KEY, images(), dict(m.hparams)) for m in (default, adam)]
@@ -227,10 +228,11 @@ def test_refuses():
         with pytest.raises(InputError, match="needs a likelihood"):
             built(plain)
     for bound in (0.0, -1.0):
-        with pytest.raises(InputError, match="log_var_bound must be positive"):
+        with pytest.raises(InputError, match=r"log_var_bound is .*: use more than 0"):
             built(log_var_bound=bound)
-    with pytest.raises(InputError, match="importance_samples must be at least 1, got 0"):
-        built(importance_samples=0)
+    for count in ("latent_size", "importance_samples"):
+        with pytest.raises(InputError, match=f"{count} is 0: use a whole number, 1 or more"):
+            methods.vae(nets.mlp(4, ()), nets.mlp(3, ()), **{"latent_size": 2, count: 0})
     shared = methods.observations.gaussian()._replace(hparams={"beta": 2.0})
     with pytest.raises(InputError, match="share the hyperparameter beta"):
         built(shared)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data
-from ae_jax.core import InputError, Method
+from ae_jax.core import COUNT, POSITIVE, Domain, InputError, Method
 from ae_jax.methods import few_labels, one_of_several
 
 HPARAMS = {"rate": 0.5}
@@ -33,6 +33,7 @@ def recorder():
         step,
         lambda key, state, batch, hparams: dict(batch),
         conclude=lambda values, present, hparams: {"rate": hparams["rate"]},
+        domains={"rate": POSITIVE},
         inference=lambda state: state._replace(batch=()),
     )
 
@@ -90,6 +91,8 @@ def test_evaluation_of_few_labels_is_the_methods_own():
     pool = data.stored(np.zeros((3, 1, 1), np.uint8), np.arange(3))
     method = few_labels(recorder(), pool)
     assert method.hparams == {**HPARAMS, "labels": 100.0, "pretrained": 1.0}
+    flag = Domain(0, 1, whole=True)
+    assert method.domains == {"rate": POSITIVE, "labels": COUNT, "pretrained": flag}
     batch = pool.fetch(pool.arrays, jnp.arange(3))
     start = {"order": jnp.arange(3), "encoder": jnp.asarray(7.0)}
     state = method.init(jax.random.key(0), batch, method.hparams, start)
@@ -98,6 +101,7 @@ def test_evaluation_of_few_labels_is_the_methods_own():
     assert method.inference(state) == ((), state.method._replace(batch=()))
     several = one_of_several(recorder())
     assert several.hparams == {**HPARAMS, "condition": 0.0}
+    assert several.domains == {"rate": POSITIVE, "condition": Domain(0, whole=True)}
     assert several.conclude({}, jnp.ones(3, bool), several.hparams) == {"rate": 0.5}
     assert several.inference(state.method).batch == ()
 

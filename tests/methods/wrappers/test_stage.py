@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ae_jax import methods, nets
-from ae_jax.core import InputError, Method, Network, Views
+from ae_jax.core import POSITIVE, InputError, Method, Network, Views
 
 KEY = jax.random.key(0)
 START = {"encoder": jnp.asarray(3.0), "decoder": jnp.asarray(10.0)}
@@ -34,6 +34,7 @@ def recorder(views=True):
     )
     return Method(
         hparams={"rate": 0.5},
+        domains={"rate": POSITIVE},
         init=lambda key, batch, hparams: Inner(batch["image"]),
         step=lambda key, state, batch, hparams: (
             state._replace(image=batch["image"]),
@@ -57,7 +58,7 @@ def batch(level):
 
 def test_the_method_sees_latents_wherever_it_sees_images():
     method = methods.stage(times(), recorder(), times())
-    assert method.hparams == {"rate": 0.5}
+    assert (method.hparams, method.domains) == ({"rate": 0.5}, {"rate": POSITIVE})
     state = method.init(KEY, batch(2.0), method.hparams, START)
     np.testing.assert_array_equal(state.method.image, np.full((2, 1), 6.0))
     after, info = method.step(KEY, state, batch(4.0), method.hparams)

@@ -1,0 +1,83 @@
+"""Lanes that were trained, to be looked at one by one."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ae_jax import training
+from ae_jax.core import Array, Batch, HParams, InputError, Method, State
+from ae_jax.experiment.running import Sweep
+
+
+class Model(NamedTuple):
+    """One lane, ready to be looked at; the views without their state and hyperparameters."""
+
+    row: Mapping[str, Any]
+    method: Method
+    state: State
+    hparams: HParams
+
+    def encode(self, batch: Batch) -> Array:
+        """-> [B, Z]."""
+        return self.method.views.encode(self.state, batch, self.hparams)
+
+    def decode(self, latent: Array) -> Array:
+        """[B, Z] -> [B, ...]."""
+        return self.method.views.decode(self.state, latent, self.hparams)
+
+    def reconstruct(self, batch: Batch) -> Array:
+        """-> [B, ...]."""
+        return self.method.views.reconstruct(self.state, batch, self.hparams)
+
+
+def model(result: training.Result, index: int, best: bool = False) -> Model:
+    """Returns one lane of a result, with its final or its best state."""
+    row = next(row for row in result.rows if row["lane"] == index)
+    return Model(row, *training.lane(result, index, best))
+
+
+def own_rows(result: training.Result) -> list[dict[str, Any]]:
+    """Returns the rows of the lanes that this process trained."""
+    own = training.own_lanes(result)
+    return [row for row in result.rows if row["lane"] in own]
+
+
+def firsts(result: training.Result, name: str) -> dict[Any, Model]:
+    """Returns, for each value of a hyperparameter in ascending order, its first sound lane."""
+    rows = [row for row in own_rows(result) if row["status"] == "ok"]
+    chosen = {row[name]: row for row in reversed(rows)}
+    return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
+
+
+def described(
+    trained: Sweep, describe: Callable[[Model], Mapping[str, Any]], best: bool = False
+) -> list[dict[str, Any]]:
+    """Returns the rows of a sweep with further columns, which say more about each lane.
+
+    Every process describes its own sound lanes, at the end or with their best state, and gets
+    all rows.
+    """
+    rows = [
+        {**row, **_measured(describe, trained.result, row, best)}
+        for row in own_rows(trained.result)
+    ]
+    return training.join_rows(trained.out, rows, "described")
+
+
+def _measured(
+    describe: Callable[[Model], Mapping[str, Any]],
+    result: training.Result,
+    row: Mapping[str, Any],
+    best: bool,
+) -> Mapping[str, Any]:
+    """What is said of a lane: nothing where it was frozen or cannot be measured.
+
+    The training is done: what a metric does not take may cost no more than its own columns.
+    """
+    if row["status"] != "ok":
+        return {}
+    try:
+        return describe(model(result, row["lane"], best))
+    except InputError as error:
+        print(f"lane {row['lane']} is not described: {error}", file=sys.stderr)
+        return {}

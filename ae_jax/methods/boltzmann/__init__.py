@@ -42,7 +42,6 @@ from ae_jax.methods.boltzmann.partition import (
     log_partition_ais,
     log_partition_base,
     log_partition_reverse_ais,
-    numbers,
 )
 from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap, trajectory
 from ae_jax.methods.boltzmann.units import (

@@ -5,13 +5,14 @@ Probes and subspaces are computed by libraries on the host; the others can be ji
 
 from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
-from ae_jax.metrics.image import psnr, ssim
+from ae_jax.metrics.image import psnr, restoration_gain, ssim
 from ae_jax.metrics.likelihood import best_log_likelihood
 from ae_jax.metrics.neighbours import nearest_neighbours
 from ae_jax.metrics.probes import (
     fisher_separability,
     knn_accuracy,
     linear_probe,
+    representation_quality,
     silhouette,
     svm_accuracy,
 )
@@ -44,6 +45,8 @@ __all__ = [
     "pca_reconstruct",
     "principal_angles",
     "psnr",
+    "representation_quality",
+    "restoration_gain",
     "silhouette",
     "ssim",
     "svm_accuracy",

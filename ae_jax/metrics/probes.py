@@ -189,6 +189,34 @@ def silhouette(latents: Array, labels: Array) -> float:
     return float(silhouette_score(latents, labels, metric="minkowski", p=2))
 
 
+def representation_quality(
+    train_latents: Array, train_labels: Array, test_latents: Array, test_labels: Array
+) -> dict[str, float]:
+    """What a representation is good for, by all measures of this module at their defaults.
+
+    Args:
+      train_latents: [N, ...].
+      train_labels: int [N].
+      test_latents: [M, ...], of which alone separabilities are measured.
+      test_labels: int [M].
+
+    Returns:
+      `linear_probe`, `knn` and `svm`, accuracies in percent, `fisher_separability` and
+      `silhouette`.
+
+    Raises:
+      InputError: as those functions.
+    """
+    classified = (train_latents, train_labels, test_latents, test_labels)
+    return {
+        "linear_probe": 100 * linear_probe(*classified),
+        "knn": 100 * knn_accuracy(*classified),
+        "svm": 100 * svm_accuracy(*classified),
+        "fisher_separability": fisher_separability(test_latents, test_labels),
+        "silhouette": silhouette(test_latents, test_labels),
+    }
+
+
 def _standardised(classifier: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -9,6 +9,7 @@ from ae_jax.metrics import (
     fisher_separability,
     knn_accuracy,
     linear_probe,
+    representation_quality,
     silhouette,
     svm_accuracy,
 )
@@ -245,3 +246,16 @@ def test_more_refusals():
             measure(GOOD[0], np.zeros(4, int))
     with pytest.raises(InputError, match="all different"):
         silhouette(GOOD[0], np.arange(4))
+
+
+def test_the_quality_of_a_representation_is_all_measures_together():
+    train, test = blobs(30, 0, distance=2.0), blobs(20, 1, distance=2.0)
+    found = representation_quality(*train, *test)
+    assert found == {
+        "linear_probe": 100 * linear_probe(*train, *test),
+        "knn": 100 * knn_accuracy(*train, *test),
+        "svm": 100 * svm_accuracy(*train, *test),
+        "fisher_separability": fisher_separability(*test),
+        "silhouette": silhouette(*test),
+    }
+    assert 50 < found["knn"] < 100  # in percent

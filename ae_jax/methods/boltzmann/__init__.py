@@ -5,7 +5,12 @@ the network with directed layers below one.
 """
 
 from ae_jax.methods.boltzmann import belief, general
-from ae_jax.methods.boltzmann.assessment import Assessment, assess
+from ae_jax.methods.boltzmann.assessment import (
+    Assessment,
+    assess,
+    example_log_likelihoods,
+    numbers,
+)
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
@@ -38,7 +43,7 @@ from ae_jax.methods.boltzmann.partition import (
     log_partition_base,
     log_partition_reverse_ais,
 )
-from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap
+from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap, trajectory
 from ae_jax.methods.boltzmann.units import (
     BERNOULLI,
     Hidden,
@@ -78,6 +83,7 @@ __all__ = [
     "enumerable",
     "estimator",
     "exact",
+    "example_log_likelihoods",
     "fast_persistent",
     "free_energy",
     "gaussian",
@@ -91,11 +97,13 @@ __all__ = [
     "log_partition_base",
     "log_partition_exact",
     "log_partition_reverse_ais",
+    "numbers",
     "parallel_tempering",
     "persistent",
     "pseudo_log_likelihood",
     "reconstruction_nll",
     "softmax",
     "swap",
+    "trajectory",
     "visible_field",
 ]

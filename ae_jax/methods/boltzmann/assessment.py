@@ -94,6 +94,35 @@ def assess(
     )
 
 
+def numbers(found: Assessment) -> dict[str, float]:
+    """Returns the numbers of an assessment by name; `exact` only where there is one."""
+    known = found._asdict()
+    del known["verdict"]
+    if math.isnan(found.exact):
+        del known["exact"]
+    return known
+
+
+def example_log_likelihoods(
+    params: RBMParams, v: Array, found: Assessment, units: Units = BERNOULLI
+) -> Array:
+    """Returns log p(v) of each example, by one partition function for all.
+
+    Args:
+      params: of V visible and H hidden units.
+      v: [B, V], the examples that were assessed.
+      found: from `assess`.
+      units: the kinds of units.
+
+    Returns:
+      [B], nats. Their mean is the exact one where it is known, otherwise that of reverse AIS,
+      too low on average.
+    """
+    free = free_energy(params, v, units)
+    level = found.reverse_ais if math.isnan(found.exact) else found.exact
+    return level + jnp.mean(free) - free
+
+
 def _verdict(exact: float, ais: float, below: float, effective: float, width: float) -> str:
     if math.isfinite(exact):
         return f"{exact:.2f} nats, exactly: AIS says {ais:.2f}, reverse AIS {below:.2f}"

@@ -51,6 +51,21 @@ def test_assessments_are_means_over_examples(machines):
     }
     for name, value in expected.items():
         np.testing.assert_allclose(getattr(found, name), value, rtol=1e-8, err_msg=name)
+    assert boltzmann.numbers(found) == {name: getattr(found, name) for name in expected}
+    unknown = boltzmann.numbers(found._replace(exact=math.nan))
+    assert list(unknown) == [name for name in expected if name != "exact"]
+
+
+def test_examples_share_one_partition_function(machines):
+    params, base, v = problem(machines)
+    found = boltzmann.assess(jax.random.key(0), params, base, v, chains=5, temperatures=3)
+    each = boltzmann.example_log_likelihoods(params, v, found)
+    exact = np.log(machines.joint(params).sum(axis=1))[machines.number(v)]
+    np.testing.assert_allclose(each, exact, rtol=1e-8)
+    unknown = found._replace(exact=math.nan)
+    shifted = boltzmann.example_log_likelihoods(params, v, unknown)
+    np.testing.assert_allclose(np.mean(shifted), found.reverse_ais, rtol=1e-8)
+    np.testing.assert_allclose(shifted - each, np.mean(shifted - each), rtol=1e-6)
 
 
 def test_verdicts_say_what_the_numbers_are_worth():

@@ -24,6 +24,7 @@ from ae_jax.methods.boltzmann.general.estimators import (
     exact,
     persistent,
 )
+from ae_jax.methods.boltzmann.general.mixing import distances_to_model
 
 __all__ = [
     "BoltzmannParams",
@@ -33,6 +34,7 @@ __all__ = [
     "clamped",
     "conditional_logits",
     "contrast",
+    "distances_to_model",
     "draw_exact",
     "energy",
     "estimator",

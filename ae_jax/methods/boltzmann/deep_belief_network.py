@@ -17,7 +17,6 @@ from ae_jax.core import (
     Info,
     InputError,
     Method,
-    Views,
     traced,
 )
 from ae_jax.losses.classification import classified
@@ -27,6 +26,7 @@ from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
 from ae_jax.methods.boltzmann.binarization import visible_units, with_label
 from ae_jax.methods.boltzmann.units import CLASSES
 from ae_jax.methods.learners.composing import require, started
+from ae_jax.methods.learners.views import coded
 from ae_jax.probability import bernoulli
 
 
@@ -66,7 +66,8 @@ def deep_belief_network(
       stochastically. Evaluation, per example, nats: `loss` = `reconstruction`, the cross-entropy
       of means that went up and down (there is no objective that could be evaluated);
       `unnormalised_nll`, minus the lower bound on log p(image) but for log Z of the
-      top machine; with classes `error` and `class_nll`.
+      top machine; with classes `error` and `class_nll`. With classes it predicts their logits,
+      and generates images of given labels.
 
     Raises:
       InputError: if there are fewer than two layers, one has no unit, a chain has no step, or there
@@ -178,18 +179,33 @@ def deep_belief_network(
         mean = jax.nn.sigmoid(fall(state.params, latent))
         return mean.reshape(latent.shape[0], *state.image.shape)
 
-    def reconstruct(state: DBNState, batch: Batch, hparams: HParams) -> Array:
-        return decode(state, encode(state, batch, hparams), hparams)
+    def predict(state: DBNState, batch: Batch, hparams: HParams) -> Array:
+        x = encode(state, batch, hparams)
+        blank = jnp.zeros((x.shape[0], classes), x.dtype)
+        v = jnp.concatenate([x, blank], axis=1)
+        return boltzmann.class_logits(state.params.top, v, classes, units)
 
     def sample(key: Array, state: DBNState, count: int, hparams: HParams) -> Array:
         found = draw(key, state.params, count, sample_steps, units)
         return found.reshape(count, *state.image.shape)
+
+    def generate(key: Array, state: DBNState, batch: Batch, hparams: HParams) -> Array:
+        """Images of the batch's labels."""
+        label = jax.nn.one_hot(batch["label"], classes, dtype=state.image.dtype)
+        found = draw(key, state.params, len(label), sample_steps, units, label)
+        return found.reshape(len(label), *state.image.shape)
 
     return Method(
         **traced(learning_rate=(learning_rate, POSITIVE)),
         init=init,
         step=step,
         evaluate=evaluate,
-        views=Views(encode=encode, decode=decode, reconstruct=reconstruct, sample=sample),
+        views=coded(
+            encode,
+            decode,
+            predict=predict if classes else None,
+            sample=sample,
+            generate=generate if classes else None,
+        ),
         inference=lambda state: state._replace(chains=()),
     )

@@ -245,15 +245,17 @@ def by_name(name: str, exact: Any, **of_chains: Callable[[int], Any]) -> Any:
     """Returns the estimator of a name, `exact` or a kind of chains with -k for k steps.
 
     Raises:
-      InputError: if there is no such kind, or no number of steps.
+      InputError: if there is no such kind, or no step.
     """
     kind, _, steps = name.partition("-")
     if name == "exact":
         return exact
-    if kind in of_chains and steps.isdecimal():
+    if kind in of_chains and steps.isdecimal() and int(steps):
         return of_chains[kind](int(steps))
     others = ", ".join(f"{kind}-1" for kind in of_chains)
-    raise InputError(f"unknown estimator {name!r}: use exact, or {others} with any number of steps")
+    raise InputError(
+        f"unknown estimator {name!r}: use exact, or {others} with any number of steps from 1"
+    )
 
 
 def contrast(

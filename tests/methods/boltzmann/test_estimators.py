@@ -242,7 +242,7 @@ def test_fewer_chains_than_temperatures_are_one_at_each(machines):
     ("wrong", "match"),
     [
         (lambda: boltzmann.contrastive_divergence(0), "steps is 0"),
-        (lambda: boltzmann.estimator("cd-0"), "steps is 0"),
+        (lambda: boltzmann.estimator("cd-0"), "unknown estimator 'cd-0'"),
         (
             lambda: boltzmann.estimator("pt-1", 100, 0),
             "temperatures is 0: use a whole number, 2 or more",
@@ -255,7 +255,10 @@ def test_fewer_chains_than_temperatures_are_one_at_each(machines):
         (lambda: boltzmann.estimator("pcd-1", 0), "chains is 0"),
         (lambda: boltzmann.estimator("fpcd-1", -1), "chains is -1"),
         (lambda: boltzmann.estimator("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
-        (lambda: boltzmann.estimator("bp-1"), "use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any"),
+        (
+            lambda: boltzmann.estimator("bp-1"),
+            "use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any number",
+        ),
         (lambda: boltzmann.estimator("exact-1"), "unknown estimator"),
         (lambda: boltzmann.estimator("pcd"), "unknown estimator"),
         (lambda: boltzmann.persistent(chains=0), "chains is 0"),

@@ -2,7 +2,10 @@
 
 import pytest
 
+from ae_jax import methods, nets
+from ae_jax.core import InputError
 from ae_jax.methods import bottlenecks, observations, penalties
+from ae_jax.training.lanes import grouped
 
 WEIGHT = ((0, 1e-8, 1e4), (-1e-8, -1))
 RATE = ((0, 0.99), (-0.01, 1, 2))
@@ -33,7 +36,14 @@ SCALE = ((1e-8, 1e4), (0, -1))
 )
 def test_numbers_may_be_what_makes_sense(part, numbers):
     assert part.hparams.keys() == part.domains.keys() == numbers.keys()
+    given = {
+        "reconstruction": part if isinstance(part, observations.Observation) else None,
+        "penalties": [part] if isinstance(part, penalties.Penalty) else [],
+        "bottlenecks": [part] if isinstance(part, bottlenecks.Bottleneck) else [],
+    }
+    method = methods.autoencoder(nets.mlp(2, ()), nets.mlp(3, ()), **given)
     for name, (inside, outside) in numbers.items():
-        domain = part.domains[name]
-        assert all(value in domain for value in (*inside, part.hparams[name]))
-        assert not any(value in domain for value in outside)
+        grouped(method, [{name: value, "seed": 0} for value in inside])
+        for value in outside:
+            with pytest.raises(InputError, match=f"^{name} is {value}: use "):
+                grouped(method, [{name: value, "seed": 0}])

@@ -313,7 +313,7 @@ def test_estimators_by_name(machines):
         (lambda: methods.boltzmann_machine(-1), "hidden_size is -1: use a whole number, 0 or more"),
         (lambda: methods.boltzmann_machine(2, sample_sweeps=0), "sample_sweeps is 0"),
         (lambda: general.persistent(sweeps=0), "sweeps is 0"),
-        (lambda: general.estimator("pcd-0"), "sweeps is 0"),
+        (lambda: general.estimator("pcd-0"), "unknown estimator 'pcd-0'"),
         (lambda: general.estimator("cd-1"), "unknown estimator 'cd-1': use exact, or pcd-1 with"),
         (lambda: general.log_partition_exact(make(21)), "at most 20 units"),
         (lambda: general.draw_exact(jax.random.key(0), make(21), 2), "at most 20 units"),

@@ -5,17 +5,20 @@ from ae_jax.data import all_images as images
 from ae_jax.data import head as first_batch
 from ae_jax.data import vectors
 from ae_jax.experiment.config import Config, grid, swept
-from ae_jax.experiment.models import Model, described, firsts, model, own_rows
+from ae_jax.experiment.machines import MachineConfig, assessed
+from ae_jax.experiment.models import Model, described, firsts, model, own_rows, side_by_side
 from ae_jax.experiment.reporting import records, report
-from ae_jax.experiment.rows import best_settings, named
+from ae_jax.experiment.rows import best_settings, named, numbered
 from ae_jax.experiment.running import Sweep, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load
 
 __all__ = [
     "Config",
+    "MachineConfig",
     "Model",
     "Splits",
     "Sweep",
+    "assessed",
     "at_least",
     "best_settings",
     "classes",
@@ -29,11 +32,13 @@ __all__ = [
     "load",
     "model",
     "named",
+    "numbered",
     "own_rows",
     "pretrain",
     "records",
     "report",
     "run_options",
+    "side_by_side",
     "sweep",
     "swept",
     "trace_stack",

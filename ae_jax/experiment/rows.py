@@ -9,7 +9,12 @@ from ae_jax import plots
 
 
 def best_settings(
-    rows: Sequence[Mapping[str, Any]], by: Sequence[str], among: Sequence[str], value: str
+    rows: Sequence[Mapping[str, Any]],
+    by: Sequence[str],
+    among: Sequence[str],
+    value: str,
+    *,
+    least: bool = False,
 ) -> list[Mapping[str, Any]]:
     """Returns the sound rows of the settings with the highest means over seeds.
 
@@ -18,16 +23,29 @@ def best_settings(
       by: the columns that make up a setting.
       among: those of them for each combination of which a setting is chosen.
       value: what is averaged; a setting of which it is not finite is chosen last.
+      least: whether the lowest mean is the best.
     """
     sound = [row for row in rows if row["status"] == "ok" and value in row]
     settings = plots.aggregate(sound, by, [value])
-    settings.sort(key=lambda setting: np.nan_to_num(setting[value].mean, nan=-np.inf))
+    sign = -1 if least else 1
+    settings.sort(key=lambda setting: np.nan_to_num(sign * setting[value].mean, nan=-np.inf))
     best = {tuple(setting[name] for name in among): setting for setting in settings}
     return [
         row
         for row in sound
         if all(row[name] == best[tuple(row[name] for name in among)][name] for name in by)
     ]
+
+
+def numbered(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns rows of several trainings as one table: lanes numbered anew, settings first.
+
+    Args:
+      rows: of one training after the other.
+      by: the columns that make up a setting; None where a row has not got one.
+    """
+    columns = dict.fromkeys(("lane", *by, "seed"))
+    return [{**columns, **row, "lane": lane} for lane, row in enumerate(rows)]
 
 
 def named(first: str, row: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ Probes and subspaces are computed by libraries on the host; the others can be ji
 from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
 from ae_jax.metrics.image import psnr, restoration_gain, ssim
-from ae_jax.metrics.likelihood import best_log_likelihood
+from ae_jax.metrics.likelihood import best_log_likelihood, importance_bounds
 from ae_jax.metrics.neighbours import nearest_neighbours
 from ae_jax.metrics.probes import (
     fisher_separability,
@@ -32,6 +32,7 @@ __all__ = [
     "active_units",
     "best_log_likelihood",
     "fisher_separability",
+    "importance_bounds",
     "knn_accuracy",
     "latent_summary",
     "linear_probe",

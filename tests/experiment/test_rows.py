@@ -19,3 +19,15 @@ def test_best_settings_are_chosen_by_means_over_sound_seeds():
     ]
     found = experiment.best_settings(rows, ("model", "rate"), ("model",), "value")
     assert found == [rows[0], rows[1], rows[6], rows[7]]
+    found = experiment.best_settings(rows, ("model", "rate"), ("model",), "value", least=True)
+    assert found == [rows[2], rows[3], rows[6], rows[7]]
+
+
+def test_rows_of_several_trainings_are_numbered_as_one_table():
+    parts = [{"lane": 0, "seed": 3, "loss": 1.0}, {"lane": 0, "rate": 0.1, "seed": 4}]
+    found = experiment.numbered(parts, ("rate",))
+    assert found == [
+        {"lane": 0, "rate": None, "seed": 3, "loss": 1.0},
+        {"lane": 1, "rate": 0.1, "seed": 4},
+    ]
+    assert [list(row)[:3] for row in found] == [["lane", "rate", "seed"]] * 2

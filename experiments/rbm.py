@@ -173,7 +173,7 @@ def builder(config: Config) -> Any:
     def build(hidden_size: int, estimator: str) -> Method:
         return methods.rbm(
             hidden_size,
-            estimator=boltzmann.named(estimator, config.chains, config.temperatures),
+            estimator=boltzmann.estimator(estimator, config.chains, config.temperatures),
             centering=config.centering,
             stochastic_binarization=False,  # the splits are
             exact_likelihood=hidden_size <= 16,

@@ -245,7 +245,7 @@ def machine(config: Config, splits: experiment.Splits) -> Side:
     def build(latent_size: int) -> Method:
         return methods.rbm(
             latent_size,
-            estimator=boltzmann.named(config.estimator, config.chains),
+            estimator=boltzmann.estimator(config.estimator, config.chains),
             stochastic_binarization=False,  # the splits are
             sample_steps=config.sample_steps,
         )

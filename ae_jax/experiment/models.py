@@ -2,39 +2,13 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ae_jax import training
-from ae_jax.core import Array, Batch, HParams, InputError, Method, State
+from ae_jax.core import InputError
 from ae_jax.experiment.rows import numbered
 from ae_jax.experiment.running import Sweep
-
-
-class Model(NamedTuple):
-    """One lane, ready to be looked at; the views without their state and hyperparameters."""
-
-    row: Mapping[str, Any]
-    method: Method
-    state: State
-    hparams: HParams
-
-    def encode(self, batch: Batch) -> Array:
-        """-> [B, Z]."""
-        return self.method.views.encode(self.state, batch, self.hparams)
-
-    def decode(self, latent: Array) -> Array:
-        """[B, Z] -> [B, ...]."""
-        return self.method.views.decode(self.state, latent, self.hparams)
-
-    def reconstruct(self, batch: Batch) -> Array:
-        """-> [B, ...]."""
-        return self.method.views.reconstruct(self.state, batch, self.hparams)
-
-
-def model(result: training.Result, index: int, best: bool = False) -> Model:
-    """Returns one lane of a result, with its final or its best state."""
-    row = next(row for row in result.rows if row["lane"] == index)
-    return Model(row, *training.lane(result, index, best))
+from ae_jax.training import Model, model
 
 
 def own_rows(result: training.Result) -> list[dict[str, Any]]:

@@ -1,9 +1,16 @@
 """Boltzmann machines as distributions: energies, chains, gradients, partition functions.
 
-The restricted machine is here; `general` has the one whose units may all be connected.
+The restricted machine is here; `general` has the one whose units may all be connected, `belief`
+the network with directed layers below one.
 """
 
-from ae_jax.methods.boltzmann import general
+from ae_jax.methods.boltzmann import belief, general
+from ae_jax.methods.boltzmann.assessment import (
+    Assessment,
+    assess,
+    example_log_likelihoods,
+    numbers,
+)
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
@@ -14,6 +21,7 @@ from ae_jax.methods.boltzmann.energy import (
     hidden_free_energy,
     hidden_logits,
     log_partition_exact,
+    pseudo_log_likelihood,
     reconstruction_nll,
     visible_field,
 )
@@ -21,23 +29,19 @@ from ae_jax.methods.boltzmann.estimators import (
     Estimator,
     contrast,
     contrastive_divergence,
+    estimator,
     exact,
     fast_persistent,
-    named,
     parallel_tempering,
     persistent,
 )
 from ae_jax.methods.boltzmann.partition import (
-    Assessment,
     PartitionEstimate,
-    assess,
     check_annealing,
-    example_log_likelihoods,
     log_likelihood_reverse_ais,
     log_partition_ais,
     log_partition_base,
     log_partition_reverse_ais,
-    numbers,
 )
 from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap, trajectory
 from ae_jax.methods.boltzmann.units import (
@@ -65,6 +69,7 @@ __all__ = [
     "Visible",
     "assess",
     "base_of",
+    "belief",
     "bernoulli",
     "bernoulli_hidden",
     "between",
@@ -76,6 +81,7 @@ __all__ = [
     "draw_exact",
     "energy",
     "enumerable",
+    "estimator",
     "exact",
     "example_log_likelihoods",
     "fast_persistent",
@@ -91,10 +97,10 @@ __all__ = [
     "log_partition_base",
     "log_partition_exact",
     "log_partition_reverse_ais",
-    "named",
     "numbers",
     "parallel_tempering",
     "persistent",
+    "pseudo_log_likelihood",
     "reconstruction_nll",
     "softmax",
     "swap",

@@ -1,8 +1,4 @@
-"""Deep belief networks: a restricted Boltzmann machine on top of directed sigmoid layers.
-
-p(x_0, ..., x_L) = p_rbm(x_(L-1), x_L) prod_(l < L - 1) p(x_l | x_(l+1));
-q(x_(l+1) | x_l) goes up. All units are zeros and ones.
-"""
+"""The deep belief network as a learning method."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,21 +11,10 @@ from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units, estimators
+from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
 from ae_jax.methods.boltzmann.binarization import visible_units
-from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.learners.composing import started
 from ae_jax.probability import bernoulli
-
-
-class DBNParams(NamedTuple):
-    """Parameters of L layers above the data, from the data upwards.
-
-    A directed layer is one of independent Bernoulli units given those of the layer before it.
-    """
-
-    up: tuple[nets.Affine, ...]  #: L - 1 layers of q
-    down: tuple[nets.Affine, ...]  #: L - 1 layers of p
-    top: RBMParams
 
 
 class DBNState(NamedTuple):
@@ -38,100 +23,6 @@ class DBNState(NamedTuple):
     params: DBNParams
     image: Array  #: the first batch's mean image, [...]: shapes what is decoded
     chains: Any = ()  #: persistent ones of the top machine, [N, units]
-
-
-def logits_of(layer: nets.Affine, x: Array) -> Array:
-    """Log-odds of a layer's units: [B, in] -> [B, out]."""
-    return x @ layer.kernel + layer.bias[None, :]
-
-
-def params_of(start: Mapping[str, Any], top: RBMParams | None = None) -> DBNParams:
-    """Returns the network that greedily trained machines make.
-
-    Args:
-      start: the `encoder` and `decoder` of a `greedy.Stack` of `greedy.rbm_layer`s, whose units
-        are all zeros and ones.
-      top: the machine above them; by default the stack's last layer is it.
-    """
-    up, down = nets.layers(start["encoder"]), nets.layers(start["decoder"])[::-1]
-    if top is None:
-        top = RBMParams(up[-1].kernel, down[-1].bias, up[-1].bias)
-        up, down = up[:-1], down[:-1]
-    return DBNParams(tuple(up), tuple(down), top)
-
-
-def bound(key: Array, params: DBNParams, v: Array, units: Units, classes: int = 0) -> Array:
-    """A lower bound on log p(v) but for the top machine's log Z, which is to be subtracted.
-
-    E_q[log p(x_0 | x_1) - log q(x_1 | x_0) + ... - F(x_(L-1))], from one draw of q.
-
-    Args:
-      key: PRNG key.
-      params: of the network.
-      v: [B, V], zeros and ones.
-      units: of the top machine.
-      classes: of the label beside x_(L-1), which is summed out; 0 for none.
-
-    Returns:
-      [B], nats.
-
-    Reference:
-      Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets;
-      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks.
-    """
-    total = jnp.zeros(v.shape[0], v.dtype)
-    for up, down in zip(params.up, params.down, strict=True):
-        key, own = jax.random.split(key)
-        logits = logits_of(up, v)
-        above = bernoulli.sample(own, logits)
-        total = total + bernoulli.log_prob(v, logits_of(down, above))
-        total = total - bernoulli.log_prob(above, logits)
-        v = above
-    if not classes:
-        return total - boltzmann.free_energy(params.top, v, units)
-    blank = jnp.concatenate([v, jnp.zeros((v.shape[0], classes), v.dtype)], axis=1)
-    of_class = boltzmann.class_logits(params.top, blank, classes, units)
-    return total + blank @ params.top.visible_bias + jax.nn.logsumexp(of_class, axis=1)
-
-
-def draw(
-    key: Array,
-    params: DBNParams,
-    count: int,
-    steps: int,
-    units: Units,
-    label: Array | None = None,
-) -> Array:
-    """Draws images: Gibbs sampling in the top machine, then one pass down.
-
-    Args:
-      key: PRNG key.
-      params: of the network.
-      count: how many.
-      steps: of Gibbs sampling.
-      units: of the top machine.
-      label: [count, C], one-hot: the class of each image. None for any.
-
-    Returns:
-      [count, V], the means of the last layer.
-    """
-    start_key, chain_key, key = jax.random.split(key, 3)
-    size = params.top.visible_bias.size
-    nothing = jnp.zeros((count, size), params.top.weights.dtype)
-    start = units.visible.draw(
-        *uniforms(start_key, nothing.dtype, nothing.shape), params.top, nothing
-    )
-    clamp = None
-    if label is not None:
-        classes = label.shape[1]
-        values = jnp.concatenate([start[:, :-classes], label], axis=1)
-        clamp = boltzmann.Clamp(values, jnp.arange(size) >= size - classes)
-    x = boltzmann.gibbs(chain_key, params.top, start, steps, units, clamp)[0]
-    mean = x
-    for own, layer in zip(jax.random.split(key, len(params.down)), params.down[::-1], strict=True):
-        logits = logits_of(layer, x[:, : layer.kernel.shape[0]])
-        mean, x = jax.nn.sigmoid(logits), bernoulli.sample(own, logits)
-    return mean
 
 
 def deep_belief_network(
@@ -155,7 +46,8 @@ def deep_belief_network(
       learning_rate: traced; of all parameters.
 
     Returns:
-      The method. Its `init` takes the parts of a `DBNParams` to start from, from `params_of`, by
+      The method. Its `init` takes the parts of a `belief.DBNParams` to start from, from
+      `belief.params_of`, by
       the name `params`; without them they are random, and then up-down learns little. Likewise
       `chains` [chains, units], which otherwise start at independent units. Images are binarized
       stochastically. Evaluation, per example, nats: `loss` = `reconstruction`, the cross-entropy

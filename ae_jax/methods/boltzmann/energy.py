@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from ae_jax.core import Array, InputError
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+from ae_jax.probability import bernoulli
 
 #: The most units whose 2^n states are visited.
 MOST_ENUMERATED = 20
@@ -118,6 +119,23 @@ def conditional_logits(params: RBMParams, v: Array, unit: Array) -> Array:
     off = hidden_logits(params, v) - jnp.take_along_axis(v, unit[:, None], axis=1) * rows
     change = jax.nn.softplus(off + rows) - jax.nn.softplus(off)
     return params.visible_bias[unit] + jnp.sum(change, axis=1)
+
+
+def pseudo_log_likelihood(key: Array, params: RBMParams, v: Array) -> Array:
+    """Estimates sum_i log p(v_i | v_-i) without bias, from one unit drawn per example.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden Bernoulli units.
+      v: [B, V].
+
+    Returns:
+      [B], nats.
+    """
+    unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
+    own = jnp.take_along_axis(v, unit[:, None], axis=1)
+    logits = conditional_logits(params, v, unit)
+    return v.shape[1] * bernoulli.log_prob(own, logits[:, None])
 
 
 def class_logits(params: RBMParams, v: Array, classes: int, units: Units) -> Array:

@@ -216,34 +216,41 @@ def parallel_tempering(
     return Estimator(init, gradient)
 
 
-def named(text: str, chains: int = 100, temperatures: int = 10) -> Estimator:
+def estimator(name: str, chains: int = 100, temperatures: int = 10) -> Estimator:
     """Returns an estimator by its usual name: exact, or cd-k, pcd-k, fpcd-k, pt-k of k steps.
 
     Args:
-      text: the name.
+      name: of the estimator.
       chains: of pcd and fpcd; those of pt are divided among its temperatures, one each at least.
       temperatures: of pt.
 
     Raises:
       InputError: if the name is unknown, or as the estimator that it names.
     """
-    kind, _, steps = text.partition("-")
-    if text == "exact":
-        return exact()
-    if steps.isdecimal():
-        if kind == "cd":
-            return contrastive_divergence(int(steps))
-        if kind == "pcd":
-            return persistent(int(steps), chains)
-        if kind == "fpcd":
-            return fast_persistent(int(steps), chains)
-        if kind == "pt":
-            each = min(chains, max(1, chains // max(1, temperatures)))
-            return parallel_tempering(int(steps), each, temperatures)
-    raise InputError(
-        f"unknown estimator {text!r}: use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any number of "
-        "steps"
+    each = min(chains, max(1, chains // max(1, temperatures)))
+    return by_name(
+        name,
+        exact(),
+        cd=contrastive_divergence,
+        pcd=lambda steps: persistent(steps, chains),
+        fpcd=lambda steps: fast_persistent(steps, chains),
+        pt=lambda steps: parallel_tempering(steps, each, temperatures),
     )
+
+
+def by_name(name: str, exact: Any, **of_chains: Callable[[int], Any]) -> Any:
+    """Returns the estimator of a name, `exact` or a kind of chains with -k for k steps.
+
+    Raises:
+      InputError: if there is no such kind, or no number of steps.
+    """
+    kind, _, steps = name.partition("-")
+    if name == "exact":
+        return exact
+    if kind in of_chains and steps.isdecimal():
+        return of_chains[kind](int(steps))
+    others = ", ".join(f"{kind}-1" for kind in of_chains)
+    raise InputError(f"unknown estimator {name!r}: use exact, or {others} with any number of steps")
 
 
 def contrast(

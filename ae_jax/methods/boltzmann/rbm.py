@@ -12,18 +12,11 @@ from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
 from ae_jax.methods.boltzmann.binarization import visible_units
+from ae_jax.methods.boltzmann.centering import Offsets, centered, uncentered
 from ae_jax.methods.boltzmann.units import LEAST_VARIANCE
-from ae_jax.probability import bernoulli
 
 #: How much of a running mean each batch replaces.
 _SLIDE = 0.01
-
-
-class Offsets(NamedTuple):
-    """Running means over the data, which the centered gradient subtracts."""
-
-    visible: Array  #: [V]
-    hidden: Array  #: [H], of the hidden units' means
 
 
 class RBMState(NamedTuple):
@@ -35,36 +28,6 @@ class RBMState(NamedTuple):
     offsets: Offsets
     #: The first batch's mean image, [...] as one example: shapes what is decoded.
     image: Array
-
-
-def centered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
-    """Returns the parameters of the centered machine that is the same distribution.
-
-    E(v, h) = -A(v) - (s(v) - s(m)).W.(h - l) - c.h, with b + W l for b and c + s(m) W for c: at
-    the offsets m and l of the data its gradient is better conditioned.
-
-    Args:
-      params: of V visible and H hidden units.
-      offsets: m and l.
-      units: the kinds of units.
-
-    Reference:
-      Melchior, Fischer and Wiskott (2016), How to Center Deep Boltzmann Machines.
-    """
-    return _moved(params, offsets, units, 1)
-
-
-def uncentered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
-    """Returns the parameters whose centered ones are given: the inverse of `centered`."""
-    return _moved(params, offsets, units, -1)
-
-
-def _moved(params: RBMParams, offsets: Offsets, units: Units, sign: int) -> RBMParams:
-    signal = units.visible.signal(params, offsets.visible[None, :])[0]
-    return params._replace(
-        visible_bias=params.visible_bias + sign * (params.weights @ offsets.hidden),
-        hidden_bias=params.hidden_bias + sign * (signal @ params.weights),
-    )
 
 
 def rbm(
@@ -237,7 +200,7 @@ def rbm(
         free = boltzmann.free_energy(params, v, units)
         values = {"loss": reconstruction, "reconstruction": reconstruction, "free_energy": free}
         if binary:
-            values["pseudo_log_likelihood"] = pseudo_log_likelihood(key, params, v)
+            values["pseudo_log_likelihood"] = boltzmann.pseudo_log_likelihood(key, params, v)
         if exact_likelihood:
             values["log_likelihood"] = -free - boltzmann.log_partition_exact(params, units)
         if classes:
@@ -313,20 +276,3 @@ def rbm(
             optimizer=(), estimator=(), offsets=state.offsets._replace(hidden=())
         ),
     )
-
-
-def pseudo_log_likelihood(key: Array, params: RBMParams, v: Array) -> Array:
-    """Estimates sum_i log p(v_i | v_-i) without bias, from one unit drawn per example.
-
-    Args:
-      key: PRNG key.
-      params: of V visible and H hidden Bernoulli units.
-      v: [B, V].
-
-    Returns:
-      [B], nats.
-    """
-    unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
-    own = jnp.take_along_axis(v, unit[:, None], axis=1)
-    logits = boltzmann.conditional_logits(params, v, unit)
-    return v.shape[1] * bernoulli.log_prob(own, logits[:, None])

@@ -8,24 +8,17 @@ import pytest
 
 from ae_jax import methods, nets
 from ae_jax.core import InputError
-from ae_jax.methods.boltzmann import RBMParams
-from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, params_of
+from ae_jax.methods.boltzmann.belief import DBNParams
 
 KEYS = 6000
 V = np.array([[1.0, 0, 1], [0, 1, 1]])
 LABEL = np.array([1, 0])
 
 
-def directed(random, *shape):
-    return nets.Affine(
-        jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
-    )
-
-
 def network(machines, classes):
     random = np.random.RandomState(5)
-    up = directed(random, 3, 2), directed(random, 2, 2)
-    down = directed(random, 2, 3), directed(random, 2, 2)
+    up = machines.directed(random, 3, 2), machines.directed(random, 2, 2)
+    down = machines.directed(random, 2, 3), machines.directed(random, 2, 2)
     return DBNParams(up, down, machines.make(2 + classes, 2, key=6))
 
 
@@ -290,25 +283,6 @@ def test_what_is_left_out_is_what_is_documented(machines):
         "sample_steps": 1000,
         "learning_rate": 0.01,
     }
-
-
-def test_the_parts_of_a_stack_find_their_places(machines):
-    """Decoders of a stack are numbered from the top down."""
-    random = np.random.RandomState(0)
-    shapes = [(5, 4), (4, 3), (3, 2)]
-    up = [directed(random, *shape) for shape in shapes]
-    down = [directed(random, *shape[::-1]) for shape in shapes]
-    start = {
-        "encoder": {str(i): nets.mlp_params(x) for i, x in enumerate(up)},
-        "decoder": {str(i): nets.mlp_params(x) for i, x in enumerate(down[::-1])},
-    }
-    whole = params_of(start)
-    chex.assert_trees_all_equal((whole.up, whole.down), (tuple(up[:2]), tuple(down[:2])))
-    top = RBMParams(up[2].kernel, down[2].bias, up[2].bias)
-    chex.assert_trees_all_equal(whole.top, top)
-    above = params_of(start, machines.make(2, 2))
-    chex.assert_trees_all_equal((above.up, above.down), (tuple(up), tuple(down)))
-    chex.assert_trees_all_equal(above.top, machines.make(2, 2))
 
 
 def test_the_least_of_everything_is_enough():

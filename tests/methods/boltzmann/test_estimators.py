@@ -215,7 +215,7 @@ def test_grey_levels_stand_for_probabilities(machines):
 def test_estimators_by_name(machines, text, estimator):
     """The same chains, and the same gradient."""
     params, v = problem(machines)
-    found = boltzmann.named(text, 12, 4)
+    found = boltzmann.estimator(text, 12, 4)
     assert found.hparams == estimator.hparams
 
     @jax.jit
@@ -234,7 +234,7 @@ def test_estimators_by_name(machines, text, estimator):
 
 def test_fewer_chains_than_temperatures_are_one_at_each(machines):
     params, v = problem(machines)
-    carried = boltzmann.named("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
+    carried = boltzmann.estimator("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
     assert carried.chains.shape == (4, 1, 4)
 
 
@@ -242,15 +242,16 @@ def test_fewer_chains_than_temperatures_are_one_at_each(machines):
     ("wrong", "match"),
     [
         (lambda: boltzmann.contrastive_divergence(0), "steps=0"),
-        (lambda: boltzmann.named("cd-0"), "steps=0"),
-        (lambda: boltzmann.named("pt-1", 100, 0), "at least 2 temperatures, got 0"),
-        (lambda: boltzmann.named("pt-1", 100, 1), "at least 2 temperatures, got 1"),
-        (lambda: boltzmann.named("pt-1", 0, 10), "chains=0"),
-        (lambda: boltzmann.named("pcd-1", 0), "chains=0"),
-        (lambda: boltzmann.named("fpcd-1", -1), "chains=-1"),
-        (lambda: boltzmann.named("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
-        (lambda: boltzmann.named("bp-1"), "unknown estimator"),
-        (lambda: boltzmann.named("pcd"), "unknown estimator"),
+        (lambda: boltzmann.estimator("cd-0"), "steps=0"),
+        (lambda: boltzmann.estimator("pt-1", 100, 0), "at least 2 temperatures, got 0"),
+        (lambda: boltzmann.estimator("pt-1", 100, 1), "at least 2 temperatures, got 1"),
+        (lambda: boltzmann.estimator("pt-1", 0, 10), "chains=0"),
+        (lambda: boltzmann.estimator("pcd-1", 0), "chains=0"),
+        (lambda: boltzmann.estimator("fpcd-1", -1), "chains=-1"),
+        (lambda: boltzmann.estimator("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
+        (lambda: boltzmann.estimator("bp-1"), "use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any"),
+        (lambda: boltzmann.estimator("exact-1"), "unknown estimator"),
+        (lambda: boltzmann.estimator("pcd"), "unknown estimator"),
         (lambda: boltzmann.persistent(chains=0), "chains=0"),
         (lambda: boltzmann.parallel_tempering(temperatures=1), "at least 2 temperatures"),
         (lambda: estimators.fast_persistent(statistics="most"), "unknown statistics 'most'"),
@@ -270,7 +271,7 @@ def test_what_is_left_out_is_what_is_documented(machines):
     assert boltzmann.fast_persistent().hparams == {"fast_learning_rate": 0.05}
     tempered = one | {"chains": 20, "temperatures": 10}
     assert machines.defaults(boltzmann.parallel_tempering) == tempered
-    assert machines.defaults(boltzmann.named) == {"chains": 100, "temperatures": 10}
+    assert machines.defaults(boltzmann.estimator) == {"chains": 100, "temperatures": 10}
 
 
 def test_the_least_of_everything_is_enough():

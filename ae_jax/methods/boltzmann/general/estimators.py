@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
+from ae_jax.methods.boltzmann.estimators import by_name
 from ae_jax.methods.boltzmann.general.chains import blocks, clamped, gibbs, start
 from ae_jax.methods.boltzmann.general.distribution import (
     BoltzmannParams,
@@ -78,6 +79,20 @@ def persistent(sweeps: int = 1, chains: int = 100, clamped_sweeps: int = 10) -> 
         return contrast(params, positive, negative, v.shape[1], connections), negative, {}
 
     return Estimator(lambda key, params, v: start(key, params, chains), gradient)
+
+
+def estimator(name: str, chains: int = 100, clamped_sweeps: int = 10) -> Estimator:
+    """Returns an estimator by its usual name: exact, or pcd-k of k sweeps.
+
+    Args:
+      name: of the estimator.
+      chains: as for `persistent`.
+      clamped_sweeps: as for `persistent`.
+
+    Raises:
+      InputError: if the name is unknown, or as the estimator that it names.
+    """
+    return by_name(name, exact(), pcd=lambda sweeps: persistent(sweeps, chains, clamped_sweeps))
 
 
 def contrast(

@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 
+from ae_jax.cli import Count
 from ae_jax.core import Array
 from ae_jax.experiment.config import Config
 from ae_jax.experiment.models import Model
@@ -14,12 +15,12 @@ from ae_jax.methods import boltzmann
 class MachineConfig(Config):
     """Options of chains and of annealed importance sampling."""
 
-    chains: int = 100
+    chains: Count = 100
     """Of PCD, and of PT at all of its temperatures together."""
-    annealing_chains: int = 200
+    annealing_chains: Count = 100
     """Of AIS; reverse AIS has one for each image."""
-    annealing_temperatures: int = 2000
-    test_images: int = 500
+    annealing_temperatures: Count = 1000
+    test_images: Count = 500
     """Whose likelihood is measured, at most."""
 
 

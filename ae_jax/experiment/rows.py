@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ae_jax import plots
+from ae_jax import metrics, plots
+from ae_jax.core import Array
 
 
 def best_settings(
@@ -46,6 +47,29 @@ def numbered(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> list[dict[
     """
     columns = dict.fromkeys(("lane", *by, "seed"))
     return [{**columns, **row, "lane": lane} for lane, row in enumerate(rows)]
+
+
+def paired(
+    rows: Sequence[Mapping[str, Any]], figures: Mapping[int, Array], between: str, by: str
+) -> dict[Any, metrics.Mean]:
+    """Compares two models on the same examples, with means over seeds, for each value of a column.
+
+    Args:
+      rows: one per lane.
+      figures: a lane's number -> a figure of each example, [N]; other lanes are left out.
+      between: the column whose two values are compared, the first less the second of the rows.
+      by: the column, of which values without both models are left out.
+    """
+    found = {}
+    for value in dict.fromkeys(row[by] for row in rows):
+        sides: dict[Any, list[Array]] = {row[between]: [] for row in rows}
+        for row in rows:
+            if row[by] == value and row["lane"] in figures:
+                sides[row[between]].append(figures[row["lane"]])
+        if len(sides) == 2 and all(sides.values()):
+            first, second = (np.mean(side, axis=0) for side in sides.values())
+            found[value] = metrics.paired_difference(first, second)
+    return found
 
 
 def named(first: str, row: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ def importance_bounds(
         they vary more.
 
     Returns:
-      [B] by name: `elbo` for one sample, `iwae_10` for ten.
+      [B] by `bound_name`, in the order of the counts.
 
     Raises:
       InputError: if a number of samples is below 1.
@@ -51,4 +51,9 @@ def importance_bounds(
         own = jax.random.fold_in(key, count)
         return mean_over_draws(lambda key: bound(count, key), own, -(-least // count))
 
-    return {f"iwae_{count}" if count > 1 else "elbo": mean(count) for count in counts}
+    return {bound_name(count): mean(count) for count in counts}
+
+
+def bound_name(samples: int) -> str:
+    """Returns what a bound of importance samples is called: elbo of one, iwae_10 of ten."""
+    return f"iwae_{samples}" if samples > 1 else "elbo"

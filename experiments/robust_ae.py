@@ -2,9 +2,9 @@
 
     python experiments/robust_ae.py
 
-With 40% of the training pixels turned black or white, squared error ends at 2.28 ± 0.06 on clean
-test images where correntropy ends at 1.20 ± 0.03 (three seeds; 0.63 and 0.62 without noise); with
-heavy-tailed noise of scale 0.4, at 5.47 ± 0.17 and 2.84 ± 0.13. Two minutes on two CPU cores.
+After training on images of which many pixels were turned black or white, or have heavy-tailed
+noise, correntropy has about half the squared error on clean test images that squared error has;
+without noise the two are equal.
 
 Reference: Liu, Pokharel and Principe (2007), Correntropy; Qi, Wang, Zheng and Wu (2014), Robust
 Feature Learning by Stacked Autoencoder with Maximum Correntropy Criterion.

@@ -8,8 +8,8 @@ from ae_jax.methods.boltzmann import belief, general
 from ae_jax.methods.boltzmann.assessment import (
     Assessment,
     assess,
+    columns,
     example_log_likelihoods,
-    numbers,
 )
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
@@ -75,6 +75,7 @@ __all__ = [
     "between",
     "check_annealing",
     "class_logits",
+    "columns",
     "conditional_logits",
     "contrast",
     "contrastive_divergence",
@@ -97,7 +98,6 @@ __all__ = [
     "log_partition_base",
     "log_partition_exact",
     "log_partition_reverse_ais",
-    "numbers",
     "parallel_tempering",
     "persistent",
     "pseudo_log_likelihood",

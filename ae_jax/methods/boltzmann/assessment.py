@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -94,10 +94,9 @@ def assess(
     )
 
 
-def numbers(found: Assessment) -> dict[str, float]:
-    """Returns the numbers of an assessment by name; `exact` only where there is one."""
+def columns(found: Assessment) -> dict[str, Any]:
+    """Returns an assessment as columns of a row; `exact` only where there is one."""
     known = found._asdict()
-    del known["verdict"]
     if math.isnan(found.exact):
         del known["exact"]
     return known

@@ -24,7 +24,7 @@ from ae_jax.core import (
 )
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import general
-from ae_jax.methods.boltzmann.energy import MOST_ENUMERATED
+from ae_jax.methods.boltzmann.enumeration import MOST_ENUMERATED
 from ae_jax.methods.boltzmann.general import BoltzmannParams
 from ae_jax.methods.boltzmann.visible import pixels, visible_units
 from ae_jax.methods.learners.composing import require

@@ -1,8 +1,9 @@
-"""What a machine's visible units are shown of images."""
+"""What a machine's visible units are shown of a batch."""
 
 import jax
+import jax.numpy as jnp
 
-from ae_jax.core import Array, Batch
+from ae_jax.core import Array, Batch, InputError
 
 
 def visible_units(key: Array, batch: Batch, stochastic_binarization: bool) -> tuple[Array, Array]:
@@ -18,3 +19,14 @@ def visible_units(key: Array, batch: Batch, stochastic_binarization: bool) -> tu
         return v, key
     data_key, key = jax.random.split(key)
     return jax.random.bernoulli(data_key, v).astype(v.dtype), key
+
+
+def with_label(x: Array, batch: Batch, classes: int) -> Array:
+    """Returns units [B, V] with those of the batch's `label` behind them, one-hot: [B, V + C].
+
+    Raises:
+      InputError: if the batch has no label.
+    """
+    if "label" not in batch:
+        raise InputError("a machine with classes needs data with labels: leave out classes")
+    return jnp.concatenate([x, jax.nn.one_hot(batch["label"], classes, dtype=x.dtype)], axis=1)

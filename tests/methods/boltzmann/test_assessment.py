@@ -99,7 +99,7 @@ def test_what_cannot_be_assessed_is_refused(machines):
     params, base, v = problem(machines)
     with pytest.raises(InputError, match="no example"):
         boltzmann.assess(jax.random.key(0), params, base, v[:0])
-    with pytest.raises(InputError, match="chains=0"):
+    with pytest.raises(InputError, match="chains is 0"):
         boltzmann.assess(jax.random.key(0), params, base, v, chains=0)
 
 

@@ -6,6 +6,7 @@ from ae_jax.data import all_images as images
 from ae_jax.data import head as first_batch
 from ae_jax.data import vectors
 from ae_jax.experiment.config import Config, grid, swept
+from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.reporting import records, report
@@ -26,6 +27,8 @@ __all__ = [
     "Sweep",
     "Swept",
     "Whole",
+    "accuracy_curves",
+    "accuracy_gains",
     "assessed",
     "at_least",
     "best_settings",

@@ -38,6 +38,11 @@ def best_settings(
     ]
 
 
+def where(rows: Sequence[Mapping[str, Any]], **columns: Any) -> list[Mapping[str, Any]]:
+    """Returns the rows that have these values in these columns."""
+    return [row for row in rows if all(row[name] == value for name, value in columns.items())]
+
+
 def numbered(rows: Sequence[Mapping[str, Any]], by: Sequence[str]) -> list[dict[str, Any]]:
     """Returns rows of several trainings as one table: lanes numbered anew, settings first.
 

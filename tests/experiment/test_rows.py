@@ -45,3 +45,10 @@ def test_two_models_are_compared_on_the_same_examples():
     # means over seeds 2 and 4, less 0 and 2: 2 for both examples
     assert found == {4: (2.0, 0.0)}
     assert experiment.paired(rows[:2], figures, "model", "size") == {}
+
+
+def test_rows_are_found_by_their_values():
+    rows = [{"a": 1, "b": None}, {"a": 1, "b": 2}, {"a": 2, "b": 2}]
+    assert experiment.where(rows, a=1, b=2) == [rows[1]]
+    assert experiment.where(rows, b=None) == [rows[0]]
+    assert experiment.where(rows) == rows

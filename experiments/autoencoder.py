@@ -2,8 +2,7 @@
 
     python experiments/autoencoder.py
 
-Squared error per test digit 2.63, 0.89 and 0.15 at latent sizes 2, 8 and 32. Half a minute on two
-CPU cores.
+The squared error of test digits falls with the latent size.
 
 Reference: Hinton and Salakhutdinov (2006).
 """

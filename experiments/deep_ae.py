@@ -2,8 +2,7 @@
 
     python experiments/deep_ae.py
 
-Squared error per test digit at 1, 2, 3 hidden layers: 2.56, 2.40, 2.40 with a latent of 2 and 0.84,
-0.79, 0.78 with one of 8. A minute and a half on two CPU cores.
+More hidden layers lower the squared error of test digits a little, of two latents and of eight.
 
 Reference: Hinton and Salakhutdinov (2006), figure 3.
 """

@@ -2,8 +2,8 @@
 
     python experiments/latent_size.py
 
-Squared error per test digit 3.43, 2.40, 1.38, 0.79, 0.45, 0.14 at latent sizes 1, 2, 4, 8, 16, 32,
-where PCA has 4.02, 3.35, 2.41, 1.56, 0.73, 0.17. A minute and a half on two CPU cores.
+At every small latent size the squared error of test digits is well below PCA's; at half as many
+latents as pixels the two are close.
 
 Reference: Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
 Networks.

@@ -2,8 +2,8 @@
 
     python experiments/linear_ae.py
 
-The squared error of the training digits is the sum of the discarded eigenvalues, to 0.00001%, and
-no direction of the subspace is more than 0.02 degrees off. A minute on two CPU cores.
+The squared error of the training digits is the sum of the discarded eigenvalues, and no direction
+of the subspace is off by more than rounding and the last steps of training leave.
 
 Reference: Baldi and Hornik (1989), Neural Networks and Principal Component Analysis.
 """

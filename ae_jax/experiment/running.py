@@ -11,7 +11,7 @@ from ae_jax.core import Method
 from ae_jax.experiment.config import Config, grid
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import greedy
-from ae_jax.training.lanes import group
+from ae_jax.training.lanes import grouped
 
 
 class Sweep(NamedTuple):
@@ -36,7 +36,7 @@ def check(
     Raises:
       InputError: as `training.run`, for a value that its hyperparameter may not have, say.
     """
-    group(method, lanes, schedules)
+    grouped(method, lanes, schedules)
 
 
 def sweep(
@@ -65,7 +65,7 @@ def sweep(
       SystemExit: with the lanes that are missing, where a process died.
     """
     lanes = grid(config, values)
-    options = run_options(config, splits) | options
+    options = run_options(config, splits) | {"experiment": name} | options
     steps = options.pop("steps", config.steps)
     out = cli.directory(config, name)
     result = training.run(
@@ -112,6 +112,7 @@ def pretrain(
         steps,
         cli.directory(config, name) / part,
         schedules=[training.warmup_cosine(steps)],
+        experiment=name,
         **options,
     )
     for result in stack.results:

@@ -19,8 +19,10 @@ from ae_jax.core import InputError
 class Config(cli.Execution):
     """Options."""
 
-    size: int = 1
-    rate: tuple[float, ...] = (0.5,)
+    size: cli.Count = 1
+    """How large."""
+    rate: cli.Swept[float] = (0.5,)
+    widths: tuple[cli.Whole, ...] = ()
 
 
 PRESETS = {"default": Config()}
@@ -139,9 +141,14 @@ def test_a_pipe_that_was_closed_is_one_line(arguments):
     [
         (["--size", "nan"], "error: Error parsing --size: invalid literal for int() with base 10"),
         (["--sise", "1"], "error: Unrecognized options: --sise"),
-        (["--rate", "0.5", "nan"], "error: rate must be a finite number, got nan"),
-        (["--rate", "inf"], "error: rate must be a finite number, got inf"),
-        (["--size", str(10**30)], f"error: size must be below 2^31, got {10**30}"),
+        (["--rate", "0.5", "nan"], "error: --rate is nan: use a finite number"),
+        (["--rate", "inf"], "error: --rate is inf: use a finite number"),
+        (["--rate"], "error: --rate has no value to sweep: give at least one"),
+        (["--rate", "0.5", "0.5"], "error: --rate has a value twice: give each once"),
+        (["--size", str(10**400)], f"error: --size is {10**400}: use less than 2^31"),
+        (["--size", "0"], "error: --size is 0: use a whole number, 1 or more"),
+        (["--widths", "0", "-1"], "error: --widths is -1: use a whole number, 0 or more"),
+        (["--devices", "0"], "error: --devices is 0: use a whole number, 1 or more"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -156,6 +163,17 @@ def test_options_are_refused_in_one_line_on_any_console(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(words)
     assert not set(line) & set("│╭╮─")
+
+
+def test_options_that_make_sense_are_taken_and_the_help_says_which_do(capsys):
+    found = cli.parse(PRESETS, ["--rate", "1", "2", "--widths", "0", "--size", "3"])
+    assert found == Config(rate=(1.0, 2.0), widths=(0,), size=3)
+    assert cli.parse(PRESETS, ["--widths"]) == Config()
+    with pytest.raises(SystemExit):
+        cli.parse(PRESETS, ["--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "How large. (default: 1; a whole number, 1 or more)" in said
+    assert "(default: 0.5; swept)" in said
 
 
 TOUCHING = """
@@ -181,3 +199,78 @@ def test_devices_are_settled_before_an_experiment_touches_jax():
     environment["JAX_PLATFORMS"] = "cpu"
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert int(done.stdout) == len(os.sched_getaffinity(0))
+
+
+COMPILING = """
+import jax
+from ae_jax import cli
+
+def experiment(config):
+    events = []
+    jax.monitoring.register_event_listener(lambda name, **_: events.append(name))
+    jax.jit(lambda x: x * x + 1)(2.0)
+    names = ("cache_misses", "cache_hits")
+    print(*(events.count(f"/jax/compilation_cache/{name}") for name in names))
+
+cli.main(experiment, {"default": cli.Execution()})
+"""
+
+
+def test_a_second_process_finds_what_the_first_compiled(tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+    def compiled(*options):
+        command = [sys.executable, "-c", COMPILING, *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert not done.stderr
+        return [int(count) for count in done.stdout.split()]
+
+    assert compiled("--no-compilation-cache") == [0, 0]
+    assert not (tmp_path / "caches").exists()
+    misses, hits = compiled()
+    assert misses > 0
+    assert hits == 0
+    assert compiled() == [0, misses]
+    environment["XDG_CACHE_HOME"] = sys.executable  # no directory: done without, and no error
+    assert compiled() == [0, 0]
+
+
+@pytest.fixture
+def no_cache():
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_the_cache_is_where_the_user_wants_it(no_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which its specification has us ignore
+    run(lambda config: None)
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / ".cache/ae_jax/compiled")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    run(lambda config: None)  # as with JAX_COMPILATION_CACHE_DIR: what is set stays
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / ".cache/ae_jax/compiled")
+    assert not (tmp_path / "own").exists()
+
+
+def test_the_cache_is_bounded(no_cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "CACHE_BYTES", 250)
+    for age, name in enumerate(["newest", "autotuned/new", "old", "oldest"]):
+        path = tmp_path / "ae_jax/compiled" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(100))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    run(lambda config: None)
+    left = (tmp_path / "ae_jax/compiled").rglob("*")
+    assert {path.name for path in left if path.is_file()} == {"newest", "new"}
+
+
+def test_how_a_run_is_carried_out_is_no_part_of_what_it_is():
+    config = Config(compilation_cache=False, devices=1, loggers=("wandb",))
+    assert (
+        cli.identity(config) == cli.identity(Config()) == {"size": 1, "rate": [0.5], "widths": []}
+    )

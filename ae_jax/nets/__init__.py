@@ -17,6 +17,9 @@ from ae_jax.nets.layers import Conv as Conv
 from ae_jax.nets.layers import ConvTranspose as ConvTranspose
 from ae_jax.nets.mlp import flax_network as flax_network
 from ae_jax.nets.mlp import mlp as mlp
+from ae_jax.nets.parameters import Affine as Affine
+from ae_jax.nets.parameters import layers as layers
+from ae_jax.nets.parameters import mlp_params as mlp_params
 from ae_jax.nets.pooling import MaxPool as MaxPool
 from ae_jax.nets.pooling import avg_pool as avg_pool
 from ae_jax.nets.pooling import max_pool as max_pool

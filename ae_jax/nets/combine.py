@@ -1,12 +1,12 @@
 """Networks made of networks: chains, and decoders that share their encoder's kernels."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 
 from ae_jax.core import Array, InputError, Network
+from ae_jax.nets.parameters import in_order
 
 
 def chain(*networks: Network) -> Network:
@@ -70,7 +70,7 @@ def _own_biases(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _join_transposed(encoder: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     kernels = [layer["kernel"] for _, layer in _dense(encoder, {"kernel"})][::-1]
-    layers = sorted(own.items(), key=_number)
+    layers = in_order(own)
     shapes = [kernel.shape[0] for kernel in kernels]
     if shapes != [layer["bias"].shape[0] for _, layer in layers]:
         raise InputError(
@@ -85,23 +85,17 @@ def _join_transposed(encoder: Mapping[str, Any], own: Mapping[str, Any]) -> dict
 
 def _dense(params: Any, needed: set[str]) -> list[tuple[str, Any]]:
     """A dense network's layers in order, after looking whether it is one."""
-    layers = list(params.items()) if isinstance(params, Mapping) else [("", params)]
-    if any(
-        re.fullmatch(r"(.*_)?\d+", name) is None
-        or not isinstance(layer, Mapping)
+    layers = in_order(params) if isinstance(params, Mapping) else None
+    if layers is None or any(
+        not isinstance(layer, Mapping)
         or not needed <= set(layer) <= {"kernel", "bias"}
         or layer["kernel"].ndim != 2
-        for name, layer in layers
+        for _, layer in layers
     ):
         raise InputError(
             "transposed kernels need an encoder and a decoder of dense layers: use nets.mlp"
         )
-    return sorted(layers, key=_number)
-
-
-def _number(layer: tuple[str, Any]) -> int:
-    """A layer's place: a jitted function sorts names, Dense_10 before 2."""
-    return int(layer[0].rpartition("_")[2])
+    return layers
 
 
 #: The decoder of an MLP has the encoder's kernels, transposed, and biases of its own.

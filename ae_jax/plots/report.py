@@ -3,6 +3,8 @@
 import base64
 import datetime
 import html
+import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from typing import Any
 
 from ae_jax.plots import style
 from ae_jax.plots.animation import Animation, gif
-from ae_jax.plots.summary import Estimate, Row, frozen
+from ae_jax.plots.summary import Estimate, Row, frozen, parse
 from ae_jax.plots.text import label, table, value
 
 _LARGEST_SVG = 700_000  # bytes; past it a PNG is the lighter picture
@@ -68,15 +70,18 @@ def write_report(
     notes: Sequence[str] = (),
     versions: Mapping[str, str] | None = None,
     device: str = "",
+    training: Mapping[str, float] | None = None,
     date: datetime.datetime | None = None,
 ) -> Path:
-    """Writes `report.html` and `figures/` into a run's directory.
+    """Writes `report.html`, `summary.json` and `figures/` into a run's directory.
 
     The page has its figures inside it and runs no script. A figure's file is named after
     the figure's own label (`Figure.set_label`; the functions of this package set it), or
     else after its caption: always a PNG, and an SVG where the figure has no image in it.
-    But for the date, the same arguments give the same bytes. Files are replaced whole:
-    a reader never meets half a page.
+    The summary has for programs what the page says: the table, with what is not finite as
+    null, the notes, and the figures' captions by the name of their files. But for the date,
+    the same arguments give the same bytes. Files are replaced whole: a reader never meets
+    half a page.
 
     Args:
       directory: the run's directory; made if it does not exist.
@@ -89,6 +94,7 @@ def write_report(
       notes: sentences to put under the title.
       versions: library -> version.
       device: the hardware, in words.
+      training: numbers that say how fast it was, by name; for the summary.
       date: when the run was reported; now, if not given.
 
     Returns:
@@ -100,9 +106,10 @@ def write_report(
     made = [date.strftime("%Y-%m-%d %H:%M %Z").strip(), device]
     made += [f"{name} {version}" for name, version in (versions or {}).items()]
     pictures = []
-    names: set[str] = set()
+    names: dict[str, str] = {}
     for caption, figure in figures.items():
         name = _unused(_slug(str(figure.get_label() or caption)), names)
+        names[name] = caption
         pictures.append(_picture(directory / "figures", name, caption, figure))
     remarks = [_lanes_in_words(rows, summary_rows), *notes]
     body = [
@@ -138,7 +145,23 @@ def write_report(
     )
     path = directory / "report.html"
     _write(path, page.encode(errors="replace"))  # a path's bytes may be no text
+    facts = {"title": title, "device": device, "training": training, "notes": list(notes)}
+    facts |= {"rows": [_plain(row) for row in summary_rows], "figures": names}
+    text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    _write(directory / "summary.json", text.encode(errors="replace"))
     return path
+
+
+def _plain(cell: Any) -> Any:
+    """A row or a cell of it as JSON has it."""
+    if isinstance(cell, Mapping):
+        return {name: _plain(part) for name, part in cell.items()}
+    if isinstance(cell, Estimate):
+        return _plain(cell._asdict())
+    cell = parse(cell)
+    if isinstance(cell, tuple):
+        return [_plain(part) for part in cell]
+    return None if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 def _picture(directory: Path, name: str, caption: str, figure: Any) -> str:
@@ -240,11 +263,10 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:60] or "figure"
 
 
-def _unused(name: str, names: set[str]) -> str:
+def _unused(name: str, names: Mapping[str, str]) -> str:
     other, number = name, 2
     while other in names:
         other, number = f"{name}_{number}", number + 1
-    names.add(other)
     return other
 
 

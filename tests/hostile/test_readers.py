@@ -16,7 +16,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ae_jax import experiment
+from ae_jax import cli, experiment
 from ae_jax.core import InputError
 from ae_jax.data import load
 
@@ -80,8 +80,8 @@ def test_data_of_another_scale_have_a_way_in(tmp_path):
     with pytest.raises(InputError, match="--value-range LOW HIGH"):
         experiment.load(config)
     options = ["--dataset", config.dataset, "--value-range", "-1", "1"]
-    config = experiment.cli.parse({"default": experiment.Config()}, options)
-    assert experiment.cli.identity(config)["value_range"] == [-1, 1]
+    config = cli.parse({"default": experiment.Config()}, options)
+    assert cli.identity(config)["value_range"] == [-1, 1]
     image = np.concatenate([images_of(part) for part in experiment.load(config)])
     expected = (faces.transpose(0, 2, 3, 1) + 1) / 2
     np.testing.assert_allclose(np.sort(image, axis=0), np.sort(expected, axis=0), atol=1e-6)

@@ -1,5 +1,6 @@
 import datetime
 import html.parser
+import json
 import re
 import subprocess
 import sys
@@ -82,7 +83,33 @@ def test_figures_lie_beside_the_page_vector_where_it_pays(tmp_path):
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
         "mig_against_beta.png", "mig_against_beta.svg", "samples.png",
     ]  # fmt: skip
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "report.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "figures", "report.html", "summary.json",
+    ]  # fmt: skip
+
+
+def test_the_summary_has_for_programs_what_the_page_says(tmp_path):
+    summary_rows = [row | {"widths": (32, 64)} for row in aggregate(ROWS, ["beta"])]
+    _write(tmp_path, summary_rows=summary_rows, notes=["a note"], training={"compilations": 1})
+
+    def refuse(word):
+        raise AssertionError(f"{word} is not JSON")
+
+    found = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
+    assert found == {
+        "title": "a <b>bold</b> run",
+        "device": "",
+        "training": {"compilations": 1},
+        "notes": ["a note"],
+        "rows": [
+            {"beta": 1, "lanes": 2, "frozen": 0, "widths": [32, 64],
+             "mig": {"mean": pytest.approx(0.1617), "spread": pytest.approx(0.0766 / 2**0.5),
+                     "count": 2}},
+            {"beta": 4, "lanes": 2, "frozen": 1, "widths": [32, 64],
+             "mig": {"mean": 0.3, "spread": None, "count": 1}},
+        ],
+        "figures": {"mig_against_beta": "MIG & its spread.", "samples": "Samples."},
+    }  # fmt: skip
 
 
 def test_two_figures_of_one_name_are_both_kept(tmp_path):
@@ -95,8 +122,8 @@ def test_two_figures_of_one_name_are_both_kept(tmp_path):
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     first, second = _write(tmp_path / "a"), _write(tmp_path / "b")
     assert first.read_bytes() == second.read_bytes()
-    for path in (tmp_path / "a" / "figures").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / "figures" / path.name).read_bytes()
+    for path in (tmp_path / "a").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
 def test_a_run_with_nothing_in_it_still_has_a_page(tmp_path):

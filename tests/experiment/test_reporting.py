@@ -1,30 +1,12 @@
-"""What experiments share, where running them does not show that it is right."""
+"""What an experiment says at its end."""
 
 import errno
+import json
 
 import pytest
 
 from ae_jax import experiment, plots, training
 from ae_jax.core import InputError
-
-
-def test_best_settings_are_chosen_by_means_over_sound_seeds():
-    def lane(model, rate, value, status="ok"):
-        return {"model": model, "rate": rate, "value": value, "status": status}
-
-    rows = [
-        lane("a", 0.1, -3.0),
-        lane("a", 0.1, -1.0),
-        lane("a", 0.2, -9.0),  # has the best seed, and the worse mean
-        lane("a", 0.2, 1.0),
-        lane("a", 0.3, 7.0, "frozen"),
-        lane("b", 0.1, float("nan")),
-        lane("b", 0.2, -50.0),
-        lane("c", None, float("nan")),
-    ]
-    found = experiment.best_settings(rows, ("model", "rate"), ("model",), "value")
-    assert found == [rows[0], rows[1], rows[6], rows[7]]
-
 
 ROWS = [
     {"lane": 0, "size": 1, "seed": 0, "status": "ok", "error": 0.25},
@@ -57,6 +39,21 @@ def test_numbers_are_shown_when_the_disk_is_full(tmp_path, capsys, monkeypatch):
         ]
 
 
+def test_the_summary_says_how_fast_the_training_was(tmp_path, capsys):
+    result = training.Result(ROWS, [], [], [], 2, 1.25, 5000.0)
+    report(tmp_path, dict, result=result, notes=["a note"])
+    found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert found["training"] == {
+        "lanes": 2, "compilations": 2, "compile_seconds": 1.25, "lane_steps_per_second": 5000.0,
+    }  # fmt: skip
+    said = "2 lanes trained by 2 compiled program(s): 1.2 s to compile, 5,000 lane-steps per second"
+    assert found["notes"] == ["a note", f"{said}."]
+    assert said in capsys.readouterr().out
+    assert found["rows"][0] == {
+        "size": 1, "lanes": 1, "frozen": 0, "error": {"mean": 0.25, "spread": None, "count": 1},
+    }  # fmt: skip
+
+
 def test_figures_that_cannot_be_drawn_cost_no_number(tmp_path, capsys):
     def nothing():
         raise InputError("no lane has a result")
@@ -76,20 +73,3 @@ def test_figures_that_cannot_be_drawn_cost_no_number(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "0.250" in said
     assert "report:" not in said
-
-
-def test_what_a_metric_refuses_costs_its_own_columns_alone(monkeypatch, capsys):
-    rows = [dict(ROWS[0], lane=lane, status=status) for lane, status in enumerate(
-        ("ok", "ok", "frozen"))]  # fmt: skip
-    monkeypatch.setattr(experiment, "own_rows", lambda result: rows)
-    monkeypatch.setattr(experiment, "model", lambda result, lane, best: lane)
-    monkeypatch.setattr(training, "join_rows", lambda out, rows, name: rows)
-
-    def describe(lane):
-        if lane:
-            raise InputError("latents are not finite")
-        return {"accuracy": 1.0}
-
-    found = experiment.described(experiment.Sweep(None, None), describe)
-    assert found == [{**rows[0], "accuracy": 1.0}, rows[1], rows[2]]
-    assert capsys.readouterr().err == "lane 1 is not described: latents are not finite\n"

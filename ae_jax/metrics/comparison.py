@@ -1,0 +1,70 @@
+"""Estimates that are means, and how far they can be trusted."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax.core import Array, InputError
+
+
+class Mean(NamedTuple):
+    """A mean over examples and its standard error, which is infinite for one example."""
+
+    mean: float
+    error: float
+
+    def __format__(self, spec: str) -> str:
+        """The mean ± its standard error."""
+        return f"{self.mean:{spec}} ± {self.error:{spec.removeprefix('+')}}"
+
+
+def paired_difference(first: Array, second: Array) -> Mean:
+    """The mean difference of two models' figures of the same examples.
+
+    What is hard for both models does not count: the standard error is that of the differences,
+    where the errors of the two means, taken as independent, would overstate it.
+
+    Args:
+      first: [N], a figure of each example, such as a log-likelihood.
+      second: [N], another model's figure of the same examples.
+
+    Returns:
+      The mean of first - second.
+
+    Raises:
+      InputError: if the shapes differ or there is no example.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.ndim != 1 or first.shape != second.shape or not first.size:
+        raise InputError(
+            "figures of the same examples are two arrays [N] with N of at least 1; got "
+            f"{list(first.shape)} and {list(second.shape)}"
+        )
+    difference = first - second
+    count = len(difference)
+    error = float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return Mean(float(difference.mean()), error)
+
+
+def mean_over_draws(estimate: Callable[[Array], Any], key: Array, draws: int) -> Any:
+    """Averages an estimate that depends on what it draws; can be jitted.
+
+    Args:
+      estimate: key -> a pytree of arrays.
+      key: PRNG key.
+      draws: how many independent keys the estimate is averaged over, one after the other.
+
+    Returns:
+      The pytree of means.
+
+    Raises:
+      InputError: if draws is below 1.
+    """
+    if draws < 1:
+        raise InputError(f"a mean over draws needs at least 1 of them, got {draws}")
+    found = jax.lax.map(estimate, jax.random.split(key, draws))
+    return jax.tree.map(lambda x: jnp.mean(x, axis=0), found)

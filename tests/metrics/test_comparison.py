@@ -1,0 +1,44 @@
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import metrics
+from ae_jax.core import InputError
+
+
+def test_a_paired_difference_has_the_error_of_the_differences():
+    # differences 1, 2, 6: mean 3, squares (4 + 1 + 9) / 2 = 7, standard error sqrt(7 / 3)
+    found = metrics.paired_difference(jnp.array([11.0, 102.0, 1006.0]), [10.0, 100.0, 1000.0])
+    assert found.mean == pytest.approx(3)
+    assert found.error == pytest.approx(math.sqrt(7 / 3))
+    assert f"{found:+.2f}" == "+3.00 ± 1.53"
+    assert metrics.paired_difference([2.0], [1.0]) == (1, math.inf)
+    for second in ([], [1.0, 2.0], [[1.0]]):
+        with pytest.raises(InputError, match="same examples"):
+            metrics.paired_difference([1.0], second)
+
+
+def test_the_error_is_that_of_repeated_experiments():
+    random = np.random.RandomState(0)
+    hard = 10 * random.standard_normal((400, 50))  # the examples: what both models share
+    pairs = [metrics.paired_difference(own + random.standard_normal(50), own - 0.5) for own in hard]
+    means = np.array([pair.mean for pair in pairs])
+    assert np.mean(means) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([pair.error for pair in pairs]) == pytest.approx(means.std(), rel=0.1)
+
+
+def test_a_mean_over_draws_is_that_of_independent_keys():
+    key = jax.random.key(3)
+
+    def estimate(key):
+        return {"x": jax.random.normal(key, (2,)), "y": jax.random.uniform(key)}
+
+    found = jax.jit(lambda key: metrics.mean_over_draws(estimate, key, 5))(key)
+    each = [estimate(key) for key in jax.random.split(key, 5)]
+    np.testing.assert_allclose(found["x"], np.mean([one["x"] for one in each], axis=0), rtol=1e-5)
+    np.testing.assert_allclose(found["y"], np.mean([one["y"] for one in each]), rtol=1e-6)
+    with pytest.raises(InputError, match="at least 1"):
+        metrics.mean_over_draws(estimate, key, 0)

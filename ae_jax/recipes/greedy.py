@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import methods, nets, training
-from ae_jax.core import Dataset, InputError, Method, Network, State
+from ae_jax.core import Dataset, Domain, InputError, Method, Network, State
 from ae_jax.methods import boltzmann
+from ae_jax.methods.learners.composing import require
 from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.wrappers.stage import stage
 
@@ -100,12 +101,14 @@ def rbm_layers(
         above see zeros and ones.
 
     Raises:
-      InputError: if there is the option `hidden`, which `code` decides; or as `rbm_layer`.
+      InputError: if there is the option `hidden`, which `code` decides, or code is below 0; or as
+        `rbm_layer`.
     """
     if "hidden" in options:
         raise InputError(
             "hidden units are zeros and ones but for those of a code: leave out hidden"
         )
+    require(Domain(0, whole=True), code=code)
     kinds = [(width, boltzmann.bernoulli_hidden()) for width in widths]
     if code:
         kinds.append((code, boltzmann.gaussian_hidden()))

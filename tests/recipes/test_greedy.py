@@ -158,3 +158,5 @@ def test_what_no_layer_can_be_is_refused():
         greedy.rbm_layer(3, (4,), classes=2)
     with pytest.raises(InputError, match="leave out hidden"):
         greedy.rbm_layers((3,), (2, 2, 1), hidden=boltzmann.gaussian_hidden())
+    with pytest.raises(InputError, match="code is -1: use a whole number, 0 or more"):
+        greedy.rbm_layers((3,), (2, 2, 1), code=-1)

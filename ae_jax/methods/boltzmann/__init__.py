@@ -8,23 +8,21 @@ from ae_jax.methods.boltzmann import belief, general
 from ae_jax.methods.boltzmann.assessment import (
     Assessment,
     assess,
+    columns,
     example_log_likelihoods,
-    numbers,
 )
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
-    draw_exact,
     energy,
-    enumerable,
     free_energy,
     hidden_free_energy,
     hidden_logits,
-    log_partition_exact,
     pseudo_log_likelihood,
     reconstruction_nll,
     visible_field,
 )
+from ae_jax.methods.boltzmann.enumeration import draw_exact, enumerable, log_partition_exact
 from ae_jax.methods.boltzmann.estimators import (
     Estimator,
     contrast,
@@ -75,6 +73,7 @@ __all__ = [
     "between",
     "check_annealing",
     "class_logits",
+    "columns",
     "conditional_logits",
     "contrast",
     "contrastive_divergence",
@@ -97,7 +96,6 @@ __all__ = [
     "log_partition_base",
     "log_partition_exact",
     "log_partition_reverse_ais",
-    "numbers",
     "parallel_tempering",
     "persistent",
     "pseudo_log_likelihood",

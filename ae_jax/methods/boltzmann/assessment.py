@@ -2,13 +2,14 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array, InputError
-from ae_jax.methods.boltzmann.energy import enumerable, free_energy, log_partition_exact
+from ae_jax.methods.boltzmann.energy import free_energy
+from ae_jax.methods.boltzmann.enumeration import enumerable, log_partition_exact
 from ae_jax.methods.boltzmann.partition import (
     PartitionEstimate,
     check_annealing,
@@ -94,10 +95,9 @@ def assess(
     )
 
 
-def numbers(found: Assessment) -> dict[str, float]:
-    """Returns the numbers of an assessment by name; `exact` only where there is one."""
+def columns(found: Assessment) -> dict[str, Any]:
+    """Returns an assessment as columns of a row; `exact` only where there is one."""
     known = found._asdict()
-    del known["verdict"]
     if math.isnan(found.exact):
         del known["exact"]
     return known

@@ -7,13 +7,26 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import nets
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import (
+    COUNT,
+    POSITIVE,
+    Array,
+    Batch,
+    Domain,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    traced,
+)
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units, estimators
 from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
-from ae_jax.methods.boltzmann.binarization import visible_units
-from ae_jax.methods.learners.composing import started
+from ae_jax.methods.boltzmann.units import CLASSES
+from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
+from ae_jax.methods.learners.composing import require, started
+from ae_jax.methods.learners.views import coded
 from ae_jax.probability import bernoulli
 
 
@@ -53,32 +66,26 @@ def deep_belief_network(
       stochastically. Evaluation, per example, nats: `loss` = `reconstruction`, the cross-entropy
       of means that went up and down (there is no objective that could be evaluated);
       `unnormalised_nll`, minus the lower bound on log p(image) but for log Z of the
-      top machine; with classes `error` and `class_nll`.
+      top machine; with classes `error` and `class_nll`. With classes it predicts their logits,
+      and generates images of given labels.
 
     Raises:
-      InputError: if there are fewer than two layers, one has no unit, or a chain has no step;
-        and as `boltzmann.softmax`.
+      InputError: if there are fewer than two layers, one has no unit, a chain has no step, or there
+        is one class or more than 65536; on the first batch if there are no labels for the classes.
 
     Reference:
       Hinton, Osindero and Teh (2006), A Fast Learning Algorithm for Deep Belief Nets.
     """
     if len(widths) < 2:
-        raise InputError(f"a deep belief network needs at least two layers, got {len(widths)}")
-    if min(widths) < 1:
-        raise InputError(f"a layer has at least one unit, got widths {list(widths)}")
-    if chains < 0:
-        raise InputError(f"chains must be at least 0, got {chains}")
-    if min(gibbs_steps, sample_steps) < 1:
-        raise InputError(f"chains need a step: {gibbs_steps=}, {sample_steps=}")
+        raise InputError(f"widths is {list(widths)}: use at least two layers")
+    for width in widths:
+        require(COUNT, widths=width)
+    require(Domain(0, whole=True), chains=chains)
+    require(COUNT, gibbs_steps=gibbs_steps, sample_steps=sample_steps)
+    if classes:
+        require(CLASSES, classes=classes)
     visible = boltzmann.softmax(classes) if classes else boltzmann.bernoulli()
     units = Units(visible, boltzmann.bernoulli_hidden())
-
-    def with_label(x: Array, batch: Batch) -> Array:
-        if not classes:
-            return x
-        if "label" not in batch:
-            raise InputError("a network with classes needs data with labels")
-        return jnp.concatenate([x, jax.nn.one_hot(batch["label"], classes, dtype=x.dtype)], axis=1)
 
     def rise(params: DBNParams, v: Array) -> Array:
         """Means going up, to the last layer but one."""
@@ -95,8 +102,7 @@ def deep_belief_network(
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
     ) -> DBNState:
-        image = batch["image"]
-        v = image.reshape(image.shape[0], -1)
+        v = pixels(batch)
         chain_key, top_key, *keys = jax.random.split(key, len(widths) + 1)
         up, down, below = [], [], v.shape[1]
         for own, width in zip(keys, widths[:-1], strict=True):
@@ -111,7 +117,7 @@ def deep_belief_network(
         fresh: dict[str, Any] = {"params": DBNParams(tuple(up), tuple(down), top)}
         if chains:
             fresh["chains"] = estimators.start(chain_key, top, v, units, chains)
-        return DBNState(image=jnp.mean(image, axis=0), **started(fresh, start))
+        return DBNState(image=jnp.mean(batch["image"], axis=0), **started(fresh, start))
 
     def step(key: Array, state: DBNState, batch: Batch, hparams: HParams) -> tuple[DBNState, Info]:
         params = state.params
@@ -119,7 +125,7 @@ def deep_belief_network(
         awake = [visible_units(data_key, batch, True)[0]]
         for own, layer in zip(jax.random.split(up_key, len(params.up)), params.up, strict=True):
             awake.append(bernoulli.sample(own, logits_of(layer, awake[-1])))
-        seen = with_label(awake[-1], batch)
+        seen = with_label(awake[-1], batch, classes) if classes else awake[-1]
         begin = state.chains if chains else seen
         dreamt = boltzmann.gibbs(chain_key, params.top, begin, gibbs_steps, units)[0]
         asleep = [dreamt[:, : awake[-1].shape[1]]]
@@ -158,30 +164,45 @@ def deep_belief_network(
         error = -bernoulli.log_prob(v, fall(params, x))
         values = {"loss": error, "reconstruction": error, "unnormalised_nll": found}
         if classes:
-            logits = boltzmann.class_logits(params.top, with_label(x, batch), classes, units)
+            logits = boltzmann.class_logits(
+                params.top, with_label(x, batch, classes), classes, units
+            )
             values["class_nll"], values["error"] = classified(logits, batch["label"])
         return values
 
     def encode(state: DBNState, batch: Batch, hparams: HParams) -> Array:
-        image = batch["image"]
-        return rise(state.params, image.reshape(image.shape[0], -1))
+        return rise(state.params, pixels(batch))
 
     def decode(state: DBNState, latent: Array, hparams: HParams) -> Array:
         mean = jax.nn.sigmoid(fall(state.params, latent))
         return mean.reshape(latent.shape[0], *state.image.shape)
 
-    def reconstruct(state: DBNState, batch: Batch, hparams: HParams) -> Array:
-        return decode(state, encode(state, batch, hparams), hparams)
+    def predict(state: DBNState, batch: Batch, hparams: HParams) -> Array:
+        x = encode(state, batch, hparams)
+        v = jnp.concatenate([x, jnp.zeros((x.shape[0], classes), x.dtype)], axis=1)
+        return boltzmann.class_logits(state.params.top, v, classes, units)
 
     def sample(key: Array, state: DBNState, count: int, hparams: HParams) -> Array:
         found = draw(key, state.params, count, sample_steps, units)
         return found.reshape(count, *state.image.shape)
 
+    def generate(key: Array, state: DBNState, batch: Batch, hparams: HParams) -> Array:
+        """Images of the batch's labels."""
+        label = jax.nn.one_hot(batch["label"], classes, dtype=state.image.dtype)
+        found = draw(key, state.params, len(label), sample_steps, units, label)
+        return found.reshape(len(label), *state.image.shape)
+
     return Method(
-        hparams={"learning_rate": learning_rate},
+        **traced(learning_rate=(learning_rate, POSITIVE)),
         init=init,
         step=step,
         evaluate=evaluate,
-        views=Views(encode=encode, decode=decode, reconstruct=reconstruct, sample=sample),
+        views=coded(
+            encode,
+            decode,
+            predict=predict if classes else None,
+            sample=sample,
+            generate=generate if classes else None,
+        ),
         inference=lambda state: state._replace(chains=()),
     )

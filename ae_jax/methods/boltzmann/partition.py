@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array, InputError
 from ae_jax.methods.boltzmann.energy import (
     free_energy,
     hidden_logits,
@@ -21,6 +21,7 @@ from ae_jax.methods.boltzmann.energy import (
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import between, log_mass, visible_part
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+from ae_jax.methods.learners.composing import require
 
 #: Standard errors to either side of a mean that hold it 95 times of 100.
 _NORMAL_95 = 1.959964
@@ -103,7 +104,9 @@ def log_partition_reverse_ais(
       Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using
       bidirectional Monte Carlo.
     """
-    check_annealing(len(v), temperatures)
+    require(COUNT, temperatures=temperatures)
+    if not len(v):
+        raise InputError("v holds no draw of the model: give at least one")
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
     weights = _anneal(key, params, base, v, betas, units) - log_partition_base(base, units)
     return _estimate(weights, -1)
@@ -141,7 +144,7 @@ def log_likelihood_reverse_ais(
       Burda, Grosse and Salakhutdinov (2015), Accurate and Conservative Estimates of MRF
       Log-likelihood using Reverse Annealing.
     """
-    check_annealing(1, temperatures)
+    require(COUNT, temperatures=temperatures)
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
     weights = _anneal(key, params, base, v, betas, units)
     return weights - free_energy(params, v, units) - log_partition_base(base, units)
@@ -213,8 +216,4 @@ def standard_error(x: Array) -> Array:
 
 def check_annealing(chains: int, temperatures: int) -> None:
     """Raises InputError for what no annealing can use: before a training, too."""
-    if min(chains, temperatures) < 1:
-        raise InputError(
-            f"annealing needs chains and temperatures, got chains={chains}, "
-            f"temperatures={temperatures}"
-        )
+    require(COUNT, chains=chains, temperatures=temperatures)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array, InputError
 from ae_jax.methods.boltzmann.energy import hidden_logits, visible_field
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+from ae_jax.methods.learners.composing import require
 
 
 class Clamp(NamedTuple):
@@ -45,8 +46,7 @@ def gibbs(
     Raises:
       InputError: if steps is below 1.
     """
-    if steps < 1:
-        raise InputError(f"gibbs needs at least 1 step, got {steps}")
+    require(COUNT, steps=steps)
     if clamp is not None:
         v = jnp.where(clamp.where[None, :], clamp.values, v)
     if steps == 1:

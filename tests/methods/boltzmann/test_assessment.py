@@ -51,9 +51,9 @@ def test_assessments_are_means_over_examples(machines):
     }
     for name, value in expected.items():
         np.testing.assert_allclose(getattr(found, name), value, rtol=1e-8, err_msg=name)
-    assert boltzmann.numbers(found) == {name: getattr(found, name) for name in expected}
-    unknown = boltzmann.numbers(found._replace(exact=math.nan))
-    assert list(unknown) == [name for name in expected if name != "exact"]
+    assert boltzmann.columns(found) == found._asdict()
+    unknown = boltzmann.columns(found._replace(exact=math.nan))
+    assert list(unknown) == [name for name in found._fields if name != "exact"]
 
 
 def test_examples_share_one_partition_function(machines):
@@ -99,7 +99,7 @@ def test_what_cannot_be_assessed_is_refused(machines):
     params, base, v = problem(machines)
     with pytest.raises(InputError, match="no example"):
         boltzmann.assess(jax.random.key(0), params, base, v[:0])
-    with pytest.raises(InputError, match="chains=0"):
+    with pytest.raises(InputError, match="chains is 0"):
         boltzmann.assess(jax.random.key(0), params, base, v, chains=0)
 
 

@@ -133,19 +133,19 @@ def test_one_sample_has_no_standard_error(machines):
 
 def test_annealing_needs_temperatures(machines):
     params, base, _ = problem(machines)
-    with pytest.raises(InputError, match="temperatures=0"):
+    with pytest.raises(InputError, match="temperatures is 0"):
         boltzmann.log_partition_ais(jax.random.key(0), params, base, temperatures=0)
-    with pytest.raises(InputError, match="chains=0"):
+    with pytest.raises(InputError, match="chains is 0"):
         boltzmann.log_partition_ais(jax.random.key(0), params, base, chains=0)
     for chains, temperatures in ((0, 1), (1, 0)):
-        with pytest.raises(InputError, match=f"chains={chains}, temperatures={temperatures}"):
+        with pytest.raises(InputError, match=" is 0: use a whole number, 1 or more"):
             boltzmann.check_annealing(chains, temperatures)
     boltzmann.check_annealing(1, 1)
     nothing = jnp.zeros((0, 5))
-    with pytest.raises(InputError, match="chains=0"):
+    with pytest.raises(InputError, match="v holds no draw"):
         boltzmann.log_partition_reverse_ais(jax.random.key(0), params, base, nothing)
     for reverse in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
-        with pytest.raises(InputError, match="chains=1, temperatures=0"):
+        with pytest.raises(InputError, match="temperatures is 0"):
             reverse(jax.random.key(0), params, base, jnp.ones((1, 5)), temperatures=0)
 
 

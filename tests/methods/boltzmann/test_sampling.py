@@ -82,7 +82,7 @@ def test_a_clamped_chain_draws_the_rest_given_what_is_clamped(machines):
 
 
 def test_gibbs_needs_a_step(machines):
-    with pytest.raises(InputError, match="at least 1 step"):
+    with pytest.raises(InputError, match="steps is 0"):
         boltzmann.gibbs(jax.random.key(0), machines.make(), jnp.zeros((1, 3)), 0)
 
 

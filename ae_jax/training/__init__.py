@@ -1,6 +1,7 @@
 """The engine: a sweep of hyperparameters and seeds trained as one compiled program."""
 
 from ae_jax.training.devices import use_devices
+from ae_jax.training.exporting import export, import_parameters
 from ae_jax.training.lanes import grid
 from ae_jax.training.loading import load
 from ae_jax.training.model import Model, lane, model
@@ -16,7 +17,9 @@ __all__ = [
     "Result",
     "Schedule",
     "Trained",
+    "export",
     "grid",
+    "import_parameters",
     "join_rows",
     "known_lanes",
     "lane",

@@ -14,17 +14,15 @@ from ae_jax.methods.boltzmann.assessment import (
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
-    draw_exact,
     energy,
-    enumerable,
     free_energy,
     hidden_free_energy,
     hidden_logits,
-    log_partition_exact,
     pseudo_log_likelihood,
     reconstruction_nll,
     visible_field,
 )
+from ae_jax.methods.boltzmann.enumeration import draw_exact, enumerable, log_partition_exact
 from ae_jax.methods.boltzmann.estimators import (
     Estimator,
     contrast,

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array, InputError
-from ae_jax.methods.boltzmann.energy import enumerable, free_energy, log_partition_exact
+from ae_jax.methods.boltzmann.energy import free_energy
+from ae_jax.methods.boltzmann.enumeration import enumerable, log_partition_exact
 from ae_jax.methods.boltzmann.partition import (
     PartitionEstimate,
     check_annealing,

@@ -24,9 +24,9 @@ from ae_jax.core import (
 )
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import general
-from ae_jax.methods.boltzmann.binarization import visible_units
-from ae_jax.methods.boltzmann.energy import MOST_ENUMERATED
+from ae_jax.methods.boltzmann.enumeration import MOST_ENUMERATED
 from ae_jax.methods.boltzmann.general import BoltzmannParams
+from ae_jax.methods.boltzmann.visible import pixels, visible_units
 from ae_jax.methods.learners.composing import require
 from ae_jax.probability import bernoulli
 
@@ -156,8 +156,7 @@ def boltzmann_machine(
         return values
 
     def encode(state: BoltzmannState, batch: Batch, hparams: HParams) -> Array:
-        image = batch["image"]
-        return general.hidden_mean(state.params, image.reshape(image.shape[0], -1))
+        return general.hidden_mean(state.params, pixels(batch))
 
     def sample(key: Array, state: BoltzmannState, count: int, hparams: HParams) -> Array:
         start_key, key = jax.random.split(key)

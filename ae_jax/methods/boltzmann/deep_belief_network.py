@@ -23,8 +23,8 @@ from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units, estimators
 from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
-from ae_jax.methods.boltzmann.binarization import visible_units, with_label
 from ae_jax.methods.boltzmann.units import CLASSES
+from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
 from ae_jax.methods.learners.composing import require, started
 from ae_jax.methods.learners.views import coded
 from ae_jax.probability import bernoulli
@@ -102,8 +102,7 @@ def deep_belief_network(
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
     ) -> DBNState:
-        image = batch["image"]
-        v = image.reshape(image.shape[0], -1)
+        v = pixels(batch)
         chain_key, top_key, *keys = jax.random.split(key, len(widths) + 1)
         up, down, below = [], [], v.shape[1]
         for own, width in zip(keys, widths[:-1], strict=True):
@@ -118,7 +117,7 @@ def deep_belief_network(
         fresh: dict[str, Any] = {"params": DBNParams(tuple(up), tuple(down), top)}
         if chains:
             fresh["chains"] = estimators.start(chain_key, top, v, units, chains)
-        return DBNState(image=jnp.mean(image, axis=0), **started(fresh, start))
+        return DBNState(image=jnp.mean(batch["image"], axis=0), **started(fresh, start))
 
     def step(key: Array, state: DBNState, batch: Batch, hparams: HParams) -> tuple[DBNState, Info]:
         params = state.params
@@ -172,8 +171,7 @@ def deep_belief_network(
         return values
 
     def encode(state: DBNState, batch: Batch, hparams: HParams) -> Array:
-        image = batch["image"]
-        return rise(state.params, image.reshape(image.shape[0], -1))
+        return rise(state.params, pixels(batch))
 
     def decode(state: DBNState, latent: Array, hparams: HParams) -> Array:
         mean = jax.nn.sigmoid(fall(state.params, latent))
@@ -181,8 +179,7 @@ def deep_belief_network(
 
     def predict(state: DBNState, batch: Batch, hparams: HParams) -> Array:
         x = encode(state, batch, hparams)
-        blank = jnp.zeros((x.shape[0], classes), x.dtype)
-        v = jnp.concatenate([x, blank], axis=1)
+        v = jnp.concatenate([x, jnp.zeros((x.shape[0], classes), x.dtype)], axis=1)
         return boltzmann.class_logits(state.params.top, v, classes, units)
 
     def sample(key: Array, state: DBNState, count: int, hparams: HParams) -> Array:

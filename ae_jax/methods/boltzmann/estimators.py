@@ -14,8 +14,8 @@ from ae_jax.methods.boltzmann.energy import (
     energy,
     free_energy,
     hidden_logits,
-    log_partition_exact,
 )
+from ae_jax.methods.boltzmann.enumeration import log_partition_exact
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import base_of, between, gibbs, swap
 from ae_jax.methods.boltzmann.units import RBMParams, Units

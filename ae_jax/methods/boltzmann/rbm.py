@@ -24,9 +24,9 @@ from ae_jax.core import (
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
-from ae_jax.methods.boltzmann.binarization import visible_units, with_label
 from ae_jax.methods.boltzmann.centering import Offsets, centered, uncentered
 from ae_jax.methods.boltzmann.units import CLASSES, LEAST_VARIANCE
+from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
 from ae_jax.methods.learners.composing import joined, require
 from ae_jax.methods.learners.views import coded
 
@@ -216,17 +216,13 @@ def rbm(
             values["class_nll"], values["error"] = classified(logits, batch["label"])
         return values
 
-    def pixels_of(batch: Batch) -> Array:
-        return batch["image"].reshape(batch["image"].shape[0], -1)
-
     def predict(state: RBMState, batch: Batch, hparams: HParams) -> Array:
-        pixels = pixels_of(batch)
-        blank = jnp.zeros((pixels.shape[0], classes), pixels.dtype)
-        v = jnp.concatenate([pixels, blank], axis=1)
+        v = pixels(batch)
+        v = jnp.concatenate([v, jnp.zeros((v.shape[0], classes), v.dtype)], axis=1)
         return boltzmann.class_logits(state.params, v, classes, units)
 
     def encode(state: RBMState, batch: Batch, hparams: HParams) -> Array:
-        v = pixels_of(batch)
+        v = pixels(batch)
         if classes:  # by what the machine makes of the label
             guess = jax.nn.softmax(predict(state, batch, hparams))
             v = jnp.concatenate([v, guess], axis=1)
@@ -253,9 +249,9 @@ def rbm(
 
     def generate(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> Array:
         """Images of the batch's labels."""
-        count, pixels = batch["label"].shape[0], state.image.size
-        values = with_label(jnp.zeros((count, pixels), state.image.dtype), batch, classes)
-        clamp = boltzmann.Clamp(values, jnp.arange(values.shape[1]) >= pixels)
+        count, size = batch["label"].shape[0], state.image.size
+        values = with_label(jnp.zeros((count, size), state.image.dtype), batch, classes)
+        clamp = boltzmann.Clamp(values, jnp.arange(values.shape[1]) >= size)
         return decode(state, drawn(key, state, count, sample_steps, clamp)[1], hparams)
 
     def log_likelihood(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> Array:

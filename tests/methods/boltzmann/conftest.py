@@ -92,6 +92,12 @@ def serves_by_inference(method, state, batch):
     chex.assert_trees_all_equal(everything(left), everything(state))
 
 
+def labelled_states():
+    """The 12 states of two pixels beside a label of three classes."""
+    pixels = np.repeat(states(2), 3, axis=0)
+    return np.concatenate([pixels, np.tile(np.eye(3), (4, 1))], axis=1)
+
+
 def directed(random, *shape):
     return nets.Affine(
         jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
@@ -129,6 +135,7 @@ def machines(x64):
         flat=flat,
         defaults=defaults,
         serves_by_inference=serves_by_inference,
+        labelled_states=labelled_states,
         directed=directed,
         network=network,
         prior=prior,

@@ -50,10 +50,11 @@ def test_draws_are_those_of_the_network(machines):
     assert np.all(np.abs(means.mean(axis=0) - expected) < 4.5 * error)
 
 
-def test_draws_given_a_label(machines):
+@pytest.mark.parametrize("index", [0, 1])
+def test_draws_given_a_label(machines, index):
     params = machines.network(3)
     units = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
-    label = jnp.tile(jnp.array([[0.0, 1.0, 0.0]]), (8000, 1))
+    label = jnp.tile(jnp.eye(3)[index], (8000, 1))
     means = np.asarray(
         jax.jit(draw, static_argnums=(2, 3, 4))(jax.random.key(1), params, 8000, 20, units, label)
     )

@@ -6,6 +6,11 @@ import jax.numpy as jnp
 from ae_jax.core import Array, Batch, InputError
 
 
+def pixels(batch: Batch) -> Array:
+    """Returns a batch's images as rows: [B, ...] -> [B, V]."""
+    return batch["image"].reshape(batch["image"].shape[0], -1)
+
+
 def visible_units(key: Array, batch: Batch, stochastic_binarization: bool) -> tuple[Array, Array]:
     """Returns a machine's visible units, [B, V], and a key that is still unused.
 
@@ -14,7 +19,7 @@ def visible_units(key: Array, batch: Batch, stochastic_binarization: bool) -> tu
       batch: with `image`, [B, ...].
       stochastic_binarization: whether images are probabilities, of which zeros and ones are drawn.
     """
-    v = batch["image"].reshape(batch["image"].shape[0], -1)
+    v = pixels(batch)
     if not stochastic_binarization:
         return v, key
     data_key, key = jax.random.split(key)

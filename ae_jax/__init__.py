@@ -12,6 +12,7 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.methods`: factories that return a `Method`, by family; what they are composed of.
 - `ae_jax.metrics`: evaluation of what was learned.
 - `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
+- `ae_jax.testing`: the contract as a check of a method.
 - `ae_jax.recipes`: several runs that make one model: greedy stacks.
 - `ae_jax.plots`: figures and the run report.
 - `ae_jax.cli`: the command line of an experiment.
@@ -39,6 +40,7 @@ _PARTS = (
     "probability",
     "recipes",
     "shuffle",
+    "testing",
     "training",
 )
 

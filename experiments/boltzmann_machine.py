@@ -159,17 +159,10 @@ def boltzmann_machine(config: Config) -> None:
 
 def build(config: Config, machine: str, hidden_size: int, estimator: str) -> Method:
     """Returns the method of one group of lanes."""
-    kind, _, sweeps = estimator.partition("-")
-    if estimator == "exact":
-        chosen = general.exact()
-    elif kind == "pcd" and sweeps.isdigit():
-        chosen = general.persistent(int(sweeps), config.chains, config.clamped_sweeps)
-    else:
-        raise InputError(f"unknown estimator {estimator!r}: use exact, or pcd-1 with any number")
     return methods.boltzmann_machine(
         hidden_size,
         connections=MACHINES[machine],
-        estimator=chosen,
+        estimator=general.estimator(estimator, config.chains, config.clamped_sweeps),
         optimizer=optax.scale_by_adam(),
         stochastic_binarization=False,  # all pixels are 0 or 1
         exact_likelihood=True,

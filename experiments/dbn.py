@@ -23,7 +23,8 @@ from ae_jax import checks, cli, data, experiment, methods, plots, training
 from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Units
-from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, DBNState, draw, params_of
+from ae_jax.methods.boltzmann.belief import DBNParams, draw, params_of
+from ae_jax.methods.boltzmann.deep_belief_network import DBNState
 from ae_jax.recipes import greedy
 
 #: Passes up that the bound on each test image is averaged over.
@@ -111,7 +112,7 @@ def dbn(config: Config) -> None:
         greedy.rbm_layers(
             config.widths[:-1],
             splits.image_shape,
-            estimator=boltzmann.named(config.estimator),
+            estimator=boltzmann.estimator(config.estimator),
             optimizer=optax.scale_by_adam(),
         ),
         splits,
@@ -195,7 +196,7 @@ def top_machine(config: Config, classes: int) -> Method:
     """Returns the machine of p(what the last layer but one sees, label)."""
     return methods.rbm(
         config.widths[-1],
-        estimator=boltzmann.named(config.top_estimator, CHAINS),
+        estimator=boltzmann.estimator(config.top_estimator, CHAINS),
         classes=classes,
         optimizer=optax.scale_by_adam(),
     )

@@ -79,7 +79,7 @@ def dbn_pretraining(config: Config) -> None:
     machines = greedy.rbm_layers(
         config.widths,
         splits.image_shape,
-        estimator=boltzmann.named(config.estimator),
+        estimator=boltzmann.estimator(config.estimator),
         optimizer=optax.scale_by_adam(),
     )
     kinds = {

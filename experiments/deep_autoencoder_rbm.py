@@ -74,7 +74,7 @@ def deep_autoencoder_rbm(config: Config) -> None:
             config.widths,
             splits.image_shape,
             code=config.latent_size,
-            estimator=boltzmann.named(config.estimator),
+            estimator=boltzmann.estimator(config.estimator),
             optimizer=optax.scale_by_adam(),
         ),
         splits,

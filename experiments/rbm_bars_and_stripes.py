@@ -131,7 +131,7 @@ def builder(config: Config, optimizer: str) -> Callable[[str], Method]:
     def build(estimator: str) -> Method:
         return methods.rbm(
             config.hidden_size,
-            estimator=boltzmann.named(estimator, config.chains, config.temperatures),
+            estimator=boltzmann.estimator(estimator, config.chains, config.temperatures),
             optimizer=optax.scale_by_adam() if adam else None,
             centering=adam or config.gradient_centering,
             stochastic_binarization=False,  # all pixels are 0 or 1

@@ -76,6 +76,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ae_jax")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="run what is marked full as well")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        rare = [item for item in items if item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=rare)
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+
 def pytest_collection_finish():
     # Tracing makes so many objects that the collector would go over all modules again and again.
     gc.collect()

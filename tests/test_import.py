@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,
     "training": {"core", "shuffle"},
+    "testing": {"core", "training"},
     "plots": BUILDING_BLOCKS | {"metrics"},
     "recipes": {"core", "methods", "nets", "training"},
     "experiment": {

@@ -46,7 +46,7 @@ def sweep(
       SystemExit: with the lanes that are missing, where a process died.
     """
     lanes = grid(config, values)
-    options = run_options(config, splits) | options
+    options = run_options(config, splits) | {"experiment": name} | options
     steps = options.pop("steps", config.steps)
     out = cli.directory(config, name)
     result = training.run(
@@ -91,6 +91,7 @@ def pretrain(
         steps,
         cli.directory(config, name) / part,
         schedules=[training.warmup_cosine(steps)],
+        experiment=name,
         **options,
     )
     for result in stack.results:

@@ -1,11 +1,9 @@
 """A small example of every method. A row here gives a method all contract tests."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-import jax.numpy as jnp
-
-from ae_jax import corruptions, data, losses, nets
+from ae_jax import corruptions, data, losses, nets, testing
 from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
@@ -14,8 +12,8 @@ from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
+from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
-from ae_jax.methods.boltzmann.machine import boltzmann_machine
 from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
@@ -23,16 +21,6 @@ from ae_jax.methods.wrappers.stage import stage
 
 #: The images that the examples are built for.
 IMAGE_SHAPE = (8, 8, 1)
-
-
-def evaluated_loss(
-    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
-) -> Array:
-    """The evaluation loss of a batch as a whole data set."""
-    values = method.evaluate(key, state, batch, hparams)
-    if method.conclude is None:
-        return jnp.mean(values["loss"])
-    return method.conclude(values, jnp.ones(values["loss"].shape, bool), hparams)["loss"]
 
 
 def sample_discrepancy(
@@ -69,15 +57,18 @@ class Registered(NamedTuple):
       steps: how many steps of the example, at batch 32, are enough to lower it.
       improvement: the fraction of the first score that is then left, at most.
       no_step: hyperparameters that change no step, but evaluation or views alone.
+      tier: "full" for one example of every kind of step, which is tried in sweeps; the others
+        are so only with --full.
     """
 
     example: Callable[[], Method]
     data: Callable[[], Dataset] = digits
     entry: str = "image"
-    score: Callable[[Method, Array, State, Batch, HParams], Array] = evaluated_loss
+    score: Callable[[Method, Array, State, Batch, HParams], Array] = testing.evaluated_loss
     steps: int = 200
     improvement: float = 0.8
     no_step: tuple[str, ...] = ()
+    tier: Literal["cheap", "full"] = "cheap"
 
 
 def _autoencoder() -> Method:
@@ -145,14 +136,16 @@ def _skip_gram() -> Method:
 
 
 REGISTRY: Mapping[str, Registered] = {
-    "autoencoder": Registered(_autoencoder),
+    "autoencoder": Registered(_autoencoder, tier="full"),
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),
     "vae": Registered(_vae),
-    "rbm": Registered(_rbm, steps=400, improvement=0.85),
-    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85),
-    "deep_belief_network": Registered(_deep_belief_network, steps=600, improvement=0.85),
-    "gan": Registered(_gan, score=sample_discrepancy),
+    "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
+    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
+    "deep_belief_network": Registered(
+        _deep_belief_network, steps=600, improvement=0.85, tier="full"
+    ),
+    "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"
     ),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ae_jax.core import Method, Views
-from tests.methods.examples import REGISTRY, evaluated_loss, sample_discrepancy
+from tests.methods.examples import REGISTRY, sample_discrepancy
 
 #: Of each example: examples to learn from, numbers in its parameters, size of its latents.
 SIZES = {
@@ -57,17 +57,6 @@ def test_examples_are_small(name):
     assert method.hparams.items() >= CHOSEN.get(name, {}).items()
     assert row.steps <= 600
     assert row.improvement <= 0.85
-
-
-def evaluated(values, conclude=None):
-    return Method({}, None, None, lambda *_: values, conclude=conclude)
-
-
-def test_the_loss_of_a_batch_is_a_whole_sets():
-    values = {"loss": jnp.array([1.0, 2.0, 6.0])}
-    assert evaluated_loss(evaluated(values), None, None, None, {}) == 3
-    concluding = evaluated(values, lambda values, present, hparams: {"loss": present.sum()})
-    assert evaluated_loss(concluding, None, None, None, {}) == 3
 
 
 def test_samples_are_compared_with_as_many_examples():

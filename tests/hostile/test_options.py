@@ -1,0 +1,63 @@
+"""Options of experiments at values that make no sense; of all experiments with --full."""
+
+import sys
+
+import pytest
+
+from ae_jax.core import InputError
+from tests.hostile import options
+from tests.hostile.without_training import SCRIPTS
+
+#: Where most kinds of options are.
+SOME = {"beta_vae", "rbm_bars_and_stripes", "tied_ae"}
+CASES = [
+    pytest.param(name, marks=[] if name in SOME else [pytest.mark.full], id=name)
+    for name in SCRIPTS
+]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_option_is_carried_out_or_refused_early_in_one_line(name, request):
+    faults = {}
+    for option, words in options.options(name, request.config.getoption("--full")):
+        verdict = options.attempt(name, [option, *words])
+        if verdict.fault:
+            faults[f"{option} {' '.join(words)}"] = verdict.fault
+    assert not faults
+    assert options.attempt(name, []) == options.Verdict(None, None)
+
+
+def refusing(status=2, lines=("error: no",), out=None, error=None):
+    def run(name, directory, arguments):
+        if out:
+            directory.mkdir()
+        print(*lines, sep="\n", file=sys.stderr)
+        raise error or SystemExit(status)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("run", "fault"),
+    [
+        (refusing(), None),
+        (refusing(status=1), "status 1"),
+        (refusing(lines=["error: no", "Traceback"]), "2 lines"),
+        (refusing(lines=["no"]), "no error"),
+        (refusing(out=True), "something was written"),
+        (refusing(error=ZeroDivisionError("division by zero")), "ZeroDivisionError: division"),
+        (lambda *args: None, "nothing was reported"),
+    ],
+)
+def test_what_is_wrong_with_a_refusal_is_seen(run, fault, monkeypatch):
+    monkeypatch.setattr(options, "run", run)
+    verdict = options.attempt("any", [])
+    assert fault in verdict.fault if fault else verdict == options.Verdict("error: no", None)
+
+
+def test_a_refusal_after_training_is_seen(monkeypatch):
+    def late(*trained):
+        raise InputError("too late")
+
+    monkeypatch.setattr(sys.modules["ae_jax.training.run"], "_rows", late)
+    assert "refused after 1 trainings" in options.attempt("autoencoder", []).fault

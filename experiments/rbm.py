@@ -13,6 +13,7 @@ Reverse Annealing.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -97,7 +98,7 @@ def rbm(config: Config) -> None:
     trained = experiment.sweep(
         config,
         "rbm",
-        lambda hidden_size, estimator: build(config, splits.train.spec, hidden_size, estimator),
+        functools.partial(build, config, splits.train.spec),
         splits,
         {name: getattr(config, name) for name in names},
         schedules=[training.warmup_cosine(config.steps)],

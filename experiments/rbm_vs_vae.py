@@ -170,7 +170,7 @@ def trained(config: Config, model: str, splits: experiment.Splits) -> experiment
     return experiment.sweep(
         config,
         "rbm_vs_vae",
-        lambda latent_size: build(config, splits.train.spec, model, latent_size),
+        functools.partial(build, config, splits.train.spec, model),
         splits,
         values,
         part=model.lower(),

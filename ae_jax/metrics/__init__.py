@@ -25,6 +25,7 @@ from ae_jax.metrics.subspace import (
     principal_angles,
 )
 from ae_jax.metrics.summary import active_fraction, active_units, latent_summary
+from ae_jax.metrics.timing import seconds
 
 __all__ = [
     "Mean",
@@ -51,6 +52,7 @@ __all__ = [
     "psnr",
     "representation_quality",
     "restoration_gain",
+    "seconds",
     "silhouette",
     "ssim",
     "svm_accuracy",

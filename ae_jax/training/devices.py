@@ -103,11 +103,10 @@ def _in_turn(function: Callable) -> Callable:
 def _hastily(program: Callable) -> Callable:
     """Compiles a program with little optimization: a third of the time for initialisers.
 
-    What XLA_FLAGS names stays.
+    A level that XLA_FLAGS names stays.
     """
-    options = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
-    given = os.environ.get("XLA_FLAGS", "")
-    options = {name: value for name, value in options.items() if name not in given}
+    name = "xla_backend_optimization_level"
+    options = {} if name in os.environ.get("XLA_FLAGS", "") else {name: 1}
     return lambda *args: program.lower(*args).compile(compiler_options=options)(*args)
 
 

@@ -9,6 +9,7 @@ from ae_jax.experiment.config import Config, grid, swept
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
+from ae_jax.experiment.opening import open
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
 from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
@@ -45,6 +46,7 @@ __all__ = [
     "model",
     "named",
     "numbered",
+    "open",
     "own_rows",
     "paired",
     "pretrain",

@@ -1,0 +1,129 @@
+"""An experiment declared: what it trains, reports, and is opened as."""
+
+import csv
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import data, experiment, methods, nets, training
+from ae_jax.core import InputError
+
+SCRIPT = '''
+import dataclasses
+from ae_jax import experiment, methods, nets
+
+@dataclasses.dataclass(frozen=True)
+class Config(experiment.Config):
+    """Options."""
+    latent_size: experiment.Swept[experiment.Count] = (1, 2)
+    l1_weight: experiment.Swept[float] = (0.0, 0.1)
+    value_range: tuple[float, float] | None = None
+
+def build(config, spec, latent_size):
+    shape = spec["image"].shape
+    return methods.autoencoder(
+        nets.mlp(latent_size, ()), nets.mlp(shape, ()), penalties=[methods.penalties.l1()]
+    )
+
+tiny = experiment.Study(
+    "tiny",
+    "Tiny",
+    build,
+    table=["squared_error", "norm"],
+    figures=lambda outcome: {
+        "The loss.": outcome.learning_curves("l1_weight"),
+        "Images.": outcome.reconstructions("latent_size", "size {}", 4),
+    },
+    options=lambda config: {"select": "best"},
+    reference=lambda config, splits: splits.train.size,
+    describe=lambda model, outcome: {
+        "norm": float(abs(model.encode(outcome.splits.test.fetch(
+            outcome.splits.test.arrays, range(2)))).sum()),
+        "seen": outcome.reference,
+    },
+)
+'''
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The script, its configuration, and what its study's run directory is."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "tiny.py").write_text(SCRIPT)
+    names = {}
+    exec(compile(SCRIPT, "tiny.py", "exec"), names)
+    config = names["Config"](out=folder / "run", steps=4, seeds=1, devices=1)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        outcome = names["tiny"].train(config)
+        names["tiny"].report(outcome)
+    return folder, config, outcome, names["tiny"]
+
+
+def test_a_study_sweeps_what_its_options_say_and_reports_it(trained, capsys):
+    folder, _, outcome, study = trained
+    with (folder / "run" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    lanes = [(row["latent_size"], row["l1_weight"], row["seed"]) for row in rows]
+    assert lanes == [("1", "0.0", "0"), ("1", "0.1", "0"), ("2", "0.0", "0"), ("2", "0.1", "0")]
+    assert {row["seen"] for row in rows} == {str(outcome.splits.train.size)}
+    assert all(float(row["norm"]) > 0 for row in rows)
+    study.report(outcome._replace(rows=outcome.rows))
+    assert capsys.readouterr().out.split()[:3] == ["latent_size", "l1_weight", "learning_rate"]
+    page = (folder / "run" / "report.html").read_text()
+    assert "Tiny on digits" in page
+    assert page.count("<img") == 2
+    assert json.loads((folder / "run" / "config.json").read_text())["experiment"] == "tiny"
+
+
+def test_values_are_checked_before_the_reference_is_found(trained, tmp_path):
+    _, config, _, study = trained
+
+    def never(config, splits):
+        raise AssertionError
+
+    wrong = dataclasses.replace(config, l1_weight=(0.0, -1.0), out=tmp_path / "run")
+    with pytest.raises(InputError, match="l1_weight is -1"):
+        study._replace(reference=never)(wrong)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_a_run_is_opened_with_the_build_of_its_script(trained, best, monkeypatch):
+    folder, _, outcome, _ = trained
+    monkeypatch.setattr(experiment.opening, "SCRIPTS", (folder / "none", folder))
+    opened = experiment.open(folder / "run", best=best)
+    batch = data.head(outcome.splits.test, 5)
+    assert [model.row["lane"] for model in opened] == [0, 1, 2, 3]
+    for model in opened:
+        own = training.model(outcome.result, model.row["lane"], best)
+        assert model.row["squared_error"] == own.row["squared_error"]
+        np.testing.assert_array_equal(model.encode(batch), own.encode(batch))
+
+
+def test_what_cannot_be_opened_is_said(trained, tmp_path, monkeypatch):
+    folder, *_ = trained
+    monkeypatch.setattr(experiment.opening, "SCRIPTS", (tmp_path,))
+    with pytest.raises(InputError, match="of the experiment tiny: say where its script is"):
+        experiment.open(folder / "run")
+    with pytest.raises(InputError, match=r"there is no script .*other\.py"):
+        experiment.open(folder / "run", script=tmp_path / "other.py")
+    (tmp_path / "tiny.py").write_text(SCRIPT.replace("l1_weight:", "other_weight:"))
+    with pytest.raises(InputError, match="has no option l1_weight"):
+        experiment.open(folder / "run")
+    (tmp_path / "tiny.py").write_text(SCRIPT.replace("spec", "shape"))
+    with pytest.raises(InputError, match=r"has no function build\(config, spec, \.\.\.\)"):
+        experiment.open(folder / "run")
+    with pytest.raises(InputError, match="no run directory"):
+        experiment.open(tmp_path)
+
+
+def test_numbers_of_later_phases_are_checked_before_the_first(tmp_path):
+    method = methods.autoencoder(nets.mlp(2, ()), nets.mlp((8, 8, 1), ()))
+    experiment.check(method, training.grid(learning_rate=[0.1, 0.2]))
+    with pytest.raises(InputError, match="learning_rate is -1"):
+        experiment.check(method, training.grid(learning_rate=[0.1, -1.0]))
+    with pytest.raises(InputError, match="unknown hyperparameter beta"):
+        experiment.check(method, training.grid(beta=1.0))

@@ -11,7 +11,7 @@ from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
-from ae_jax.experiment.running import Sweep, complete, pretrain, run_options, sweep
+from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load
 from ae_jax.experiment.study import Outcome, Study
 from ae_jax.training import Model, model
@@ -32,6 +32,7 @@ __all__ = [
     "assessed",
     "at_least",
     "best_settings",
+    "check",
     "classes",
     "complete",
     "described",

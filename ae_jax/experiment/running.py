@@ -11,6 +11,7 @@ from ae_jax.core import Method
 from ae_jax.experiment.config import Config, grid
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import greedy
+from ae_jax.training.lanes import grouped
 
 
 class Sweep(NamedTuple):
@@ -18,6 +19,24 @@ class Sweep(NamedTuple):
 
     result: training.Result
     out: Path
+
+
+def check(
+    method: Method | Callable[..., Method],
+    lanes: Sequence[Mapping[str, Any]],
+    schedules: Sequence[training.Schedule] = (),
+) -> None:
+    """Refuses now what `training.run` would refuse of a later phase's lanes, after hours perhaps.
+
+    Args:
+      method: as for `training.run`.
+      lanes: likewise.
+      schedules: likewise.
+
+    Raises:
+      InputError: as `training.run`, for a value that its hyperparameter may not have, say.
+    """
+    grouped(method, lanes, schedules)
 
 
 def sweep(
@@ -82,6 +101,8 @@ def pretrain(
       SystemExit: as `sweep`.
     """
     lanes = grid(config, values)
+    for layer in layers:
+        check(layer.method, lanes)
     trace_stack(layers, splits.image_shape)
     options = run_options(config, splits)
     stack = greedy.train(

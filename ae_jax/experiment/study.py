@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ae_jax import cli, data, plots, training
 from ae_jax.core import Method
 from ae_jax.experiment import models, reporting, running, splits
-from ae_jax.experiment.config import Config
+from ae_jax.experiment.config import Config, grid
 from ae_jax.experiment.splits import Splits
 
 
@@ -56,7 +56,8 @@ class Study(NamedTuple):
     """An experiment that is one sweep and one report: a function of its configuration.
 
     What is `Swept` in the configuration is trained side by side. An experiment that trains in
-    two phases, or has a choice to make in between, is a function of its own.
+    two phases, or has a choice to make in between, is a function of its own, of `train` and
+    `report` perhaps.
 
     Attributes:
       name: of the script.
@@ -68,7 +69,8 @@ class Study(NamedTuple):
       figures: Outcome -> figures by caption.
       options: configuration -> what else `training.run` is told.
       load: configuration -> the data.
-      reference: (config, splits) -> what lanes are compared with, found before they are trained.
+      reference: (config, splits) -> what lanes are compared with, found before they are trained,
+        and after their values were checked.
       describe: (Model, Outcome) -> further columns of a sound lane's row.
     """
 
@@ -84,24 +86,30 @@ class Study(NamedTuple):
 
     def __call__(self, config: Config) -> None:
         """Trains the sweep and reports it."""
+        self.report(self.train(config))
+
+    def train(self, config: Config) -> Outcome:
+        """Trains the sweep and describes its lanes."""
         loaded = self.load(config)
-        reference = self.reference(config, loaded)
-        values = cli.swept(config)
+        values, options = cli.swept(config), self.options(config)
         build = functools.partial(self.build, config, loaded.train.spec)
-        result, out = running.sweep(
-            config, self.name, build, loaded, values, **self.options(config)
-        )
+        running.check(build, grid(config, values), options.get("schedules", ()))
+        reference = self.reference(config, loaded)
+        result, out = running.sweep(config, self.name, build, loaded, values, **options)
         outcome = Outcome(config, loaded, reference, result, out, result.rows)
-        outcome = outcome._replace(
-            rows=models.described(outcome, lambda model: self.describe(model, outcome))
-        )
+        rows = models.described(outcome, lambda model: self.describe(model, outcome))
+        return outcome._replace(rows=rows)
+
+    def report(self, outcome: Outcome) -> None:
+        """Prints the table, and writes what `experiment.report` does."""
+        config = outcome.config
         reporting.report(
             config,
-            out,
+            outcome.out,
             f"{self.title} on {config.dataset}",
             outcome.rows,
-            [*(name for name in values if name != "learning_rate"), "learning_rate"],
+            [*(name for name in cli.swept(config) if name != "learning_rate"), "learning_rate"],
             self.table,
             lambda: self.figures(outcome),
-            result,
+            outcome.result,
         )

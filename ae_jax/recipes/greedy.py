@@ -173,6 +173,12 @@ def autoencoder_layers(
     return layers
 
 
+def networks(layers: Sequence[Layer]) -> tuple[Network, Network]:
+    """Returns all layers' encoders upwards, and all their decoders downwards."""
+    up = nets.chain(*(layer.encoder for layer in layers))
+    return up, nets.chain(*(layer.decoder for layer in layers[::-1]))
+
+
 def train(
     layers: Sequence[Layer],
     dataset: Dataset,
@@ -226,8 +232,7 @@ def train(
             state = training.lane(result, index)[1]
             found[index].append(layer.parts(state.method if depth else state))
     return Stack(
-        nets.chain(*(layer.encoder for layer in layers)),
-        nets.chain(*(layer.decoder for layer in layers[::-1])),
+        *networks(layers),
         [
             {"encoder": _numbered(parts, "encoder"), "decoder": _numbered(parts[::-1], "decoder")}
             if parts

@@ -25,6 +25,9 @@ import jax
 
 from ae_jax.core import InputError
 
+#: A line of metrics.
+Record = Mapping[str, Any]
+#: A line of results.
 Row = Mapping[str, Any]
 
 #: Of what is written here; what has another one is not read.
@@ -235,9 +238,9 @@ def _differing(stored: Any, wanted: Any, name: str = "") -> list[str]:
     return [f"{name}: {shorten(stored)}, now {shorten(wanted)}"]
 
 
-def append_metrics(directory: Path, rows: Sequence[Row]) -> None:
+def append_metrics(directory: Path, records: Sequence[Record]) -> None:
     """Appends lines to this process's metrics."""
-    text = "".join(json.dumps(_plain(row)) + "\n" for row in rows)
+    text = "".join(json.dumps(_plain(record)) + "\n" for record in records)
     with _metrics_lock(directory), metrics_path(directory).open("a", encoding="utf-8") as file:
         file.write(text)
 
@@ -247,10 +250,10 @@ def rewind_metrics(directory: Path, lanes: Sequence[int], step: int) -> None:
     gone = frozenset(lanes)
     with _metrics_lock(directory):
         for path in directory.glob("metrics*.jsonl"):
-            rows = _lines(path)
-            kept = [row for row in rows if row["lane"] not in gone or row["step"] <= step]
-            if len(kept) < len(rows) or not path.read_bytes().endswith(b"\n"):
-                write(path, "".join(json.dumps(row) + "\n" for row in kept))
+            found = _records(path)
+            kept = [line for line in found if line["lane"] not in gone or line["step"] <= step]
+            if len(kept) < len(found) or not path.read_bytes().endswith(b"\n"):
+                write(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 @contextlib.contextmanager
@@ -268,14 +271,14 @@ def metrics_path(directory: Path) -> Path:
     return directory / ("metrics.jsonl" if process == 0 else f"metrics.{process}.jsonl")
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
+def _records(path: Path) -> list[dict[str, Any]]:
+    records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
-            row = json.loads(line)
-            if isinstance(row, dict) and row.keys() >= {"lane", "step"}:
-                rows.append(row)
-    return rows
+            record = json.loads(line)
+            if isinstance(record, dict) and record.keys() >= {"lane", "step"}:
+                records.append(record)
+    return records
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:

@@ -198,18 +198,18 @@ def _report(
 ) -> None:
     """Reports each lane's means since the last report, and its validation."""
     sums, count = info
-    rows = []
+    records = []
     for i, lane in enumerate(group.index.tolist()):
         if count[i]:
             train = {name: float(total[i] / count[i]) for name, total in sums.items()}
-            rows.append({"step": step, "split": "train", "lane": lane, **train})
+            records.append({"step": step, "split": "train", "lane": lane, **train})
         if validation:
             means = {name: float(mean[i]) for name, mean in validation.items()}
-            rows.append({"step": step, "split": "validation", "lane": lane, **means})
+            records.append({"step": step, "split": "validation", "lane": lane, **means})
     if outlets.directory:
-        run_directory.append_metrics(outlets.directory, rows)
+        run_directory.append_metrics(outlets.directory, records)
     for logger in outlets.loggers:
-        logger(rows)
+        logger(records)
 
 
 def _trainer(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, Batch, HParams, InputError, Method, State
@@ -90,5 +91,7 @@ def model(result: Result, index: int, best: bool = False) -> Model:
     Raises:
       InputError: as `lane`.
     """
-    found = lane(result, index, best)
-    return Model(next(row for row in result.rows if row["lane"] == index), *found)
+    method, state, hparams = lane(result, index, best)
+    row = next(row for row in result.rows if row["lane"] == index)
+    # methods index their arrays with traced ones, which those on the host do not take
+    return Model(row, method, jax.tree.map(jnp.asarray, state), hparams)

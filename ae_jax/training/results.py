@@ -60,7 +60,7 @@ def rows_of(
     Args:
       lanes: the whole sweep.
       trained: what became of some of it.
-      unfinished: lanes that are not at the end, and have no figures.
+      unfinished: lanes that are not at the end: they have no figures, and their `step`.
     """
     found = []
     for group in trained:
@@ -77,7 +77,11 @@ def rows_of(
                     "frozen_step": int(group.frozen_step[i]) if frozen else None,
                     "frozen_by": group.frozen_by[i] if frozen else None,
                     **({"best_step": int(group.best_step[i])} if known else {}),
-                    **({} if going else {name: float(v[i]) for name, v in group.final.items()}),
+                    **(
+                        {"step": int(group.taken[i])}
+                        if going
+                        else {name: float(value[i]) for name, value in group.final.items()}
+                    ),
                 }
             )
     return sorted(found, key=lambda row: row["lane"])

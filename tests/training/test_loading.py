@@ -161,6 +161,7 @@ def test_what_a_killed_run_left_is_said_to_be_unfinished(sized, images, tmp_path
         (3, 0.0, "unfinished"),
         (4, 1.0, "unfinished"),
     ]
+    assert [row["step"] for row in found.rows] == [6, 4, 6, 4]
     assert not any("loss" in row for row in found.rows)
     assert [group.taken.tolist() for group in found.groups] == [[6, 6], [4, 4]]
     for lane in (1, 4):

@@ -42,6 +42,13 @@ def test_every_view_is_bound_to_its_lane(result):
         assert all(a is b for a, b in zip(seen, expected, strict=True)), name
 
 
+def test_a_state_can_be_indexed_with_traced_numbers(result):
+    """As a scan over a machine's units does: what lies on the host takes no such index."""
+    weights = training.model(result, 0).state.weights
+    found = jax.lax.map(lambda i: weights[i], np.arange(6))
+    np.testing.assert_array_equal(found, result.groups[0].state.weights[0])
+
+
 @pytest.mark.parametrize("name", GIVEN)
 def test_a_view_that_there_is_not_is_said(result, name):
     model, given = training.model(result, 0), sum(GIVEN[name], ())

@@ -6,21 +6,30 @@ import hashlib
 import io
 import itertools
 import json
-import math
 import os
 import stat
 import sys
 import traceback
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import jax
 
 from ae_jax import training
-from ae_jax.core import InputError
+from ae_jax.core import COUNT, REAL, Domain, InputError
 
 CACHE_BYTES = 2**30  # of compiled programs, before a run adds its own; a program is about 0.5 MB
+
+#: Types of options that say which values make sense: how many, where there must be one, and
+#: where none will do.
+Count = Annotated[int, COUNT]
+Whole = Annotated[int, Domain(low=0, whole=True)]
+#: The type of an option whose values are trained side by side: one or more, each once.
+SWEPT = "swept"
+Value = TypeVar("Value")
+Swept = Annotated[tuple[Value, ...], SWEPT]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +38,7 @@ class Execution:
 
     out: Path | None = None
     """Run directory; by default one under runs/ that belongs to this configuration."""
-    devices: int | None = None
+    devices: Count | None = None
     """How many devices to use; by default all, on a CPU one for each core."""
     distributed: str | None = None
     """With several processes: auto (on a cluster that JAX knows) or HOST:PORT/COUNT/INDEX."""
@@ -46,6 +55,7 @@ def main(
     experiment: Callable[[Config], None],
     presets: Mapping[str, Config],
     argv: Sequence[str] | None = None,
+    description: str | None = None,
 ) -> None:
     """Runs an experiment from the command line.
 
@@ -59,11 +69,13 @@ def main(
       experiment: takes the configuration.
       presets: configurations by name, `default` among them.
       argv: the arguments; the program's where None.
+      description: what --help opens with; the experiment's docstring where None.
     """
     _open_console()
     try:
         try:
-            config = parse(presets, sys.argv[1:] if argv is None else argv, experiment.__doc__)
+            given = sys.argv[1:] if argv is None else argv
+            config = parse(presets, given, description or experiment.__doc__)
             _keep_compiled(config.compilation_cache)
             # Whatever an experiment looks at first, such as its data, may settle JAX's devices.
             training.use_devices(config.devices, config.distributed)
@@ -189,18 +201,70 @@ def parse(
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            config = tyro.cli(type(start), default=start, args=argv, description=text)
+            given = tyro.cli(_explained(type(start)), default=start, args=argv, description=text)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
         raise InputError(f"{_first_paragraph(said.getvalue())} (see --help)") from None
-    for name, value in vars(config).items():
-        for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, float) and not math.isfinite(one):
-                raise InputError(f"{name} must be a finite number, got {one}")
-            if isinstance(one, int) and abs(one) >= 2**31:
-                raise InputError(f"{name} must be below 2^31, got {one}")
+    config = type(start)(**vars(given))
+    check(config)
     return config
+
+
+def check(config: Execution) -> None:
+    """Raises InputError where an option has a value that makes no sense whatever the others are.
+
+    A number is of the domain that its type is annotated with, as in `tuple[Count, ...]`, or
+    finite; what is `Swept` has a value, and none twice.
+    """
+    for name, notes in _annotations(type(config)).items():
+        option, value = _option(name), getattr(config, name)
+        several = value if isinstance(value, tuple) else (value,)
+        if SWEPT in notes and not several:
+            raise InputError(f"{option} has no value to sweep: give at least one")
+        if SWEPT in notes and len(set(several)) < len(several):
+            raise InputError(f"{option} has a value twice: give each once")
+        domain = next((note for note in notes if isinstance(note, Domain)), REAL)
+        for one in several:
+            if isinstance(one, int) and abs(one) >= 2**31:
+                raise InputError(f"{option} is {one}: use less than 2^31")
+            if isinstance(one, (int, float)) and one not in domain:
+                raise InputError(f"{option} is {one}: use {domain}")
+
+
+def swept(config: Execution) -> dict[str, tuple]:
+    """Returns the values of those options that are `Swept`, in their order."""
+    kinds = _annotations(type(config))
+    return {name: getattr(config, name) for name, notes in kinds.items() if SWEPT in notes}
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _annotations(kind: type[Execution]) -> dict[str, list[Any]]:
+    """What the types of options are annotated with, on the outside or within."""
+
+    def notes(hint: Any) -> list[Any]:
+        own = list(getattr(hint, "__metadata__", ()))
+        return own + [note for part in typing.get_args(hint) for note in notes(part)]
+
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: notes(hints[field.name]) for field in dataclasses.fields(kind)}
+
+
+def _explained(kind: type[Execution]) -> type[Execution]:
+    """The same options, with their domains in the help."""
+    import tyro
+
+    hints = typing.get_type_hints(kind, include_extras=True)
+    said = {}
+    for name, notes in _annotations(kind).items():
+        words = "; ".join(map(str, notes))
+        if words:
+            hint = tyro.conf.arg(help_behavior_hint=f"(default: {{}}; {words})".format)
+            said[name] = Annotated[hints[name], hint]
+    return type(kind.__name__, (kind,), {"__annotations__": said, "__module__": kind.__module__})
 
 
 def _first_paragraph(box: str) -> str:

@@ -75,6 +75,18 @@ BETWEEN = Domain(0, 1, low_open=True, high_open=True)
 COUNT = Domain(1, whole=True)
 
 
+def traced(**numbers: tuple[float, Domain]) -> dict[str, Mapping[str, Any]]:
+    """Returns the fields `hparams` and `domains` of a method, or of a part of one.
+
+    Args:
+      numbers: by name, each one's default and domain.
+    """
+    return {
+        "hparams": {name: default for name, (default, _) in numbers.items()},
+        "domains": {name: domain for name, (_, domain) in numbers.items()},
+    }
+
+
 class Views(NamedTuple):
     """What a trained state can be used for; None where a method does not define it."""
 

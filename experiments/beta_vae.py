@@ -2,20 +2,21 @@
 
     python experiments/beta_vae.py
 
-Over beta 1, 2, 4, 8 the reconstruction error of rendered sprites rises from 28 to 34, 42 and 52
-nats and the KL divergence falls from 12.9 to 9.0, 6.4 and 4.3. Two minutes on two CPU cores.
+As beta grows the reconstruction error of rendered sprites rises and the KL divergence falls: fewer
+latent units are active.
 
 Reference: Higgins et al. (2017), beta-VAE; Locatello et al. (2019) for `--preset paper`.
 """
 
 import dataclasses
-from pathlib import Path
+import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from ae_jax import cli, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Dataset, Method
+from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
+from ae_jax.core import Method
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,18 +24,18 @@ class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
     dataset: str = "shapes32"
-    beta: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
-    """Weight of the KL divergence."""
-    latent_size: tuple[int, ...] = (10,)
+    latent_size: experiment.Swept[experiment.Count] = (10,)
     """Each value is compiled on its own."""
-    seeds: int = 2
+    beta: experiment.Swept[float] = (1.0, 2.0, 4.0, 8.0)
+    """Weight of the KL divergence."""
+    seeds: experiment.Count = 2
     architecture: Literal["mlp", "conv", "disentanglement", "keras"] = "mlp"
-    widths: tuple[int, ...] = (256, 256)
+    widths: tuple[experiment.Count, ...] = (256, 256)
     """Hidden layers of the mlp architecture; not swept."""
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate: constant, or a warm-up of 5% of the steps and a cosine to 0."""
-    steps: int = 2000
+    steps: experiment.Count = 2000
     select: Literal["last", "best"] = "last"
     """Evaluate the last parameters, or those with the best validation loss."""
 
@@ -54,71 +55,51 @@ PRESETS = {
 }
 
 
-def beta_vae(config: Config) -> None:
-    """Sweeps beta-VAEs and reports what beta does to rate, distortion and disentanglement."""
-    splits = experiment.load(config, held_out=2000)
-    shape = splits.image_shape
+def build(config: Config, spec: Mapping[str, Any], latent_size: int) -> Method:
+    """Returns the VAE of one latent size."""
+    return methods.vae(
+        nets.encoder(config.architecture, spec["image"].shape, 2 * latent_size, config.widths),
+        nets.decoder(config.architecture, spec["image"].shape, latent_size, config.widths[::-1]),
+        latent_size,
+        likelihood=methods.observations.OBSERVATIONS[config.likelihood](),
+    )
 
-    def build(latent_size: int) -> Method:
-        return methods.vae(
-            nets.encoder(config.architecture, shape, 2 * latent_size, config.widths),
-            nets.decoder(config.architecture, shape, latent_size, config.widths[::-1]),
-            latent_size,
-            likelihood=methods.observations.OBSERVATIONS[config.likelihood](),
-        )
 
+def options(config: Config) -> dict[str, Any]:
+    """Returns how it is trained."""
     warmup = training.warmup_cosine(config.steps, warmup_steps=config.steps / 20)
-    result, out = experiment.sweep(
-        config,
-        "beta_vae",
-        build,
-        splits,
-        {"latent_size": config.latent_size, "beta": config.beta},
-        evaluate_every=-(-config.steps // 10),
-        schedules=[warmup] if config.schedule == "cosine" else [],
-        summarize=metrics.latent_summary,
-        select=config.select,
-    )
-    experiment.report(
-        config,
-        out,
-        f"beta-VAE on {config.dataset}",
-        result.rows,
-        ("latent_size", "learning_rate", "beta"),
-        ("reconstruction", "kl", "elbo", "active_units", "mig"),
-        lambda: figures(result, out, splits.test),
-        result,
-    )
+    return {
+        "evaluate_every": -(-config.steps // 10),
+        "schedules": [warmup] if config.schedule == "cosine" else [],
+        "summarize": metrics.latent_summary,
+        "select": config.select,
+    }
 
 
-def figures(result: training.Result, out: Path, test: Dataset) -> dict[str, Any]:
+def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     """Draws the sweep, and what the lanes of the first seed make of test images."""
-    rows = result.rows
+    rows, test = outcome.rows, outcome.splits.test
     drawn = {
         "Reconstruction (nats) rises and KL (nats) falls as beta grows: each point is a seed, "
         "the line joins the means.": plots.rate_distortion(rows),
-        "The objective over training.": plots.learning_curves(
-            experiment.records(out), "loss", rows, "beta"
-        ),
+        "The objective over training.": outcome.learning_curves("beta"),
     }
     if any("mig" in row for row in rows):
         drawn["Disentanglement against beta."] = plots.against(rows, "beta", "mig")
-    models = experiment.firsts(result, "beta")
+    models = outcome.firsts("beta")
     if not models:
         return drawn
-    batch = experiment.first_batch(test, 16)
-    outputs = {f"β = {beta:g}": model.reconstruct(batch) for beta, model in models.items()}
-    drawn["Test images (top) and what each beta keeps of them."] = plots.reconstructions(
-        batch["image"], outputs
+    drawn["Test images (top) and what each beta keeps of them."] = outcome.reconstructions(
+        "beta", "β = {:g}"
     )
     best = max(models.values(), key=lambda model: model.row.get("mig") or 0.0)
-    codes = best.encode(experiment.first_batch(test, 1000))
+    codes = best.encode(data.head(test, 1000))
     span = np.linspace(-2.0, 2.0, 9)
     drawn[
         f"Each latent dimension moved from -2 to 2, at beta = {best.row['beta']:g}, seed "
         f"{best.row['seed']}; those with the most variance over the data first."
     ] = plots.traversals(
-        plots.traverse(best.method, best.state, best.hparams, codes[0], span),
+        plots.traverse(best.decode, codes[0], span),
         span,
         scores=codes.var(axis=0),
         score_name="variance of the mean",
@@ -126,10 +107,20 @@ def figures(result: training.Result, out: Path, test: Dataset) -> dict[str, Any]
     if codes.shape[1] == 2:
         span = np.linspace(-2.5, 2.5, 15)
         drawn["The plane of latents, decoded."] = plots.manifold(
-            plots.plane(best.method, best.state, best.hparams, span), span
+            plots.plane(best.decode, span), span
         )
     return drawn
 
 
+beta_vae = experiment.Study(
+    "beta_vae",
+    "beta-VAE",
+    build,
+    table=["reconstruction", "kl", "elbo", "active_units", "mig"],
+    figures=figures,
+    options=options,
+    load=functools.partial(experiment.load, held_out=2000),
+)
+
 if __name__ == "__main__":
-    cli.main(beta_vae, PRESETS)
+    cli.main(beta_vae, PRESETS, description=__doc__)

@@ -2,19 +2,18 @@
 
     python experiments/deep_ae.py
 
-Squared error per test digit at 1, 2, 3 hidden layers: 2.56, 2.40, 2.40 with a latent of 2 and 0.84,
-0.79, 0.78 with one of 8. A minute and a half on two CPU cores.
+More hidden layers lower the squared error of test digits a little, of two latents and of eight.
 
 Reference: Hinton and Salakhutdinov (2006), figure 3.
 """
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from ae_jax import cli, experiment, methods, nets, plots, training
+from ae_jax import cli, data, experiment, methods, nets, plots, training
 from ae_jax.core import InputError, Method
 
 
@@ -22,15 +21,15 @@ from ae_jax.core import InputError, Method
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    latent_size: tuple[int, ...] = (2, 8)
+    latent_size: experiment.Swept[experiment.Count] = (2, 8)
     """Each value is compiled on its own."""
-    depth: tuple[int, ...] = (1, 2, 3)
+    depth: experiment.Swept[experiment.Whole] = (1, 2, 3)
     """How many of the hidden layers to use, from the first, or 0; each is compiled on its own."""
-    widths: tuple[int, ...] = (256, 128, 64)
+    widths: tuple[experiment.Count, ...] = (256, 128, 64)
     """Hidden layers, from the image to the latent; not swept."""
     activation: Literal["relu", "tanh", "sigmoid", "selu"] = "relu"
-    seeds: int = 2
-    steps: int = 4000
+    seeds: experiment.Count = 2
+    steps: experiment.Count = 4000
 
 
 PRESETS = {
@@ -42,59 +41,38 @@ PRESETS = {
 }
 
 
-def deep_ae(config: Config) -> None:
-    """Sweeps autoencoders over depth and latent size and draws the plane of two latents."""
-    experiment.at_least(config, 0, "depth")
-    if max(config.depth, default=0) > len(config.widths):
-        raise InputError(f"depth {max(config.depth)} needs as many widths, got {config.widths}")
-    splits = experiment.load(config)
-    shape = splits.image_shape
-
-    def build(latent_size: int, depth: int) -> Method:
-        widths = config.widths[:depth]
-        return methods.autoencoder(
-            nets.mlp(latent_size, widths, config.activation),
-            nets.mlp(shape, widths[::-1], config.activation),
-        )
-
-    result, out = experiment.sweep(
-        config,
-        "deep_ae",
-        build,
-        splits,
-        {"latent_size": config.latent_size, "depth": config.depth},
-        schedules=[training.warmup_cosine(config.steps, config.steps / 20)],
-        select="best",
-    )
-    experiment.report(
-        config,
-        out,
-        f"Deep autoencoders on {config.dataset}",
-        result.rows,
-        ("latent_size", "depth", "learning_rate"),
-        ("squared_error",),
-        lambda: figures(result, out, splits),
-        result,
+def build(config: Config, spec: Mapping[str, Any], latent_size: int, depth: int) -> Method:
+    """Returns the autoencoder of one latent size and depth."""
+    if depth > len(config.widths):
+        raise InputError(f"depth {depth} needs as many widths, got {config.widths}")
+    widths = config.widths[:depth]
+    return methods.autoencoder(
+        nets.mlp(latent_size, widths, config.activation),
+        nets.mlp(spec["image"].shape, widths[::-1], config.activation),
     )
 
 
-def figures(result: training.Result, out: Path, splits: experiment.Splits) -> dict[str, Any]:
+def options(config: Config) -> dict[str, Any]:
+    """Returns how it is trained."""
+    schedules = [training.warmup_cosine(config.steps, config.steps / 20)]
+    return {"schedules": schedules, "select": "best"}
+
+
+def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     """Draws errors by depth and, where a latent has two numbers, what lies in their plane."""
-    rows, test = result.rows, splits.test
+    rows = outcome.rows
     drawn = {
         "Squared error per test image against the number of hidden layers.": plots.against(
             rows, "depth", "squared_error"
         ),
-        "The loss over training.": plots.learning_curves(
-            experiment.records(out), "loss", rows, "depth"
-        ),
+        "The loss over training.": outcome.learning_curves("depth"),
     }
     flat = [row for row in rows if row["latent_size"] == 2 and row["status"] == "ok"]
     if not flat:
         return drawn
     best = min(flat, key=lambda row: row["squared_error"])
-    model = experiment.model(result, best["lane"])
-    batch = experiment.first_batch(test, 5000)
+    model = experiment.model(outcome.result, best["lane"])
+    batch = data.head(outcome.splits.test, 5000)
     latent = np.asarray(model.encode(batch))
     if not np.isfinite(latent).all():
         return drawn
@@ -104,19 +82,27 @@ def figures(result: training.Result, out: Path, splits: experiment.Splits) -> di
         )
     low, high = np.quantile(latent, (0.02, 0.98), axis=0)
     span = np.linspace(low, high, 15).T
-    drawn["The plane of latents, decoded."] = plots.manifold(
-        plots.plane(model.method, model.state, model.hparams, span), span
-    )
-    pairs = [(at, (at + 1) % len(latent)) for at in range(0, min(8, len(latent)), 2)]
+    drawn["The plane of latents, decoded."] = plots.manifold(plots.plane(model.decode, span), span)
+    first = np.arange(0, min(8, len(latent)), 2)
+    last = (first + 1) % len(latent)
     walks = [
-        plots.walk(model.method, model.state, model.hparams, latent[a], latent[b]) for a, b in pairs
+        plots.walk(model.decode, latent[a], latent[b]) for a, b in zip(first, last, strict=True)
     ]
     ends = np.asarray(batch["image"])
     drawn["From one test image (left) to another along a straight line of latents."] = plots.walks(
-        np.stack(walks), ends[[a for a, _ in pairs]], ends[[b for _, b in pairs]]
+        np.stack(list(walks)), ends[first], ends[last]
     )
     return drawn
 
 
+deep_ae = experiment.Study(
+    "deep_ae",
+    "Deep autoencoders",
+    build,
+    table=["squared_error"],
+    figures=figures,
+    options=options,
+)
+
 if __name__ == "__main__":
-    cli.main(deep_ae, PRESETS)
+    cli.main(deep_ae, PRESETS, description=__doc__)

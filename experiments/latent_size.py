@@ -2,20 +2,20 @@
 
     python experiments/latent_size.py
 
-Squared error per test digit 3.43, 2.40, 1.38, 0.79, 0.45, 0.14 at latent sizes 1, 2, 4, 8, 16, 32,
-where PCA has 4.02, 3.35, 2.41, 1.56, 0.73, 0.17. A minute and a half on two CPU cores.
+At every small latent size the squared error of test digits is well below PCA's; at half as many
+latents as pixels the two are close.
 
 Reference: Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
 Networks.
 """
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ae_jax import cli, experiment, methods, metrics, nets, plots, training
+from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import Method
 
 
@@ -23,12 +23,12 @@ from ae_jax.core import Method
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    latent_size: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    latent_size: experiment.Swept[experiment.Count] = (1, 2, 4, 8, 16, 32)
     """Each value is compiled on its own."""
-    widths: tuple[int, ...] = (256, 128)
+    widths: tuple[experiment.Count, ...] = (256, 128)
     """Hidden layers; not swept."""
-    seeds: int = 2
-    steps: int = 4000
+    seeds: experiment.Count = 2
+    steps: experiment.Count = 4000
 
 
 PRESETS = {
@@ -40,75 +40,62 @@ PRESETS = {
 }
 
 
-def latent_size(config: Config) -> None:
-    """Sweeps autoencoders over latent sizes and reports distortion beside PCA's."""
-    splits = experiment.load(config)
-    shape = splits.image_shape
-
-    def build(latent_size: int) -> Method:
-        return methods.autoencoder(
-            nets.mlp(latent_size, config.widths), nets.mlp(shape, config.widths[::-1])
-        )
-
-    result, out = experiment.sweep(
-        config,
-        "latent_size",
-        build,
-        splits,
-        {"latent_size": config.latent_size},
-        schedules=[training.warmup_cosine(config.steps, config.steps / 20)],
-        select="best",
+def build(config: Config, spec: Mapping[str, Any], latent_size: int) -> Method:
+    """Returns the autoencoder of one latent size."""
+    return methods.autoencoder(
+        nets.mlp(latent_size, config.widths), nets.mlp(spec["image"].shape, config.widths[::-1])
     )
-    train = experiment.images(splits.train)
-    test = experiment.images(splits.test)
+
+
+def options(config: Config) -> dict[str, Any]:
+    """Returns how it is trained."""
+    schedules = [training.warmup_cosine(config.steps, config.steps / 20)]
+    return {"schedules": schedules, "select": "best"}
+
+
+def pca_errors(config: Config, splits: experiment.Splits) -> dict[int, float]:
+    """Returns PCA's squared error per test image, by the latent sizes that it can have."""
+    train, test = data.all_images(splits.train), data.all_images(splits.test)
     limit = min(train[0].size, len(train))
     principal = {size: metrics.pca(train, size) for size in config.latent_size if size <= limit}
-    errors = {
+    return {
         size: float(np.mean(np.sum((metrics.pca_reconstruct(p, test) - test) ** 2, (1, 2, 3))))
         for size, p in principal.items()
     }
-    rows = [{**row, "pca_squared_error": errors.get(row["latent_size"])} for row in result.rows]
-    experiment.report(
-        config,
-        out,
-        f"Distortion against latent size on {config.dataset}",
-        rows,
-        ("latent_size", "learning_rate"),
-        ("squared_error", "pca_squared_error"),
-        lambda: figures(result, out, rows, splits, errors),
-        result,
-    )
 
 
-def figures(
-    result: training.Result,
-    out: Path,
-    rows: list[dict],
-    splits: experiment.Splits,
-    errors: dict[int, float],
-) -> dict[str, Any]:
+def describe(model: experiment.Model, outcome: experiment.Outcome) -> dict[str, float | None]:
+    """Returns what PCA has at a lane's latent size."""
+    return {"pca_squared_error": outcome.reference.get(model.row["latent_size"])}
+
+
+def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     """Draws the errors beside PCA's, and what is left of some digits at every size."""
-    batch = experiment.first_batch(splits.test, 16)
-    outputs = {
-        f"size {size}": model.reconstruct(batch)
-        for size, model in experiment.firsts(result, "latent_size").items()
-    }
     return {
         "Squared error per test image against the latent size, beside PCA's.": plots.against(
-            rows,
+            outcome.rows,
             "latent_size",
             "squared_error",
-            reference={"PCA": errors} if errors else None,
+            reference={"PCA": outcome.reference} if outcome.reference else None,
             name="autoencoder",
         ),
-        "Test images (top) and what each latent size keeps of them.": plots.reconstructions(
-            batch["image"], outputs
+        "Test images (top) and what each latent size keeps of them.": outcome.reconstructions(
+            "latent_size", "size {}"
         ),
-        "The loss over training.": plots.learning_curves(
-            experiment.records(out), "loss", result.rows, "latent_size"
-        ),
+        "The loss over training.": outcome.learning_curves("latent_size"),
     }
 
 
+latent_size = experiment.Study(
+    "latent_size",
+    "Distortion against latent size",
+    build,
+    table=["squared_error", "pca_squared_error"],
+    figures=figures,
+    options=options,
+    reference=pca_errors,
+    describe=describe,
+)
+
 if __name__ == "__main__":
-    cli.main(latent_size, PRESETS)
+    cli.main(latent_size, PRESETS, description=__doc__)

@@ -2,11 +2,10 @@
 
     python experiments/rbm_bars_and_stripes.py
 
-The best possible sum of log p over the 16 images is -41.59 nats. With Adam in centered parameters,
-at the better of two learning rates, the exact gradient comes to -41.61, PT to -42.2, CD-10 to
--42.3, PCD to -43.1, CD-1 to -44.0. Uncentered and with the plain gradient at a constant rate two
-diverge: CD-1 peaks at -50.0 after 5,000 steps and is at -53.7 after 25,000, PCD peaks at -48.3 and
-falls to -120; CD-10 stays at -43. Two minutes on two CPU cores.
+With Adam in centered parameters, at the better of two learning rates, the exact gradient comes to
+the best possible sum of log p over the images, PT and CD-10 close to it, PCD and CD-1 less close.
+Uncentered and with the plain gradient at a constant rate CD-1 and PCD rise, and then diverge; CD-10
+stays.
 
 Reference: Fischer and Igel (2010), Empirical Analysis of the Divergence of Gibbs Sampling Based
 Learning Algorithms for Restricted Boltzmann Machines; Fischer and Igel (2014), Training Restricted
@@ -14,14 +13,15 @@ Boltzmann Machines: An Introduction.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import optax
 
-from ae_jax import cli, experiment, methods, metrics, plots, training
-from ae_jax.core import InputError, Method
+from ae_jax import cli, data, experiment, methods, metrics, plots, training
+from ae_jax.core import Domain, Method
 from ae_jax.methods import boltzmann
 
 
@@ -31,27 +31,27 @@ class Config(experiment.Config):
 
     dataset: str = "bars_and_stripes"
     """Or bars_and_stripes4, the images of side 4, or others, of which all are learned."""
-    estimator: tuple[str, ...] = ("cd-1", "cd-10", "pcd-1", "pt-1", "exact")
+    estimator: experiment.Swept[str] = ("cd-1", "cd-10", "pcd-1", "pt-1", "exact")
     """Of the gradient: exact, or cd-k, pcd-k, fpcd-k, pt-k of k steps; each is compiled on its
     own."""
-    optimizer: tuple[str, ...] = ("adam", "gradient")
+    optimizer: experiment.Swept[Literal["adam", "gradient"]] = ("adam", "gradient")
     """Adam in centered parameters, or the plain gradient, as Fischer and Igel have it."""
-    learning_rate: tuple[float, ...] = (0.002, 0.01)
+    learning_rate: experiment.Swept[float] = (0.002, 0.01)
     """Of Adam; it falls to 0 as a half cosine."""
-    gradient_estimator: tuple[str, ...] = ("cd-1", "cd-10", "pcd-1", "exact")
+    gradient_estimator: experiment.Swept[str] = ("cd-1", "cd-10", "pcd-1", "exact")
     """Likewise, of the plain gradient."""
-    gradient_learning_rate: tuple[float, ...] = (0.1,)
+    gradient_learning_rate: experiment.Swept[float] = (0.1,)
     """Of the plain gradient; constant."""
-    gradient_steps: int = 25_000
+    gradient_steps: experiment.Count = 25_000
     gradient_centering: bool = False
     """Whether it is centered after all, which keeps CD-1 from diverging."""
-    hidden_size: int = 16
-    chains: int = 100
+    hidden_size: experiment.Count = 16
+    chains: experiment.Count = 100
     """Of PCD, and of PT at all of its temperatures together."""
-    temperatures: int = 10
-    steps: int = 5000
+    temperatures: Annotated[int, Domain(2, whole=True)] = 10
+    steps: experiment.Count = 5000
     """Of Adam."""
-    seeds: int = 5
+    seeds: experiment.Count = 5
 
 
 PRESETS = {
@@ -72,22 +72,32 @@ LEAST = 1e-4
 
 def rbm_bars_and_stripes(config: Config) -> None:
     """Sweeps estimators of the gradient and follows the exact likelihood."""
-    check(config)
     splits = experiment.load(config, whole=True)
     size = splits.train.size
-    trained = {optimizer: sweep(config, optimizer, splits) for optimizer in config.optimizer}
-    rows = []
-    for optimizer, found in trained.items():
-        for row in found.result.rows:
-            rows.append(
-                {
-                    "optimizer": optimizer,
-                    **row,
-                    "lane": len(rows),
-                    "log_likelihood": size * row["log_likelihood"],
-                }
-            )
-    best = metrics.best_log_likelihood(experiment.images(splits.train))
+    builder = functools.partial(build, config, splits.train.spec)
+    for optimizer in config.optimizer:
+        experiment.check(builder, experiment.grid(config, swept(config, optimizer)))
+    trained, rows = {}, []
+    for optimizer in config.optimizer:
+        adam = optimizer == "adam"
+        steps = config.steps if adam else config.gradient_steps
+        trained[optimizer] = experiment.sweep(
+            config,
+            "rbm_bars_and_stripes",
+            builder,
+            splits,
+            swept(config, optimizer),
+            part=optimizer,
+            steps=steps,
+            batch_size=size,
+            schedules=[training.warmup_cosine(steps)] if adam else [],
+            evaluate_every=max(1, steps // 50),
+        )
+        for row in trained[optimizer].result.rows:
+            likelihood = size * row["log_likelihood"]
+            own = {"lane": len(rows), "log_likelihood": likelihood}
+            rows.append({"optimizer": optimizer, **row, **own})
+    best = metrics.best_log_likelihood(data.all_images(splits.train))
     experiment.report(
         config,
         trained[config.optimizer[0]].out,
@@ -107,75 +117,40 @@ def rbm_bars_and_stripes(config: Config) -> None:
     )
 
 
-def check(config: Config) -> None:
-    """Raises InputError, before anything is trained, for values that cannot be used."""
-    if sorted(config.optimizer) not in (["adam"], ["gradient"], ["adam", "gradient"]):
-        raise InputError(f"optimizer is {config.optimizer}: use adam, gradient or both")
-    experiment.at_least(config, 1, "hidden_size", "chains", "gradient_steps")
-    experiment.at_least(config, 2, "temperatures")
-    for optimizer in config.optimizer:
-        for lane in experiment.grid(config, swept(config, optimizer)):
-            builder(config, optimizer)(lane["estimator"])
-
-
 def swept(config: Config, optimizer: str) -> dict[str, Any]:
     """Returns what is swept with an optimizer."""
-    if optimizer == "adam":
-        return {"estimator": config.estimator, "learning_rate": config.learning_rate}
-    return {"estimator": config.gradient_estimator, "learning_rate": config.gradient_learning_rate}
+    name = {"adam": "", "gradient": "gradient_"}[optimizer]
+    own = {key: getattr(config, f"{name}{key}") for key in ("estimator", "learning_rate")}
+    return {"optimizer": optimizer, **own}
 
 
-def builder(config: Config, optimizer: str) -> Callable[[str], Method]:
-    """Returns what builds the machine of one estimator."""
+def build(config: Config, spec: Mapping[str, Any], optimizer: str, estimator: str) -> Method:
+    """Returns the machine of one optimizer and estimator."""
     adam = optimizer == "adam"
-
-    def build(estimator: str) -> Method:
-        return methods.rbm(
-            config.hidden_size,
-            estimator=boltzmann.named(estimator, config.chains, config.temperatures),
-            optimizer=optax.scale_by_adam() if adam else None,
-            centering=adam or config.gradient_centering,
-            stochastic_binarization=False,  # all pixels are 0 or 1
-            exact_likelihood=True,
-            momentum=0.0,
-            weight_decay=0.0,
-        )
-
-    return build
-
-
-def sweep(config: Config, optimizer: str, splits: experiment.Splits) -> experiment.Sweep:
-    """Trains all estimators with one optimizer."""
-    adam = optimizer == "adam"
-    steps = config.steps if adam else config.gradient_steps
-    return experiment.sweep(
-        config,
-        "rbm_bars_and_stripes",
-        builder(config, optimizer),
-        splits,
-        swept(config, optimizer),
-        part=optimizer,
-        steps=steps,
-        batch_size=splits.train.size,
-        schedules=[training.warmup_cosine(steps)] if adam else [],
-        evaluate_every=max(1, steps // 50),
+    return methods.rbm(
+        config.hidden_size,
+        estimator=boltzmann.estimator(estimator, config.chains, config.temperatures),
+        optimizer=optax.scale_by_adam() if adam else None,
+        centering=adam or config.gradient_centering,
+        stochastic_binarization=False,  # all pixels are 0 or 1
+        exact_likelihood=True,
+        momentum=0.0,
+        weight_decay=0.0,
     )
 
 
 def figures(optimizer: str, found: experiment.Sweep, size: int, best: float) -> dict[str, Any]:
     """Draws how far below the best likelihood each estimator is, over training."""
-    lanes = {row["lane"]: row for row in found.result.rows}
+    rows = found.result.rows
+    chosen = experiment.best_settings(
+        rows, ("estimator", "learning_rate"), ("estimator",), "log_likelihood"
+    )
+    rates = {row["estimator"]: row["learning_rate"] for row in chosen}
     seen = [
-        {
-            **lanes[record["lane"]],
-            **record,
-            "below": np.maximum(LEAST, best - size * record["log_likelihood"]),  # keeps a NaN
-        }
-        for record in experiment.records(found.out / optimizer)
-        if record["split"] == "validation"
+        {**row, "below": np.maximum(LEAST, best - size * row["log_likelihood"])}  # keeps a NaN
+        for row in plots.history(experiment.records(found.out / optimizer), rows)
+        if row["learning_rate"] == rates.get(row["estimator"])
     ]
-    rates = best_rates(found.result.rows)
-    seen = [row for row in seen if row["learning_rate"] == rates[row["estimator"]]]
     chosen = ", ".join(f"{label({'estimator': name})} {rate:g}" for name, rate in rates.items())
     words = {"adam": "Adam, centered", "gradient": "the plain gradient"}[optimizer]
     return {
@@ -188,16 +163,6 @@ def figures(optimizer: str, found: experiment.Sweep, size: int, best: float) -> 
             heading=words,
         )
     }
-
-
-def best_rates(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Returns each estimator's learning rate with the highest mean likelihood at the end."""
-    found: dict[str, dict[str, Any]] = {}
-    for point in plots.aggregate(rows, ("estimator", "learning_rate"), ["log_likelihood"]):
-        best = found.setdefault(point["estimator"], point)
-        if point["log_likelihood"].mean > best["log_likelihood"].mean:
-            found[point["estimator"]] = point
-    return {estimator: point["learning_rate"] for estimator, point in found.items()}
 
 
 def label(row: Mapping[str, Any]) -> str:

@@ -2,10 +2,10 @@
 
     python experiments/recurrent_ae.py
 
-Of words that they have not seen, GRUs spell 97.5% of the letters and 92% of the words right, LSTMs
-98% and 94%; neighbours in the latent space are spelled alike (iterator: iterators, iteration,
-iterated), those of embeddings learned from contexts mean something alike (float: fraction, complex,
-numbers). Two minutes on two CPU cores. `--preset tones` is for time series.
+Of words that they have not seen, GRUs and LSTMs spell nearly all letters and most words right;
+neighbours in the latent space are spelled alike (iterator: iterators, iteration, iterated), those
+of embeddings learned from contexts mean something alike (float: fraction, complex, numbers).
+`--preset tones` is for time series.
 
 Reference: Sutskever, Vinyals and Le (2014); Cho et al. (2014); Mikolov et al. (2013) for the
 embeddings of words.
@@ -13,7 +13,6 @@ embeddings of words.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -34,21 +33,21 @@ class Config(experiment.Config):
 
     dataset: str = "words"
     """words, tones, or images, which are read row by row."""
-    cell: tuple[Literal["lstm", "gru"], ...] = ("lstm", "gru")
+    cell: experiment.Swept[Literal["lstm", "gru"]] = ("lstm", "gru")
     """Each value is compiled on its own, as are the next two options'."""
-    teacher_forcing: tuple[bool, ...] = (True,)
+    teacher_forcing: experiment.Swept[bool] = (True,)
     """Whether the decoder is trained with the true previous element, or with its own."""
-    latent_size: tuple[int, ...] = (64,)
-    latent_noise: tuple[float, ...] = (0.0,)
+    latent_size: experiment.Swept[experiment.Count] = (64,)
+    latent_noise: experiment.Swept[float] = (0.0,)
     """Standard deviation of the noise on latents in training."""
-    hidden_size: int = 128
-    layers: int = 1
+    hidden_size: experiment.Count = 128
+    layers: experiment.Count = 1
     reverse: bool = True
     """Whether the encoder reads from the last element to the first."""
-    learning_rate: tuple[float, ...] = (5e-3,)
-    seeds: int = 2
-    steps: int = 1300
-    embedding_steps: int = 1200
+    learning_rate: experiment.Swept[float] = (5e-3,)
+    seeds: experiment.Count = 2
+    steps: experiment.Count = 1300
+    embedding_steps: experiment.Whole = 1200
     """For the words' embeddings, learned from their contexts; 0 leaves them out."""
 
 
@@ -72,57 +71,60 @@ PRESETS = {
 
 def recurrent_ae(config: Config) -> None:
     """Sweeps recurrent autoencoders and shows what they make of sequences they have not seen."""
-    experiment.at_least(config, 0, "embedding_steps")
+    study = experiment.Study(
+        "recurrent_ae",
+        "Recurrent autoencoders",
+        build,
+        table=["loss", "reconstruction", "accuracy", "exact"],
+        figures=lambda outcome: figures(outcome) | near,
+        options=options,
+        load=load,
+    )
+    outcome = study.train(config)
+    near = embedding(outcome)
+    study.report(outcome)
+
+
+def load(config: Config) -> experiment.Splits:
+    """Returns words or series, or images row by row."""
     splits = experiment.load(config, held_out=1000, kinds=("tokens", "sequence", "image"))
     if "image" in splits.train.spec:
-        splits = experiment.Splits(*map(data.rows, splits))
-    tokens = "tokens" in splits.train.spec
-    if tokens:
-        shape = (*splits.train.spec["tokens"].shape, len(words.ALPHABET))
-    else:
-        shape = splits.train.spec["sequence"].shape
+        return experiment.Splits(*map(data.rows, splits))
+    return splits
+
+
+def build(
+    config: Config, spec: Mapping[str, Any], cell: str, teacher_forcing: bool, latent_size: int
+) -> Method:
+    """Returns the recurrent autoencoder of one cell, kind of training and latent size."""
+    tokens = "tokens" in spec
+    shape = (*spec["tokens"].shape, len(words.ALPHABET)) if tokens else spec["sequence"].shape
     sizes = {"hidden_size": config.hidden_size, "layers": config.layers}
-
-    def build(cell: str, teacher_forcing: bool, latent_size: int) -> Method:
-        return methods.recurrent_autoencoder(
-            nets.recurrent_encoder(latent_size, cell=cell, reverse=config.reverse, **sizes),
-            nets.recurrent_decoder(shape, cell=cell, **sizes),
-            tokens=tokens,
-            teacher_forcing=teacher_forcing,
-            bottlenecks=[bottlenecks.noise()],
-        )
-
-    by = ("cell", "teacher_forcing", "latent_size", "latent_noise")
-    result, out = experiment.sweep(
-        config,
-        "recurrent_ae",
-        build,
-        splits,
-        {name: getattr(config, name) for name in by},
-        evaluate_every=-(-config.steps // 10),
-        schedules=[training.warmup_cosine(config.steps, warmup_steps=config.steps / 20)],
-    )
-    near = embedding(config, out) if tokens and config.embedding_steps else {}
-    experiment.report(
-        config,
-        out,
-        f"Recurrent autoencoders on {config.dataset}",
-        result.rows,
-        (*by, "learning_rate"),
-        ("loss", "reconstruction", "accuracy", "exact"),
-        lambda: figures(result, out, splits.test) | near,
-        result,
+    return methods.recurrent_autoencoder(
+        nets.recurrent_encoder(latent_size, cell=cell, reverse=config.reverse, **sizes),
+        nets.recurrent_decoder(shape, cell=cell, **sizes),
+        tokens=tokens,
+        teacher_forcing=teacher_forcing,
+        bottlenecks=[bottlenecks.noise()],
     )
 
 
-def figures(result: training.Result, out: Path, test: Dataset) -> dict[str, Any]:
+def options(config: Config) -> dict[str, Any]:
+    """Returns how it is trained."""
+    return {
+        "evaluate_every": -(-config.steps // 10),
+        "schedules": [training.warmup_cosine(config.steps, warmup_steps=config.steps / 20)],
+    }
+
+
+def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     """Draws the learning curves, and what the first lane of each kind makes of test examples."""
-    rows = result.rows
+    rows, test = outcome.rows, outcome.splits.test
     kind = "teacher_forcing" if len({row["cell"] for row in rows}) == 1 else "cell"
     names = {True: "teacher forcing", False: "free running"}
-    models = {names.get(k, k): model for k, model in experiment.firsts(result, kind).items()}
+    models = {names.get(k, k): model for k, model in outcome.firsts(kind).items()}
     curves = {
-        caption: plots.learning_curves(experiment.records(out), name, rows, kind)
+        caption: outcome.learning_curves(kind, name)
         for name, caption in (
             ("loss", "The loss over training."),
             ("exact", "The fraction of held-out words that are spelled again without a mistake."),
@@ -131,7 +133,7 @@ def figures(result: training.Result, out: Path, test: Dataset) -> dict[str, Any]
     }
     if "tokens" in test.spec:
         return curves | spelling(test, models)
-    batch = experiment.first_batch(test, 12 if "image" in test.spec else 6)
+    batch = data.head(test, 12 if "image" in test.spec else 6)
     return curves | drawn(batch, {name: model.reconstruct(batch) for name, model in models.items()})
 
 
@@ -168,14 +170,16 @@ def spelling(test: Dataset, models: Mapping[str, experiment.Model]) -> dict[str,
     return figures
 
 
-def embedding(config: Config, out: Path) -> dict[str, Any]:
+def embedding(outcome: experiment.Outcome) -> dict[str, Any]:
     """A figure of words that stand in like contexts, by a skip-gram model trained for it."""
-    one = dataclasses.replace(config, dataset="contexts", seeds=1, out=out)
-    method = methods.skip_gram(words.VOCABULARY_SIZE)
+    config = outcome.config
+    if "tokens" not in outcome.splits.train.spec or not config.embedding_steps:
+        return {}
+    one = dataclasses.replace(config, dataset="contexts", seeds=1, out=outcome.out)
     result, _ = experiment.sweep(
         one,
         "recurrent_ae",
-        method,
+        methods.skip_gram(words.VOCABULARY_SIZE),
         experiment.load(one, kinds=("centre",)),
         {"learning_rate": 0.01},
         part="embedding",

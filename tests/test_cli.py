@@ -19,8 +19,10 @@ from ae_jax.core import InputError
 class Config(cli.Execution):
     """Options."""
 
-    size: int = 1
-    rate: tuple[float, ...] = (0.5,)
+    size: cli.Count = 1
+    """How large."""
+    rate: cli.Swept[float] = (0.5,)
+    widths: tuple[cli.Whole, ...] = ()
 
 
 PRESETS = {"default": Config()}
@@ -139,9 +141,14 @@ def test_a_pipe_that_was_closed_is_one_line(arguments):
     [
         (["--size", "nan"], "error: Error parsing --size: invalid literal for int() with base 10"),
         (["--sise", "1"], "error: Unrecognized options: --sise"),
-        (["--rate", "0.5", "nan"], "error: rate must be a finite number, got nan"),
-        (["--rate", "inf"], "error: rate must be a finite number, got inf"),
-        (["--size", str(10**30)], f"error: size must be below 2^31, got {10**30}"),
+        (["--rate", "0.5", "nan"], "error: --rate is nan: use a finite number"),
+        (["--rate", "inf"], "error: --rate is inf: use a finite number"),
+        (["--rate"], "error: --rate has no value to sweep: give at least one"),
+        (["--rate", "0.5", "0.5"], "error: --rate has a value twice: give each once"),
+        (["--size", str(10**400)], f"error: --size is {10**400}: use less than 2^31"),
+        (["--size", "0"], "error: --size is 0: use a whole number, 1 or more"),
+        (["--widths", "0", "-1"], "error: --widths is -1: use a whole number, 0 or more"),
+        (["--devices", "0"], "error: --devices is 0: use a whole number, 1 or more"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -156,6 +163,17 @@ def test_options_are_refused_in_one_line_on_any_console(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(words)
     assert not set(line) & set("│╭╮─")
+
+
+def test_options_that_make_sense_are_taken_and_the_help_says_which_do(capsys):
+    found = cli.parse(PRESETS, ["--rate", "1", "2", "--widths", "0", "--size", "3"])
+    assert found == Config(rate=(1.0, 2.0), widths=(0,), size=3)
+    assert cli.parse(PRESETS, ["--widths"]) == Config()
+    with pytest.raises(SystemExit):
+        cli.parse(PRESETS, ["--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "How large. (default: 1; a whole number, 1 or more)" in said
+    assert "(default: 0.5; swept)" in said
 
 
 TOUCHING = """
@@ -253,4 +271,6 @@ def test_the_cache_is_bounded(no_cache, tmp_path, monkeypatch):
 
 def test_how_a_run_is_carried_out_is_no_part_of_what_it_is():
     config = Config(compilation_cache=False, devices=1, loggers=("wandb",))
-    assert cli.identity(config) == cli.identity(Config()) == {"size": 1, "rate": [0.5]}
+    assert (
+        cli.identity(config) == cli.identity(Config()) == {"size": 1, "rate": [0.5], "widths": []}
+    )

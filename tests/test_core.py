@@ -31,3 +31,11 @@ def test_a_domain_knows_its_values_and_says_them(domain, inside, outside, said):
     assert all(value in domain for value in inside)
     assert not any(value in domain for value in (*outside, math.nan, math.inf, -math.inf))
     assert str(domain) == said
+
+
+def test_a_number_is_declared_in_one_place():
+    found = core.traced(rate=(0.1, core.POSITIVE), k=(3, core.COUNT))
+    assert found == {
+        "hparams": {"rate": 0.1, "k": 3},
+        "domains": {"rate": core.POSITIVE, "k": core.COUNT},
+    }

@@ -4,7 +4,7 @@ import functools
 import os
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data.contamination import contaminate
+from ae_jax.data.contamination import Condition, conditions, contaminate
 from ae_jax.data.reading import all_images, head, vectors
 from ae_jax.data.sequences import rows
 from ae_jax.data.sources import digits, images, npz, patterns, prepared, shapes, tones, words
@@ -12,8 +12,10 @@ from ae_jax.data.splits import SPLITS, labelled
 from ae_jax.data.stored import binarized, side_by_side, stored, subset
 
 __all__ = [
+    "Condition",
     "all_images",
     "binarized",
+    "conditions",
     "contaminate",
     "head",
     "labelled",

@@ -1,5 +1,9 @@
 """Data of which some examples were spoiled for good."""
 
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +15,48 @@ from ae_jax.data.stored import scaled
 
 #: Examples that are held on the device at a time.
 CHUNK = 1000
+
+
+class Condition(NamedTuple):
+    """How images were spoiled: by which of `CORRUPTIONS`, at what level, what part of them."""
+
+    contamination: str
+    level: float
+    fraction: float
+
+
+def conditions(
+    key: Array,
+    datasets: Sequence[Dataset],
+    contaminations: Sequence[str],
+    levels: Sequence[float],
+    fractions: Sequence[float] = (1.0,),
+) -> dict[Condition, list[Dataset]]:
+    """Contaminates data sets in every way that is to be compared, as `contaminate` does.
+
+    Args:
+      key: PRNG key, of which each data set has its own; it is the same under all conditions.
+      datasets: clean ones: training and validation images, say.
+      contaminations: names of `CORRUPTIONS`.
+      levels: theirs.
+      fractions: of the examples.
+
+    Returns:
+      The product of the three, the last varying fastest -> the data sets under that condition.
+
+    Raises:
+      InputError: as `contaminate`, or for an unknown name.
+    """
+    if unknown := sorted(set(contaminations) - set(CORRUPTIONS)):
+        raise InputError(f"unknown corruption {unknown[0]}: use {', '.join(CORRUPTIONS)}")
+    keys = jax.random.split(key, len(datasets))
+    return {
+        Condition(name, level, fraction): [
+            contaminate(own, dataset, CORRUPTIONS[name], level, fraction)
+            for own, dataset in zip(keys, datasets, strict=True)
+        ]
+        for name, level, fraction in itertools.product(contaminations, levels, fractions)
+    }
 
 
 def contaminate(

@@ -1,23 +1,38 @@
 """What experiments share: options, splits, the sweep, and the page that reports it."""
 
 from ae_jax.checks import at_least, classes, trace_stack
+from ae_jax.cli import Count, Swept, Whole
 from ae_jax.data import all_images as images
 from ae_jax.data import head as first_batch
 from ae_jax.data import vectors
 from ae_jax.experiment.config import Config, grid, swept
-from ae_jax.experiment.models import Model, described, firsts, model, own_rows
+from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
+from ae_jax.experiment.machines import MachineConfig, assessed
+from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.reporting import records, report
-from ae_jax.experiment.rows import best_settings, named
-from ae_jax.experiment.running import Sweep, complete, pretrain, run_options, sweep
+from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
+from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load
+from ae_jax.experiment.study import Outcome, Study
+from ae_jax.training import Model, model
 
 __all__ = [
     "Config",
+    "Count",
+    "MachineConfig",
     "Model",
+    "Outcome",
     "Splits",
+    "Study",
     "Sweep",
+    "Swept",
+    "Whole",
+    "accuracy_curves",
+    "accuracy_gains",
+    "assessed",
     "at_least",
     "best_settings",
+    "check",
     "classes",
     "complete",
     "described",
@@ -29,13 +44,17 @@ __all__ = [
     "load",
     "model",
     "named",
+    "numbered",
     "own_rows",
+    "paired",
     "pretrain",
     "records",
     "report",
     "run_options",
+    "side_by_side",
     "sweep",
     "swept",
     "trace_stack",
     "vectors",
+    "where",
 ]

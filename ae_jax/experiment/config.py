@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ae_jax import cli, training
+from ae_jax.cli import Count, Swept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +16,11 @@ class Config(cli.Execution):
     """A data set that ae_jax.data knows, npz:FILE or images:FOLDER."""
     value_range: tuple[float, float] | None = None
     """The values of images that stand for 0 and 1, if not what their type says."""
-    learning_rate: tuple[float, ...] = (1e-3,)
-    seeds: int = 3
+    learning_rate: Swept[float] = (1e-3,)
+    seeds: Count = 3
     """Trains each configuration with seeds 0, 1, ..."""
-    steps: int = 3000
-    batch_size: int = 64
+    steps: Count = 3000
+    batch_size: Count = 64
 
 
 def grid(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:

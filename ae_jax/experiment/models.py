@@ -1,39 +1,14 @@
 """Lanes that were trained, to be looked at one by one."""
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ae_jax import training
-from ae_jax.core import Array, Batch, HParams, InputError, Method, State
+from ae_jax.core import InputError
+from ae_jax.experiment.rows import numbered
 from ae_jax.experiment.running import Sweep
-
-
-class Model(NamedTuple):
-    """One lane, ready to be looked at; the views without their state and hyperparameters."""
-
-    row: Mapping[str, Any]
-    method: Method
-    state: State
-    hparams: HParams
-
-    def encode(self, batch: Batch) -> Array:
-        """-> [B, Z]."""
-        return self.method.views.encode(self.state, batch, self.hparams)
-
-    def decode(self, latent: Array) -> Array:
-        """[B, Z] -> [B, ...]."""
-        return self.method.views.decode(self.state, latent, self.hparams)
-
-    def reconstruct(self, batch: Batch) -> Array:
-        """-> [B, ...]."""
-        return self.method.views.reconstruct(self.state, batch, self.hparams)
-
-
-def model(result: training.Result, index: int, best: bool = False) -> Model:
-    """Returns one lane of a result, with its final or its best state."""
-    row = next(row for row in result.rows if row["lane"] == index)
-    return Model(row, *training.lane(result, index, best))
+from ae_jax.training import Model, model
 
 
 def own_rows(result: training.Result) -> list[dict[str, Any]]:
@@ -42,11 +17,20 @@ def own_rows(result: training.Result) -> list[dict[str, Any]]:
     return [row for row in result.rows if row["lane"] in own]
 
 
-def firsts(result: training.Result, name: str) -> dict[Any, Model]:
-    """Returns, for each value of a hyperparameter in ascending order, its first sound lane."""
-    rows = [row for row in own_rows(result) if row["status"] == "ok"]
-    chosen = {row[name]: row for row in reversed(rows)}
-    return {value: model(result, chosen[value]["lane"]) for value in sorted(chosen)}
+def firsts(
+    result: training.Result, by: str | Callable[[Mapping[str, Any]], Any]
+) -> dict[Any, Model]:
+    """Returns, for each value of a hyperparameter in ascending order, its first sound lane.
+
+    Args:
+      result: of a training.
+      by: the hyperparameter; or row -> what is to be told apart, which keeps the rows' order.
+    """
+    chosen: dict[Any, int] = {}
+    for row in own_rows(result):
+        if row["status"] == "ok":
+            chosen.setdefault(by(row) if callable(by) else row[by], row["lane"])
+    return {key: model(result, chosen[key]) for key in (chosen if callable(by) else sorted(chosen))}
 
 
 def described(
@@ -62,6 +46,44 @@ def described(
         for row in own_rows(trained.result)
     ]
     return training.join_rows(trained.out, rows, "described")
+
+
+def side_by_side(
+    parts: Sequence[tuple[Mapping[str, Any], Sweep]],
+    describe: Callable[[Model], Mapping[str, Any]],
+    by: Sequence[str],
+    *,
+    best: bool = False,
+    timed: bool = False,
+) -> list[dict[str, Any]]:
+    """Returns the rows of several sweeps as one table, with further columns as `described` adds.
+
+    Args:
+      parts: columns that tell a sweep from the others, and the sweep.
+      describe: is given lanes whose rows have those columns, and the number in this table.
+      by: the columns that make up a setting; they stand first, as `numbered` has them.
+      best: whether lanes are described with their best state, in sweeps that kept it.
+      timed: whether the column `seconds` says how long a lane was trained, its share of those that
+        were trained side by side.
+    """
+    rows: list[dict[str, Any]] = []
+    for columns, trained in parts:
+        seconds = {
+            int(lane): {"seconds": group.train_seconds / len(group.index)}
+            for group in trained.result.groups
+            for lane in group.index
+            if timed
+        }
+
+        def told_apart(
+            model: Model, columns: Any = columns, first: int = len(rows), seconds: Any = seconds
+        ) -> Any:
+            row = {**columns, **model.row, "lane": first + model.row["lane"]}
+            return {**describe(model._replace(row=row)), **seconds.get(model.row["lane"], {})}
+
+        kept = best and all(group.best is not None for group in trained.result.groups)
+        rows += [{**columns, **row} for row in described(trained, told_apart, kept)]
+    return numbered(rows, by)
 
 
 def _measured(

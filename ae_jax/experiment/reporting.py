@@ -46,8 +46,14 @@ def report(
         return
     found = [name for name in values if any(name in row for row in rows)]
     summary = plots.aggregate(rows, by, found)
-    notes = list(notes)
+    notes, speed = list(notes), None
     if result is not None and result.compilations:
+        speed = {
+            "lanes": len(result.rows),
+            "compilations": result.compilations,
+            "compile_seconds": result.compile_seconds,
+            "lane_steps_per_second": result.lane_steps_per_second,
+        }
         notes.append(
             f"{len(result.rows)} lanes trained by {result.compilations} compiled program(s): "
             f"{result.compile_seconds:.1f} s to compile, "
@@ -77,6 +83,7 @@ def report(
             summary,
             drawn,
             notes=notes,
+            training=speed,
             versions={"jax": jax.__version__},
             device=f"{jax.local_device_count()} x {jax.local_devices()[0].device_kind}",
         )

@@ -11,6 +11,7 @@ from ae_jax.core import Method
 from ae_jax.experiment.config import Config, grid
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import greedy
+from ae_jax.training.lanes import grouped
 
 
 class Sweep(NamedTuple):
@@ -18,6 +19,24 @@ class Sweep(NamedTuple):
 
     result: training.Result
     out: Path
+
+
+def check(
+    method: Method | Callable[..., Method],
+    lanes: Sequence[Mapping[str, Any]],
+    schedules: Sequence[training.Schedule] = (),
+) -> None:
+    """Refuses now what `training.run` would refuse of a later phase's lanes, after hours perhaps.
+
+    Args:
+      method: as for `training.run`.
+      lanes: likewise.
+      schedules: likewise.
+
+    Raises:
+      InputError: as `training.run`, for a value that its hyperparameter may not have, say.
+    """
+    grouped(method, lanes, schedules)
 
 
 def sweep(
@@ -46,7 +65,7 @@ def sweep(
       SystemExit: with the lanes that are missing, where a process died.
     """
     lanes = grid(config, values)
-    options = run_options(config, splits) | options
+    options = run_options(config, splits) | {"experiment": name} | options
     steps = options.pop("steps", config.steps)
     out = cli.directory(config, name)
     result = training.run(
@@ -82,6 +101,8 @@ def pretrain(
       SystemExit: as `sweep`.
     """
     lanes = grid(config, values)
+    for layer in layers:
+        check(layer.method, lanes)
     trace_stack(layers, splits.image_shape)
     options = run_options(config, splits)
     stack = greedy.train(
@@ -91,6 +112,7 @@ def pretrain(
         steps,
         cli.directory(config, name) / part,
         schedules=[training.warmup_cosine(steps)],
+        experiment=name,
         **options,
     )
     for result in stack.results:

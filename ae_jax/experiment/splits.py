@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ae_jax import data
-from ae_jax.checks import at_least, classes, same_kind
+from ae_jax.checks import classes, same_kind
 from ae_jax.core import Dataset, InputError
 from ae_jax.experiment.config import Config
 
@@ -39,9 +39,8 @@ def load(
       kinds: what the examples must have one of.
 
     Raises:
-      InputError: if it cannot be used, or there is nothing to train.
+      InputError: if it cannot be used.
     """
-    at_least(config, 1, "seeds", "steps", "batch_size")
     names = ("all",) * 3 if whole else ("train", "validation", "test")
     loaded = {
         name: data.load(config.dataset, name, value_range=config.value_range)

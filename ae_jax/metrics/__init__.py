@@ -5,13 +5,15 @@ Probes and subspaces are computed by libraries on the host; the others can be ji
 
 from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
-from ae_jax.metrics.image import psnr, ssim
-from ae_jax.metrics.likelihood import best_log_likelihood
+from ae_jax.metrics.image import psnr, restoration_gain, ssim
+from ae_jax.metrics.likelihood import best_log_likelihood, bound_name, importance_bounds
 from ae_jax.metrics.neighbours import nearest_neighbours
 from ae_jax.metrics.probes import (
     fisher_separability,
     knn_accuracy,
     linear_probe,
+    probed,
+    representation_quality,
     silhouette,
     svm_accuracy,
 )
@@ -23,6 +25,7 @@ from ae_jax.metrics.subspace import (
     principal_angles,
 )
 from ae_jax.metrics.summary import active_fraction, active_units, latent_summary
+from ae_jax.metrics.timing import seconds
 
 __all__ = [
     "Mean",
@@ -30,7 +33,9 @@ __all__ = [
     "active_fraction",
     "active_units",
     "best_log_likelihood",
+    "bound_name",
     "fisher_separability",
+    "importance_bounds",
     "knn_accuracy",
     "latent_summary",
     "linear_probe",
@@ -43,7 +48,11 @@ __all__ = [
     "pca_encode",
     "pca_reconstruct",
     "principal_angles",
+    "probed",
     "psnr",
+    "representation_quality",
+    "restoration_gain",
+    "seconds",
     "silhouette",
     "ssim",
     "svm_accuracy",

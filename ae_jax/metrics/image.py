@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -76,6 +77,36 @@ def ssim(x_hat: Array, x: Array) -> Array:
     similarity = (2 * mean * mean_hat + K1**2) * (2 * covariance + K2**2)
     similarity /= (mean**2 + mean_hat**2 + K1**2) * (variance + variance_hat + K2**2)
     return jnp.mean(similarity, axis=(1, 2, 3))
+
+
+def restoration_gain(restored: Array, corrupted: Array, clean: Array) -> dict[str, Array]:
+    """How much better restored images are than the corrupted ones that they were made of.
+
+    Images count as they are shown, clipped to [0, 1].
+
+    Args:
+      restored: [L, N, H, W, C], at L levels of the corruption, say.
+      corrupted: of the same shape.
+      clean: of the same shape.
+
+    Returns:
+      `psnr_gain`, [L], decibels, of the mean squared error over all images (one of them may be
+      exact), and `ssim_gain`, [L], of the mean similarity.
+
+    Raises:
+      InputError: as `psnr` and `ssim`.
+    """
+    before, after = _quality(corrupted, clean), _quality(restored, clean)
+    return {name: after[name] - before[name] for name in after}
+
+
+@jax.jit
+def _quality(shown: Array, clean: Array) -> dict[str, Array]:
+    shown = jnp.clip(shown, 0, 1)
+    return {
+        "psnr_gain": psnr(shown, clean),
+        "ssim_gain": jnp.mean(jax.vmap(ssim)(shown, clean), axis=1),
+    }
 
 
 def _matched(x_hat: Array, x: Array) -> Sequence[Array]:

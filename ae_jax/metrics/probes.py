@@ -4,11 +4,12 @@ The classifiers and the silhouette are scikit-learn's, on the host and in double
 takes representations [N, ...] of any kind, latents as well as pixels, which are flattened.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import Array, Batch, InputError
 
 
 def linear_probe(
@@ -187,6 +188,55 @@ def silhouette(latents: Array, labels: Array) -> float:
         raise InputError("labels are all different: a silhouette needs examples of the same class")
     # SciPy's distances: scikit-learn's own are of rounding size where they should be 0
     return float(silhouette_score(latents, labels, metric="minkowski", p=2))
+
+
+def probed(encode: Callable[[Batch], Array], train: Batch, test: Batch) -> dict[str, float]:
+    """A linear probe on what an encoder makes of examples, where there are labels to tell.
+
+    Args:
+      encode: batch of B examples -> representations [B, ...].
+      train: with `label` int [N].
+      test: with `label` int [M].
+
+    Returns:
+      `linear_probe`, its accuracy in percent; nothing where the training examples have no labels
+      or are all of one class.
+
+    Raises:
+      InputError: as `linear_probe`.
+    """
+    if "label" not in train or len(np.unique(train["label"])) < 2:
+        return {}
+    right = linear_probe(encode(train), train["label"], encode(test), test["label"])
+    return {"linear_probe": 100 * right}
+
+
+def representation_quality(
+    train_latents: Array, train_labels: Array, test_latents: Array, test_labels: Array
+) -> dict[str, float]:
+    """What a representation is good for, by all measures of this module at their defaults.
+
+    Args:
+      train_latents: [N, ...].
+      train_labels: int [N].
+      test_latents: [M, ...], of which alone separabilities are measured.
+      test_labels: int [M].
+
+    Returns:
+      `linear_probe`, `knn` and `svm`, accuracies in percent, `fisher_separability` and
+      `silhouette`.
+
+    Raises:
+      InputError: as those functions.
+    """
+    classified = (train_latents, train_labels, test_latents, test_labels)
+    return {
+        "linear_probe": 100 * linear_probe(*classified),
+        "knn": 100 * knn_accuracy(*classified),
+        "svm": 100 * svm_accuracy(*classified),
+        "fisher_separability": fisher_separability(test_latents, test_labels),
+        "silhouette": silhouette(test_latents, test_labels),
+    }
 
 
 def _standardised(classifier: Any) -> Any:

@@ -14,7 +14,7 @@ from ae_jax.plots.sequences import neighbours, spelled, time_series
 from ae_jax.plots.series import bars, dots, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, mean_curves, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
-from ae_jax.plots.tables import gains, history, mean_table
+from ae_jax.plots.tables import gains, history, mean_table, unpivoted
 from ae_jax.plots.text import console_table
 from ae_jax.plots.views import plane, traverse, walk
 from ae_jax.plots.walks import walks
@@ -53,6 +53,7 @@ __all__ = [
     "time_series",
     "traversals",
     "traverse",
+    "unpivoted",
     "walk",
     "walks",
     "write_report",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ae_jax.plots import text
 from ae_jax.plots.summary import Estimate, Row, aggregate, frozen, number
 
 
@@ -29,19 +30,23 @@ def history(
 
 
 def mean_table(
-    rows: Sequence[Row], label: Callable[[Row], Any], columns: Mapping[str, str]
+    rows: Sequence[Row], label: Callable[[Row], Any], columns: Mapping[str, str] | Sequence[str]
 ) -> dict[Any, dict[str, Estimate]]:
     """Averages columns over the lanes of each label: what `bars` and `dots` draw.
 
     Args:
       rows: one per lane, as for `aggregate`.
       label: row -> the group that it belongs to.
-      columns: the columns to average -> what they are called, in the order of both.
+      columns: the columns to average, in the order of the table; a mapping says what each is
+        called, where its name as a reader has it will not do.
 
     Returns:
       label -> what a column is called -> its `Estimate`; the labels in the order of the rows. A
       column that no row of a group has is left out of that group.
     """
+    words = {name: text.label(name) for name in columns}
+    if isinstance(columns, Mapping):
+        words = dict(columns)
     groups: dict[Any, list[Row]] = {}
     for row in rows:
         groups.setdefault(label(row), []).append(row)
@@ -49,8 +54,31 @@ def mean_table(
     for key, own in groups.items():
         found = [name for name in columns if any(row.get(name) is not None for row in own)]
         (point,) = aggregate(own, [], found)
-        table[key] = {columns[name]: point[name] for name in found}
+        table[key] = {words[name]: point[name] for name in found}
     return table
+
+
+def unpivoted(
+    rows: Sequence[Row], columns: Mapping[str, Any], x: str, y: str
+) -> list[dict[str, Any]]:
+    """Returns a row for each of some columns, which hold one quantity at several places.
+
+    Args:
+      rows: one per lane.
+      columns: a column ("iwae_10") -> its place (10).
+      x: what the column of places is called.
+      y: what the column of values is called.
+
+    Returns:
+      The rows, with both columns more; a place where a row has no value is left out. It is what
+      `mean_curves` takes.
+    """
+    return [
+        {**row, x: place, y: row[name]}
+        for row in rows
+        for name, place in columns.items()
+        if row.get(name) is not None
+    ]
 
 
 def gains(

@@ -10,15 +10,10 @@ _LABELS = {
     "beta": "β",
     "gamma": "\N{GREEK SMALL LETTER GAMMA}",
     "sigma": "\N{GREEK SMALL LETTER SIGMA}",
-    "kl": "KL",
-    "elbo": "ELBO",
-    "negative_elbo": "negative ELBO",
-    "mig": "MIG",
-    "sap": "SAP",
-    "dci": "DCI",
-    "udr": "UDR",
     "active_units": "active latent units",
+    "knn": "k-NN",
 }
+_CAPITALS = {"ais", "dci", "elbo", "iwae", "kl", "mig", "psnr", "sap", "ssim", "svm", "udr"}
 _MINUS, _DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 #: Quantities that are in nats whatever the method.
 _NATS = ("kl", "elbo", "negative_elbo", "log_likelihood", "free_energy")
@@ -31,7 +26,8 @@ def label(name: str, unit: bool = False) -> str:
       name: the column.
       unit: whether to add the unit where the name implies one.
     """
-    words = _LABELS.get(name, name.replace("_", " "))
+    spelled = (word.upper() if word in _CAPITALS else word for word in name.split("_"))
+    words = _LABELS.get(name) or " ".join(spelled)
     return f"{words} (nats)" if unit and name in _NATS else words
 
 

@@ -1,20 +1,21 @@
-"""What figures show of a trained lane, computed through its views."""
+"""What figures show of a decoder: what it makes of chosen latents."""
+
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, HParams, InputError, Method, State
+from ae_jax.core import Array, InputError
+
+#: Latents [N, Z] -> images [N, H, W, C].
+Decode = Callable[[Array], Array]
 
 
-def traverse(
-    method: Method, state: State, hparams: HParams, latent: Array, values: np.ndarray
-) -> np.ndarray:
+def traverse(decode: Decode, latent: Array, values: np.ndarray) -> np.ndarray:
     """Decodes copies of one latent vector in which one dimension at a time is changed.
 
     Args:
-      method: with a `decode` view.
-      state: a lane's.
-      hparams: a lane's.
+      decode: a lane's, as `Model.decode`.
       latent: float [Z].
       values: float [S], what each dimension is set to.
 
@@ -25,17 +26,15 @@ def traverse(
     grid = jnp.tile(latent, (size, count, 1))
     each = jnp.arange(size)
     grid = grid.at[each, :, each].set(jnp.asarray(values, grid.dtype)[None])
-    images = method.views.decode(state, grid.reshape(size * count, size), hparams)
+    images = decode(grid.reshape(size * count, size))
     return np.asarray(images).reshape(size, count, *images.shape[1:])
 
 
-def plane(method: Method, state: State, hparams: HParams, values: np.ndarray) -> np.ndarray:
+def plane(decode: Decode, values: np.ndarray) -> np.ndarray:
     """Decodes a grid over a two-dimensional latent space.
 
     Args:
-      method: with a `decode` view and a latent size of 2.
-      state: a lane's.
-      hparams: a lane's.
+      decode: of a latent size of 2.
       values: float [G], the grid's places along either axis, ascending; or [2, G], those
         along each.
 
@@ -45,19 +44,15 @@ def plane(method: Method, state: State, hparams: HParams, values: np.ndarray) ->
     values = np.broadcast_to(values, (2, np.shape(values)[-1]))
     first, second = np.meshgrid(*values, indexing="ij")
     latent = jnp.asarray(np.stack([first.ravel(), second.ravel()], axis=-1))
-    images = method.views.decode(state, latent.astype(jnp.result_type(float)), hparams)
+    images = decode(latent.astype(jnp.result_type(float)))
     return np.asarray(images).reshape(*first.shape, *images.shape[1:])
 
 
-def walk(
-    method: Method, state: State, hparams: HParams, start: Array, end: Array, count: int = 9
-) -> np.ndarray:
+def walk(decode: Decode, start: Array, end: Array, count: int = 9) -> np.ndarray:
     """Decodes evenly spaced latents on the straight line between two.
 
     Args:
-      method: with a `decode` view.
-      state: a lane's.
-      hparams: a lane's.
+      decode: a lane's, as `Model.decode`.
       start: float [Z], the first latent.
       end: float [Z], the last.
       count: how many, both ends included; at least 2.
@@ -75,4 +70,4 @@ def walk(
         )
     part = jnp.linspace(0, 1, count, dtype=start.dtype)[:, None]
     latents = (1 - part) * start[None] + part * end[None]
-    return np.asarray(method.views.decode(state, latents, hparams))
+    return np.asarray(decode(latents))

@@ -56,7 +56,7 @@ def sample(key: Array, mean: Array, log_var: Array) -> Array:
     """
     mean, log_var = matched("mean log_var", mean, log_var, widen=False)
     wide = widened(mean)
-    noise = jax.random.normal(key, wide.shape, wide.dtype)
+    noise = jax.random.normal(key, (wide.size,), wide.dtype).reshape(wide.shape)
     return (wide + jnp.exp(0.5 * widened(log_var)) * noise).astype(mean.dtype)
 
 

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import methods, nets, training
-from ae_jax.core import Dataset, InputError, Method, Network, State
+from ae_jax.core import Dataset, Domain, InputError, Method, Network, State
 from ae_jax.methods import boltzmann
+from ae_jax.methods.learners.composing import require
+from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.wrappers.stage import stage
 
 
@@ -99,12 +101,14 @@ def rbm_layers(
         above see zeros and ones.
 
     Raises:
-      InputError: if there is the option `hidden`, which `code` decides; or as `rbm_layer`.
+      InputError: if there is the option `hidden`, which `code` decides, or code is below 0; or as
+        `rbm_layer`.
     """
     if "hidden" in options:
         raise InputError(
             "hidden units are zeros and ones but for those of a code: leave out hidden"
         )
+    require(Domain(0, whole=True), code=code)
     kinds = [(width, boltzmann.bernoulli_hidden()) for width in widths]
     if code:
         kinds.append((code, boltzmann.gaussian_hidden()))
@@ -114,6 +118,65 @@ def rbm_layers(
         shape = (size,)
         options.pop("visible", None)
     return layers
+
+
+def autoencoder_layers(
+    widths: Sequence[int],
+    shape: Sequence[int],
+    *,
+    activation: str = "sigmoid",
+    code_activation: str | None = None,
+    reconstruction: Observation | None = None,
+    tied: bool = False,
+    **options: Any,
+) -> list[Layer]:
+    """Returns autoencoders without hidden layers, each on what the one below makes of an image.
+
+    Args:
+      widths: units of each, upwards.
+      shape: (H, W, C) of images.
+      activation: of every layer's units.
+      code_activation: of the last layer's, where they have another.
+      reconstruction: how every layer's outputs are compared with what it sees. None is the
+        cross-entropy of log-odds where that is in [0, 1], images and sigmoid units, and the
+        squared error elsewhere; the stack's decoder gives log-odds of images then.
+      tied: whether a decoder has its encoder's kernel, transposed, while it is trained.
+      options: of `methods.autoencoder`, for all: a corruption, penalties.
+
+    Reference:
+      Vincent et al. (2010), Stacked Denoising Autoencoders, section 3.
+    """
+    if not widths:
+        return []
+    activations = [*[activation] * (len(widths) - 1), code_activation or activation]
+    outputs = ["linear", *activations[:-1]]
+    seen = [tuple(shape), *((width,) for width in widths[:-1])]
+
+    def parts(state: State) -> dict[str, Any]:
+        encoder, decoder = state.params["encoder"], state.params["decoder"]
+        return {
+            "encoder": encoder,
+            "decoder": nets.transposed.join(encoder, decoder) if tied else decoder,
+        }
+
+    layers = []
+    for width, own, below, output in zip(widths, activations, seen, outputs, strict=True):
+        encoder = nets.mlp(width, (), output_activation=own)
+        decoder = trained = nets.mlp(below, (), output_activation=output)
+        compared = reconstruction
+        if reconstruction is None and (output == "sigmoid" or not layers):
+            trained = nets.mlp(below, (), output_activation="linear")
+            compared = methods.observations.bernoulli()
+        tie = nets.transposed if tied else None
+        method = methods.autoencoder(encoder, trained, reconstruction=compared, tie=tie, **options)
+        layers.append(Layer(encoder, decoder, method, parts))
+    return layers
+
+
+def networks(layers: Sequence[Layer]) -> tuple[Network, Network]:
+    """Returns all layers' encoders upwards, and all their decoders downwards."""
+    up = nets.chain(*(layer.encoder for layer in layers))
+    return up, nets.chain(*(layer.decoder for layer in layers[::-1]))
 
 
 def train(
@@ -169,8 +232,7 @@ def train(
             state = training.lane(result, index)[1]
             found[index].append(layer.parts(state.method if depth else state))
     return Stack(
-        nets.chain(*(layer.encoder for layer in layers)),
-        nets.chain(*(layer.decoder for layer in layers[::-1])),
+        *networks(layers),
         [
             {"encoder": _numbered(parts, "encoder"), "decoder": _numbered(parts[::-1], "decoder")}
             if parts

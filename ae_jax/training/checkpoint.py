@@ -89,6 +89,7 @@ def save(directory: Path, step: int, tree: Any, record: Mapping[str, Any]) -> No
       OSError: if it cannot be written; nothing of it is left then.
     """
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+    record = {**record, "leaves": names(tree)}
     checkpointer, content = _orbax()
     content = content(leaves, {**record, "digest": _whole(leaves, record)})
     try:
@@ -149,12 +150,21 @@ class Found(NamedTuple):
     tree: Any
 
 
-def restore(folder: Path, own: Path, lanes: Sequence[int], like: Any, **same: Any) -> list[Found]:
+def names(tree: Any) -> list[str]:
+    """Names the leaves of a pytree by their places in it, such as `params/encoder/bias`."""
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths]
+
+
+def restore(
+    folder: Path, own: Path | None, lanes: Sequence[int], like: Any, **same: Any
+) -> list[Found]:
     """Reads the newest whole checkpoint of each lane.
 
     Args:
       folder: where the folders of sets of lanes lie.
       own: the one that is going to be written; what a kill left unfinished there is removed.
+        None where nothing may be touched.
       lanes: their numbers, L.
       like: a pytree of shapes and dtypes, the structure to restore, leaves [L, ...].
       same: what the record must have, by name, for each lane.
@@ -164,24 +174,25 @@ def restore(folder: Path, own: Path, lanes: Sequence[int], like: Any, **same: An
       about each damaged checkpoint that it passes over, and sets it aside.
 
     Raises:
-      InputError: if one holds other shapes or dtypes than `like`, or differs in `same`.
+      InputError: if one holds another structure, shapes or dtypes than `like`, or differs in
+        `same`.
       OSError: if one cannot be read for another reason than its content.
     """
-    _sweep(own)
-    wanted = [(leaf.shape[1:], leaf.dtype) for leaf in jax.tree.leaves(like)]
+    damaged = _pass_over if own is None else _set_aside
+    if own is not None:
+        _sweep(own)
+    wanted = _described(names(like), jax.tree.leaves(like))
     left = {lane: place for place, lane in enumerate(lanes)}
     parts: dict[int, list[tuple[list[int], list[np.ndarray]]]] = {}
-    folders = sorted(folder.iterdir()) if folder.is_dir() else []
-    candidates = [found for path in folders for found in _records(path, set_aside=True)]
-    for step, path, record in sorted(candidates, key=lambda found: -found[0]):
+    for step, path, record in records(folder, damaged):
         rows = [row for row, lane in enumerate(record["lanes"]) if lane in left]
         if not rows:
             continue
-        leaves = _read(path, record)
+        leaves = _read(path, record, damaged)
         if leaves is None:
             continue
-        if [(leaf.shape[1:], leaf.dtype) for leaf in leaves] != wanted:
-            raise InputError(f"{path} is another method's checkpoint: choose another --out")
+        if difference := _difference(_described(record["leaves"], leaves), wanted):
+            raise InputError(f"{path} is another method's checkpoint: {difference}")
         here = [record["lanes"][row] for row in rows]
         for name, values in same.items():
             known = dict(zip(record["lanes"], record.get(name) or (), strict=False))
@@ -193,6 +204,35 @@ def restore(folder: Path, own: Path, lanes: Sequence[int], like: Any, **same: An
         parts.setdefault(step, []).append((places, [leaf[rows] for leaf in leaves]))
     found = [_joined(step, parts[step], jax.tree.structure(like)) for step in parts]
     return [*found, Found(0, np.array([*left.values()]), None)] if left else found
+
+
+def records(
+    folder: Path, damaged: Callable[[Path, Exception], None] = lambda path, error: None
+) -> list[tuple[int, Path, dict[str, Any]]]:
+    """Returns step, path and record of all checkpoints, the latest step first.
+
+    Args:
+      folder: where the folders of sets of lanes lie.
+      damaged: is told of each whose record cannot be read.
+    """
+    folders = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [record for path in folders for record in _records(path, damaged)]
+    return sorted(found, key=lambda record: -record[0])
+
+
+def _described(leaf_names: Sequence[str], leaves: Sequence[Any]) -> dict[str, str]:
+    """Shape and dtype of a lane's leaves by name."""
+    shapes = [f"{leaf.dtype} {list(leaf.shape[1:])}" for leaf in leaves]
+    return dict(zip(leaf_names, shapes, strict=True))
+
+
+def _difference(held: Mapping[str, str], wanted: Mapping[str, str]) -> str | None:
+    """Says where the leaves of a checkpoint are others than the method's."""
+    for name in [*held, *wanted]:
+        own, theirs = (leaves.get(name, "absent") for leaves in (held, wanted))
+        if own != theirs:
+            return f"its {name} is {own}, and {theirs} in the method's"
+    return None
 
 
 def _joined(step: int, parts: Sequence[tuple[list[int], list[np.ndarray]]], structure) -> Found:
@@ -210,7 +250,9 @@ def _steps(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdigit())
 
 
-def _records(directory: Path, set_aside: bool = False) -> list[tuple[int, Path, dict[str, Any]]]:
+def _records(
+    directory: Path, damaged: Callable[[Path, Exception], None] = lambda path, error: None
+) -> list[tuple[int, Path, dict[str, Any]]]:
     """Step, path and record of each checkpoint in a folder whose record can be read."""
     found = []
     for step in _steps(directory):
@@ -219,8 +261,7 @@ def _records(directory: Path, set_aside: bool = False) -> list[tuple[int, Path, 
             record = json.loads((path / "record.json").read_text(encoding="utf-8"))["record"]
             found.append((step, path, {**record, "lanes": list(record["lanes"])}))
         except (FileNotFoundError, *_DAMAGE) as error:
-            if set_aside:
-                _set_aside(path, error)
+            damaged(path, error)
     return found
 
 
@@ -231,7 +272,9 @@ def _whole(leaves: Sequence[np.ndarray], record: Mapping[str, Any]) -> str:
     return digest([*leaves, np.frombuffer(text, np.uint8)])
 
 
-def _read(path: Path, record: Mapping[str, Any]) -> list[np.ndarray] | None:
+def _read(
+    path: Path, record: Mapping[str, Any], damaged: Callable[[Path, Exception], None]
+) -> list[np.ndarray] | None:
     """The arrays of a checkpoint; None where it is damaged."""
     checkpointer, content = _orbax()
     try:
@@ -239,7 +282,7 @@ def _read(path: Path, record: Mapping[str, Any]) -> list[np.ndarray] | None:
         if _whole(leaves, record) != record.get("digest"):
             raise ValueError("its contents do not match their digest")
     except (FileNotFoundError, *_DAMAGE) as error:
-        _set_aside(path, error)
+        damaged(path, error)
         return None
     except OSError as error:
         raise OSError(
@@ -258,13 +301,19 @@ def _set_aside(path: Path, error: Exception) -> None:
         for i in range(1000)
         if not (name := path.with_name(f"{path.name}.damaged{i or ''}")).exists()
     )
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     path.rename(aside)
-    warnings.warn(
-        f"checkpoint {path} is damaged ({reason}); it is kept as {aside.name}; falling back to "
-        "the one before",
-        stacklevel=2,
-    )
+    _warn(path, error, f"it is kept as {aside.name}; falling back to the one before")
+
+
+def _pass_over(path: Path, error: Exception) -> None:
+    """Leaves a damaged checkpoint where it is."""
+    if path.exists():
+        _warn(path, error, "the one before is read")
+
+
+def _warn(path: Path, error: Exception, then: str) -> None:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    warnings.warn(f"checkpoint {path} is damaged ({reason}); {then}", stacklevel=3)
 
 
 def digest(leaves: Iterable[np.ndarray]) -> str:

@@ -1,6 +1,7 @@
 """The run directory: what a run leaves behind, and what lets it go on where it stopped.
 
 config.json     the configuration; a run with another one is refused
+figures.json    the figures of the final evaluation by lane
 metrics.jsonl   a line per report, lane and split; metrics.N.jsonl for process N > 0
 results.csv     a row per lane
 checkpoints/    by group and lanes
@@ -24,7 +25,13 @@ import jax
 
 from ae_jax.core import InputError
 
+#: A line of metrics.
+Record = Mapping[str, Any]
+#: A line of results.
 Row = Mapping[str, Any]
+
+#: Of what is written here; what has another one is not read.
+FORMAT = 2
 
 
 @contextlib.contextmanager
@@ -60,7 +67,7 @@ def opened(directory: Path, config: Mapping[str, Any]) -> Iterator[None]:
                 f"{directory} is in use by another run: wait for it or choose another --out"
             )
         if jax.process_index() == 0 and stored is None:
-            content = {**_plain(config), "versions": versions}
+            content = {"format": FORMAT, **_plain(config), "versions": versions}
             write(directory / "config.json", json.dumps(content, indent=2) + "\n")
         yield
 
@@ -110,15 +117,64 @@ def check(directory: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     if lost or stored is None:
         _check_without(directory, config, lost)
         return None
-    differing = _differing(
-        {name: stored.get(name) for name in stored if name != "versions"}, config
-    )
+    _check_format(directory, stored)
+    about = {name: stored[name] for name in stored if name not in ("format", "versions")}
+    differing = _differing(about, config)
     if differing:
         raise InputError(
             f"{directory} holds a run with another configuration ({'; '.join(differing[:3])}): "
             "choose another --out, or repeat that run's command to resume it"
         )
     return stored
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """Returns the configuration of the run that was written to a directory.
+
+    Raises:
+      InputError: if there is none, or none that can be read, or of another format.
+    """
+    path = directory / "config.json"
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        places = ("*/config.json", "*/*/config.json")
+        below = sorted(str(found.parent) for some in places for found in directory.glob(some))
+        if (directory / "checkpoints").is_dir():
+            reason = f"its {path.name} was lost: repeat the run's command, which writes it again"
+        elif below:
+            reason = f"but there are others below it: load {' or '.join(below[:3])}"
+        else:
+            reason = f"there is no {path.name} in it"
+        raise InputError(f"{directory} is no run directory: {reason}") from None
+    except ValueError:
+        stored = None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})") from None
+    if not isinstance(stored, dict):
+        raise InputError(damaged(directory))
+    _check_format(directory, stored)
+    return stored
+
+
+def damaged(directory: Path) -> str:
+    """What is said of a configuration that cannot be understood."""
+    return (
+        f"{directory / 'config.json'} was damaged: delete it and repeat the run's command, which "
+        "writes it again"
+    )
+
+
+def _check_format(directory: Path, stored: Mapping[str, Any]) -> None:
+    if (found := stored.get("format", 1)) != FORMAT:
+        versions = stored.get("versions") or {}
+        code = ", ".join(
+            f"{name} {versions[name]}" for name in ("ae-jax", "code") if name in versions
+        )
+        raise InputError(
+            f"{directory} has format {found} of run directories ({code or 'of unknown code'}), and "
+            f"this code has format {FORMAT}: use the code that wrote it, or another directory"
+        )
 
 
 def _check_without(directory: Path, config: Mapping[str, Any], lost: bool) -> None:
@@ -182,9 +238,9 @@ def _differing(stored: Any, wanted: Any, name: str = "") -> list[str]:
     return [f"{name}: {shorten(stored)}, now {shorten(wanted)}"]
 
 
-def append_metrics(directory: Path, rows: Sequence[Row]) -> None:
+def append_metrics(directory: Path, records: Sequence[Record]) -> None:
     """Appends lines to this process's metrics."""
-    text = "".join(json.dumps(_plain(row)) + "\n" for row in rows)
+    text = "".join(json.dumps(_plain(record)) + "\n" for record in records)
     with _metrics_lock(directory), metrics_path(directory).open("a", encoding="utf-8") as file:
         file.write(text)
 
@@ -194,10 +250,10 @@ def rewind_metrics(directory: Path, lanes: Sequence[int], step: int) -> None:
     gone = frozenset(lanes)
     with _metrics_lock(directory):
         for path in directory.glob("metrics*.jsonl"):
-            rows = _lines(path)
-            kept = [row for row in rows if row["lane"] not in gone or row["step"] <= step]
-            if len(kept) < len(rows) or not path.read_bytes().endswith(b"\n"):
-                write(path, "".join(json.dumps(row) + "\n" for row in kept))
+            found = _records(path)
+            kept = [line for line in found if line["lane"] not in gone or line["step"] <= step]
+            if len(kept) < len(found) or not path.read_bytes().endswith(b"\n"):
+                write(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 @contextlib.contextmanager
@@ -215,14 +271,14 @@ def metrics_path(directory: Path) -> Path:
     return directory / ("metrics.jsonl" if process == 0 else f"metrics.{process}.jsonl")
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    rows = []
+def _records(path: Path) -> list[dict[str, Any]]:
+    records = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with contextlib.suppress(ValueError):
-            row = json.loads(line)
-            if isinstance(row, dict) and row.keys() >= {"lane", "step"}:
-                rows.append(row)
-    return rows
+            record = json.loads(line)
+            if isinstance(record, dict) and record.keys() >= {"lane", "step"}:
+                records.append(record)
+    return records
 
 
 def write_results(path: Path, rows: Sequence[Row]) -> None:

@@ -17,8 +17,11 @@ from ae_jax.training.lanes import Group, take
 from ae_jax.training.plan import Outlets, Plan, Trained
 from ae_jax.training.population import Lane, LaneState, Window
 from ae_jax.training.resuming import (
+    Kept,
+    begun_with,
     fetch_of,
     folder_of,
+    keeper,
     outcome,
     restore,
     start_digests,
@@ -47,7 +50,7 @@ def train_group(
     """
     cohorts = restore(plan, group, outlets.checkpoints)
     trained = []
-    for step, places, state in cohorts:
+    for step, places, kept in cohorts:
         some = take(group, places)
         if outlets.directory:
             run_directory.rewind_metrics(outlets.directory, some.index.tolist(), step)
@@ -58,7 +61,7 @@ def train_group(
                 folder = outlets.checkpoints / folder_of(some.index)
                 saver = stack.enter_context(checkpoint.writer(folder))
             mapping = devices(len(places))
-            trained.append(_train(plan, some, mapping, outlets, move, saver, step, state))
+            trained.append(_train(plan, some, mapping, outlets, move, saver, step, kept))
     return trained[0] if len(trained) == 1 else together(group, cohorts, trained)
 
 
@@ -70,7 +73,7 @@ def _train(
     move: Callable[[int, str], None],
     saver: checkpoint.Writer | None,
     step: int,
-    saved: LaneState | None,
+    kept: Kept | None,
 ) -> Trained:
     """Trains lanes that have taken the same number of steps, and evaluates them."""
     method, dataset = group.method, plan.dataset
@@ -84,7 +87,9 @@ def _train(
         "identity": outlets.identity,
         "lanes": group.index.tolist(),
         "start": start_digests(group),
+        "begun": begun_with(group),
     }
+    keep = keeper(plan.schedules, group)
 
     lanes = mapping.place(Lane(group.seed, dict(group.hparams)))
     arrays = mapping.place_shared(None if plan.stream else dataset.arrays)
@@ -96,7 +101,7 @@ def _train(
     windows = list(_windows(plan, step, length))
     feed = _feed(plan, group, mapping, lanes, windows, length)
 
-    state = None if saved is None else mapping.place(saved)
+    state = None if kept is None else mapping.place(kept.lanes)
     train, traces = _trainer(method, mapping, fetch, plan.schedules)
     first, seconds = step, {"compile": 0.0, "train": 0.0}
     saved_at, means = time.monotonic(), {}
@@ -123,7 +128,8 @@ def _train(
             free = not saver.busy() or plan.checkpoint_seconds == 0
             if last or stop or (due and free):
                 saved_at = time.monotonic()
-                saver.save(step, mapping.collect(state), record)
+                kept = keep(mapping.collect(state))
+                saver.save(step, kept, record)
         if stop:
             raise SystemExit(stop)
 
@@ -135,9 +141,8 @@ def _train(
         summary = summarizer(method, mapping, plan.schedules, plan.test, plan.summarize)
         final = final | summary(seen, lanes)
     return outcome(
-        plan,
         group,
-        mapping.collect(state),
+        kept if saver else keep(mapping.collect(state)),
         final=final,
         compilations=traces(),
         compile_seconds=seconds["compile"],
@@ -193,18 +198,18 @@ def _report(
 ) -> None:
     """Reports each lane's means since the last report, and its validation."""
     sums, count = info
-    rows = []
+    records = []
     for i, lane in enumerate(group.index.tolist()):
         if count[i]:
             train = {name: float(total[i] / count[i]) for name, total in sums.items()}
-            rows.append({"step": step, "split": "train", "lane": lane, **train})
+            records.append({"step": step, "split": "train", "lane": lane, **train})
         if validation:
             means = {name: float(mean[i]) for name, mean in validation.items()}
-            rows.append({"step": step, "split": "validation", "lane": lane, **means})
+            records.append({"step": step, "split": "validation", "lane": lane, **means})
     if outlets.directory:
-        run_directory.append_metrics(outlets.directory, rows)
+        run_directory.append_metrics(outlets.directory, records)
     for logger in outlets.loggers:
-        logger(rows)
+        logger(records)
 
 
 def _trainer(

@@ -2,20 +2,22 @@
 
 import inspect
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import InputError, Method
+from ae_jax.core import REAL, Domain, InputError, Method
 from ae_jax.training.schedules import Schedule, joined
 
-#: One configuration: values of hyperparameters by name, and its `seed`.
-Lane = Mapping[str, Any]
+#: What a lane is set to: values of hyperparameters by name, and its `seed`.
+Setting = Mapping[str, Any]
 
 
-def grid(**values: Any) -> list[Lane]:
+def grid(**values: Any) -> list[Setting]:
     """Returns the product of hyperparameter values as lanes; the last name varies fastest.
 
     Args:
@@ -61,22 +63,45 @@ class Group(NamedTuple):
     start: Any = None
 
 
-def group(
-    method: Method | Callable[..., Method],
-    lanes: Sequence[Lane],
-    schedules: Sequence[Schedule] = (),
-) -> list[Group]:
+def split(
+    method: Method | Callable[..., Method], lanes: Sequence[Setting]
+) -> list[tuple[Method, list[int]]]:
     """Splits lanes by their static values, which need a compilation each.
 
     Args:
       method: a method, or a factory whose arguments are the static names in the lanes.
       lanes: the sweep.
+
+    Returns:
+      What is built from each combination of static values, and the lanes that have them.
+    """
+    static = _static_names(method, list(lanes[0]))
+    places: dict[tuple, list[int]] = {}
+    for i, lane in enumerate(lanes):
+        places.setdefault(tuple(lane[name] for name in static), []).append(i)
+
+    def built(point):
+        return method(**dict(zip(static, point, strict=True))) if callable(method) else method
+
+    return [(built(point), members) for point, members in places.items()]
+
+
+def grouped(
+    method: Method | Callable[..., Method],
+    lanes: Sequence[Setting],
+    schedules: Sequence[Schedule] = (),
+) -> list[Group]:
+    """Returns the groups of a sweep.
+
+    Args:
+      method: as for `split`.
+      lanes: the sweep.
       schedules: they bring traced hyperparameters of their own.
 
     Raises:
       InputError: for an empty sweep, a lane without seed, lanes with different names, an
-        unknown name, a traced value that is not a finite number, or schedules that do not go
-        with each other or the method.
+        unknown name, a traced value that is no number of its domain, or schedules that do not
+        go with each other or the method.
     """
     if not lanes:
         raise InputError("the sweep has no lane: give at least one, as grid(seed=0)")
@@ -86,32 +111,48 @@ def group(
             raise InputError(f"all lanes must have the same names, got {names} and {list(lane)}")
     if "seed" not in names:
         raise InputError("every lane needs a seed, as in grid(beta=[1, 4], seed=range(3))")
+    for lane in lanes:
+        _check_seed(lane["seed"])
 
     static = _static_names(method, names)
     groups = []
-    for point in dict.fromkeys(tuple(lane[name] for name in static) for lane in lanes):
-        members = [
-            i for i, lane in enumerate(lanes) if tuple(lane[name] for name in static) == point
-        ]
-        built = method(**dict(zip(static, point, strict=True))) if callable(method) else method
+    for built, members in split(method, lanes):
         defaults = {**joined(schedules, built.hparams), **built.hparams}
         unknown = [name for name in names if name not in {*static, *defaults, "seed"}]
         if unknown:
             known = ", ".join(sorted({*static, *defaults, "seed"}))
             raise InputError(f"unknown hyperparameter {', '.join(unknown)}: known are {known}")
-        rows = [lanes[i] for i in members]
-        groups.append(
-            Group(
-                method=built,
-                index=np.array(members),
-                seed=np.array([_seed(row["seed"]) for row in rows]),
-                hparams={
-                    name: np.array([_number(name, row.get(name, value)) for row in rows])
-                    for name, value in defaults.items()
-                },
-            )
-        )
+        domains = dict(built.domains)
+        for schedule in schedules:
+            domains |= schedule.domains
+        for name, value in defaults.items():
+            for i in members:
+                _check_number(name, lanes[i].get(name, value), domains.get(name, REAL))
+        groups.append(of(built, lanes, members, defaults))
     return groups
+
+
+def of(
+    method: Method, lanes: Sequence[Setting], members: Sequence[int], defaults: Mapping[str, float]
+) -> Group:
+    """Returns the group of some lanes of a sweep.
+
+    Args:
+      method: theirs.
+      lanes: the sweep.
+      members: which of it.
+      defaults: of all traced hyperparameters.
+    """
+    rows = [lanes[i] for i in members]
+    return Group(
+        method=method,
+        index=np.array(members),
+        seed=np.array([int(row["seed"]) for row in rows]),
+        hparams={
+            name: np.array([float(row.get(name, value)) for row in rows])
+            for name, value in defaults.items()
+        },
+    )
 
 
 def with_start(groups: Sequence[Group], start: Sequence[Any] | None, count: int) -> list[Group]:
@@ -166,16 +207,21 @@ def _static_names(method: Method | Callable[..., Method], names: Sequence[str]) 
     return [name for name in names if name in parameters]
 
 
-def _seed(value: Any) -> int:
+def _check_seed(value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
         raise InputError(f"seed must be a whole number from 0, got {value!r}")
     if value >= 2**31:
         raise InputError(f"seed must be below 2^31, got {value}")
-    return int(value)
 
 
-def _number(name: str, value: Any) -> float:
+def _check_number(name: str, value: Any, domain: Domain) -> None:
+    """Raises InputError for what is no number, or none of a domain as it is computed with."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value):
+    if not number or not abs(value) <= sys.float_info.max:
         raise InputError(f"{name} must be a finite number, got {value!r}")
-    return float(value)
+    with np.errstate(over="ignore", under="ignore"):
+        used = float(np.asarray(value, jnp.result_type(float)))
+    if used not in domain:
+        given = repr(float(value)).removesuffix(".0")
+        rounded = f", {used:g} in single precision" if float(value) in domain else ""
+        raise InputError(f"{name} is {given}{rounded}: use {domain}")

@@ -62,10 +62,11 @@ class Trained(NamedTuple):
       method: what was trained.
       index: int [L], the lanes' places in the sweep.
       hparams: every traced hyperparameter as it was given, [L].
-      schedules: of the hyperparameters.
       state: the final states, leaves [L, ...].
+      state_hparams: the hyperparameters as schedules had them in the last step of those.
       taken: int [L], how many steps those have behind them.
       best: what inference needs of the states with the best validation, or None.
+      best_hparams: the hyperparameters as schedules had them in the last step of those.
       best_step: int [L], how many steps those have behind them.
       frozen_step: int [L]; below 0 where a lane was never frozen.
       frozen_by: what was not finite, joined by "+", or None, for each lane.
@@ -79,10 +80,11 @@ class Trained(NamedTuple):
     method: Method
     index: np.ndarray
     hparams: HParams
-    schedules: Sequence[Schedule]
     state: State
+    state_hparams: HParams
     taken: np.ndarray
     best: State | None
+    best_hparams: HParams | None
     best_step: np.ndarray
     frozen_step: np.ndarray
     frozen_by: Sequence[str | None]
@@ -97,6 +99,12 @@ class Trained(NamedTuple):
 PLACES = frozenset(("step", "split", "lane"))
 
 
+def batch_of(plan: Plan) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns shapes and dtypes of a batch."""
+    indices = jax.ShapeDtypeStruct((plan.batch_size,), np.int32)
+    return dict(jax.eval_shape(plan.dataset.fetch, plan.dataset.arrays, indices))
+
+
 def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
     """Traces a group's method without running it.
 
@@ -108,10 +116,9 @@ def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
         data.
     """
     hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
-    indices = jax.ShapeDtypeStruct((plan.batch_size,), np.int32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
-        batch = jax.eval_shape(plan.dataset.fetch, plan.dataset.arrays, indices)
+        batch = batch_of(plan)
         start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)
         state = jax.eval_shape(group.method.init, key, batch, hparams, *start)
         after, info = jax.eval_shape(group.method.step, key, state, batch, hparams)

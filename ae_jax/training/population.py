@@ -138,7 +138,7 @@ def train_chunk(
         hparams = scheduled(schedules, index, lane.hparams)
         batch = fetch(data, window, i, lane)
         key = jax.random.fold_in(stream(lane.seed, STEP), index)
-        state, info = method.step(key, carry.method, batch, hparams)
+        state, info = _traced_once(method.step)(key, carry.method, batch, hparams)
 
         finite = [jnp.isfinite(info[name]) for name in info_names(info)]
         finite = jnp.stack([*finite, _finite(state) if careful else jnp.ones((), bool)])
@@ -198,6 +198,11 @@ def _add(carry: LaneState, info: Info, finite: Array) -> dict[str, Any]:
     }
 
 
+def _traced_once(step: Callable) -> Callable:
+    """The same function, of which all programs share a trace; inlined, it is not seen in them."""
+    return jax.jit(step, inline=True)
+
+
 def _finite(tree: Any) -> Array:
     leaves = [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]
     return jnp.all(jnp.stack(leaves))
@@ -219,7 +224,7 @@ def init_lane(
         key = stream(lane.seed, INIT)
         start = () if lane.start is None else (lane.start,)
         state = method.init(key, batch, hparams, *start)
-        info = jax.eval_shape(method.step, key, state, batch, hparams)[1]
+        info = jax.eval_shape(_traced_once(method.step), key, state, batch, hparams)[1]
         return LaneState(
             method=state,
             frozen_step=jnp.asarray(TRAINING),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ae_jax.core import InputError
 
-#: Takes rows such as {"step": 100, "split": "train", "lane": 0, "loss": 1.5}.
+#: Takes records such as {"step": 100, "split": "train", "lane": 0, "loss": 1.5}.
 Logger = Callable[[Sequence[Mapping[str, Any]]], None]
 
 _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
@@ -41,13 +41,13 @@ def _tensorboard(directory: Path, config: Mapping[str, Any]) -> Iterator[Logger]
 
     writers: dict[int, SummaryWriter] = {}
 
-    def log(rows):
-        for row in rows:
-            lane = row["lane"]
+    def log(records):
+        for record in records:
+            lane = record["lane"]
             if lane not in writers:
                 writers[lane] = SummaryWriter(str(directory / "tensorboard" / f"lane-{lane:04d}"))
-            for name, value in _values(row).items():
-                writers[lane].add_scalar(f"{row['split']}/{name}", value, row["step"])
+            for name, value in _values(record).items():
+                writers[lane].add_scalar(f"{record['split']}/{name}", value, record["step"])
 
     try:
         yield log
@@ -62,13 +62,13 @@ def _wandb(directory: Path, config: Mapping[str, Any]) -> Iterator[Logger]:
 
     run = wandb.init(project="ae_jax", dir=str(directory), config=dict(config))
 
-    def log(rows):
-        for step in sorted({row["step"] for row in rows}):
+    def log(records):
+        for step in sorted({record["step"] for record in records}):
             values = {
-                f"{row['split']}/{name}/lane-{row['lane']:04d}": value
-                for row in rows
-                if row["step"] == step
-                for name, value in _values(row).items()
+                f"{record['split']}/{name}/lane-{record['lane']:04d}": value
+                for record in records
+                if record["step"] == step
+                for name, value in _values(record).items()
             }
             run.log(values, step=step)
 
@@ -78,8 +78,8 @@ def _wandb(directory: Path, config: Mapping[str, Any]) -> Iterator[Logger]:
         run.finish()
 
 
-def _values(row: Mapping[str, Any]) -> dict[str, float]:
-    return {name: row[name] for name in row if name not in ("step", "split", "lane")}
+def _values(record: Mapping[str, Any]) -> dict[str, float]:
+    return {name: record[name] for name in record if name not in ("step", "split", "lane")}
 
 
 @contextlib.contextmanager

@@ -2,103 +2,35 @@
 
 import contextlib
 import functools
-import os
-import signal
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
 
 from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
 from ae_jax.training import directory as run_directory
-from ae_jax.training import lanes as sweep
-from ae_jax.training import population, processes, reporting, results
-from ae_jax.training.checkpoint import digest
+from ae_jax.training import manifest, processes, reporting, results
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import train_group
-from ae_jax.training.lanes import Lane
+from ae_jax.training.interruption import signals
+from ae_jax.training.lanes import Setting, grouped, take, with_start
 from ae_jax.training.plan import PLACES, Outlets, Plan, Trained, check
+from ae_jax.training.results import COLUMNS, Result
 from ae_jax.training.resuming import elsewhere
-from ae_jax.training.schedules import Schedule, joined
+from ae_jax.training.schedules import Schedule
 from ae_jax.training.streaming import needs_streaming
 
 #: (method, key, state, dataset, hparams) -> scalars by name, about a trained lane.
 Summarize = Callable[[Method, Array, State, Dataset, HParams], Mapping[str, Array]]
 
 
-#: What a row of results has besides the lane's own names and the evaluation.
-_COLUMNS = ("lane", "seed", "status", "frozen_step", "frozen_by", "best_step")
-
-
-class Result(NamedTuple):
-    """What a run returns.
-
-    Attributes:
-      rows: a mapping per lane, in the order of the sweep: `lane`, its hyperparameters,
-        `seed`, `status` (`ok` or `frozen`), `frozen_step`, `frozen_by` (all that was not
-        finite at that step), `best_step`, and the figures of the final evaluation. With
-        several processes, those of all that are alive.
-      missing: the lanes of processes that died: the same call goes on with them.
-      groups: the trained lanes of this process.
-      others: those of other processes, where they were asked for.
-      compilations: how often training was compiled: once per group, and once more where a
-        lane broke.
-      compile_seconds: what that took.
-      lane_steps_per_second: training speed, compilation and evaluation left out.
-    """
-
-    rows: list[dict[str, Any]]
-    missing: list[int]
-    groups: list[Trained]
-    others: list[Trained]
-    compilations: int
-    compile_seconds: float
-    lane_steps_per_second: float
-
-
-def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State, HParams]:
-    """Returns one lane's method, final (or best) state and hyperparameters.
-
-    Those have the values that schedules gave them in the last step of that state. Of a best
-    state there is what `Method.inference` keeps.
-
-    Raises:
-      InputError: if this process does not have it, or no best state was kept.
-    """
-    for group in (*result.groups, *result.others):
-        for i in np.flatnonzero(group.index == index):
-            states = group.best if best else group.state
-            if states is None:
-                raise InputError("no best state was kept: give run() keep_best=True")
-
-            def pick(tree, i=i):
-                return jax.tree.map(lambda x: x[i], tree)
-
-            last = max(int((group.best_step if best else group.taken)[i]) - 1, 0)
-            hparams = population.scheduled(group.schedules, last, pick(dict(group.hparams)))
-            return group.method, pick(states), jax.tree.map(np.asarray, hparams)
-    raise InputError(f"this process has no lane {index}")
-
-
-def own_lanes(result: Result) -> list[int]:
-    """Returns the lanes that this process trained."""
-    return sorted(int(index) for group in result.groups for index in group.index)
-
-
-def known_lanes(result: Result) -> list[int]:
-    """Returns the lanes whose states this process has."""
-    parts = (*result.groups, *result.others)
-    return sorted(int(index) for group in parts for index in group.index)
-
-
 def run(
     method: Method | Callable[..., Method],
     dataset: Dataset,
-    lanes: Sequence[Lane],
+    lanes: Sequence[Setting],
     steps: int,
     directory: str | Path | None = None,
     *,
@@ -113,6 +45,7 @@ def run(
     keep_best: bool | None = None,
     start: Sequence[Any] | None = None,
     everywhere: bool = False,
+    experiment: str | None = None,
     config: Mapping[str, Any] | None = None,
     checkpoint_seconds: float = 60.0,
     chunk: int = 100,
@@ -154,6 +87,7 @@ def run(
         `init` as a fourth argument: parameters to go on from, or those of earlier stages.
         None in the place of lanes that another process trains.
       everywhere: whether every process gets the states of all lanes; needs a directory.
+      experiment: names what the run is of, in `config.json`.
       config: what else makes this run this run, for `config.json`.
       checkpoint_seconds: the least time between two checkpoints, which are written beside the
         training; at 0 there is one after every chunk, and training waits for it.
@@ -176,10 +110,10 @@ def run(
     devices = jax.local_devices() if devices is None else list(devices)
     _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend)
     reporting.check_loggers(loggers, directory)
-    groups = sweep.group(method, lanes, schedules)
+    groups = grouped(method, lanes, schedules)
     mine = slice(jax.process_index(), None, jax.process_count())
-    share = [group for group in (sweep.take(group, mine) for group in groups) if len(group.index)]
-    share = sweep.with_start(share, start, len(lanes))
+    share = [group for group in (take(group, mine) for group in groups) if len(group.index)]
+    share = with_start(share, start, len(lanes))
     if select not in ("last", "best"):
         raise InputError(f"select must be last or best, got {select!r}")
     keep_best = bool(keep_best) or select == "best"
@@ -208,39 +142,24 @@ def run(
     for group in groups if start is None else share:
         figures, summary = check(plan, group)
         for what, names in (("evaluation", figures), ("summary's", summary)):
-            if taken := sorted(names & {*PLACES, *_COLUMNS, *lanes[0]}):
+            if taken := sorted(names & {*PLACES, *COLUMNS, *lanes[0]}):
                 raise InputError(f"the {what} {taken[0]} has the name of another column: rename it")
         if monitor not in figures and plan.keep_best:
             raise InputError(f"a best state needs an evaluation {monitor!r}: choose a monitor")
-    identity = {
-        "config": dict(config or {}),
-        "lanes": [dict(lane) for lane in lanes],
-        "run": {
-            "steps": steps,
-            "batch_size": batch_size,
-            "evaluate_every": plan.evaluate_every,
-            "select": select,
-            "keep_best": plan.keep_best,
-            "monitor": monitor,
-            "start": start is not None,
-            "defaults": [
-                {**joined(schedules, group.method.hparams), **group.method.hparams}
-                for group in groups
-            ],
-            "data": {} if directory is None else _contents(plan),
-        },
-    }
+    identity = manifest.describe(
+        plan, lanes, groups, experiment, config, start is not None, directory is not None
+    )
     with contextlib.ExitStack() as stack:
         if directory is not None:
             stack.enter_context(run_directory.opened(directory, identity))
             processes.attend(directory)
-        interrupted = stack.enter_context(_signals(directory is not None))
+        interrupted = stack.enter_context(signals(directory is not None))
         log = stack.enter_context(reporting.loggers(loggers, directory, identity))
         trained = []
         for group in share:
             outlets = Outlets(
                 directory=directory,
-                checkpoints=directory / "checkpoints" / _name(groups, group) if directory else None,
+                checkpoints=manifest.group_folder(directory, groups, group) if directory else None,
                 identity=run_directory.identity(identity),
                 loggers=log,
                 progress=lambda lanes: reporting.progress_bar(lanes, steps, progress),
@@ -251,19 +170,17 @@ def run(
             if stop := interrupted():
                 raise SystemExit(stop)
         _say_unselected(trained)
-        rows = _rows(lanes, trained)
+        rows = results.rows_of(lanes, trained)
         if directory is not None:
             rows = results.join(directory, rows)
+            results.keep(directory, lanes, rows)
             results.write(directory, rows)
         there = {row["lane"] for row in rows} - {i for group in trained for i in group.index}
         others = []
         for group in groups if everywhere and there else ():
             if len(places := np.flatnonzero(np.isin(group.index, sorted(there)))):
-                # what its states are like is told by a lane that this process has the start of
-                own = [some for some in share if some.index[0] in group.index]
-                like = own[0] if own else sweep.with_start([group], start, len(lanes))[0]
-                folder = directory / "checkpoints" / _name(groups, group)
-                others.append(elsewhere(plan, like, sweep.take(group, places), folder))
+                folder = manifest.group_folder(directory, groups, group)
+                others.append(elsewhere(plan, take(group, places), folder))
     seconds = sum(group.train_seconds for group in trained)
     done = sum(group.lane_steps for group in trained)
     return Result(
@@ -314,83 +231,3 @@ def _say_unselected(trained: Sequence[Trained]) -> None:
             "as best is the state before training",
             stacklevel=3,
         )
-
-
-def _rows(lanes: Sequence[Lane], trained: Sequence[Trained]) -> list[dict[str, Any]]:
-    rows = []
-    for group in trained:
-        known = group.best is not None or group.best_step.any()
-        for i, index in enumerate(group.index):
-            values = {name: value for name, value in lanes[index].items() if name != "seed"}
-            frozen = group.frozen_step[i] >= 0
-            rows.append(
-                {
-                    "lane": int(index),
-                    **values,
-                    "seed": lanes[index]["seed"],
-                    "status": "frozen" if frozen else "ok",
-                    "frozen_step": int(group.frozen_step[i]) if frozen else None,
-                    "frozen_by": group.frozen_by[i] if frozen else None,
-                    **({"best_step": int(group.best_step[i])} if known else {}),
-                    **{name: float(value[i]) for name, value in group.final.items()},
-                }
-            )
-    return sorted(rows, key=lambda row: row["lane"])
-
-
-def _name(groups: Sequence[sweep.Group], some: sweep.Group) -> str:
-    """Names the group that some lanes are of."""
-    number = next(i for i, group in enumerate(groups) if some.index[0] in group.index)
-    return f"group-{number:03d}"
-
-
-#: Of data that nobody named, at most about so many bytes are looked at, in even steps.
-_HASHED_BYTES = 2**28
-
-
-def _contents(plan: Plan) -> dict[str, str | None]:
-    """Names what the data sets hold."""
-
-    def named(dataset: Dataset | None) -> str | None:
-        if dataset is None:
-            return None
-        if dataset.digest:
-            return dataset.digest[:16]
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(dataset.arrays)]
-        seen = [leaf[:: max(1, leaf.nbytes // _HASHED_BYTES)] for leaf in leaves]
-        return f"{dataset.size} {digest(seen)[:16]}"
-
-    return {name: named(getattr(plan, "dataset" if name == "train" else name)) for name in _DATA}
-
-
-_DATA = ("train", "validation", "test")
-
-
-@contextlib.contextmanager
-def _signals(saves: bool) -> Iterator[Callable[[], int | None]]:
-    """Yields a function that returns the status to exit with once a signal has come.
-
-    Ctrl-C is waited for only where it `saves` something. Signals can only be caught in the main
-    thread; elsewhere none ever comes.
-    """
-    received: list[int] = []
-
-    def stop(number, frame):
-        if number == signal.SIGINT:
-            if signal.SIGINT in received:
-                os._exit(130)
-            print("\ninterrupted: saving (once more to leave at once)", file=sys.stderr, flush=True)
-        received.append(number)
-
-    previous = {}
-    try:
-        for number in (signal.SIGTERM, signal.SIGINT)[: 2 if saves else 1]:
-            previous[number] = signal.signal(number, stop)
-    except ValueError:
-        yield lambda: None
-        return
-    try:
-        yield lambda: 128 + received[0] if received else None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

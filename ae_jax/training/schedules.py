@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, HParams, InputError
+from ae_jax.core import FRACTION, NOT_NEGATIVE, POSITIVE, Array, Domain, HParams, InputError
 
 
 class Schedule(NamedTuple):
@@ -21,10 +21,12 @@ class Schedule(NamedTuple):
         swept like a method's.
       apply: (step int, hparams) -> hparams, with the values of this step. Its numbers are best
         in `hparams`: what stands there is part of what makes a run this run.
+      domains: the values that each of `hparams` may take, as a method's.
     """
 
     hparams: Mapping[str, float]
     apply: Callable[[Array, HParams], HParams]
+    domains: Mapping[str, Domain] = {}
 
 
 def warmup_cosine(
@@ -52,7 +54,12 @@ def warmup_cosine(
         factor = jnp.where(step < warmup, rising, cosine)
         return {**hparams, name: hparams[name] * factor}
 
-    return Schedule({f"{name}_{number}": value for number, value in own.items()}, apply)
+    domains = {"warmup_steps": NOT_NEGATIVE, "final_fraction": FRACTION, "cosine_steps": POSITIVE}
+    return Schedule(
+        {f"{name}_{number}": value for number, value in own.items()},
+        apply,
+        {f"{name}_{number}": domain for number, domain in domains.items()},
+    )
 
 
 def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -> Schedule:
@@ -69,7 +76,11 @@ def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -
         drops = jnp.floor(step / hparams[f"{name}_decay_every"])
         return {**hparams, name: hparams[name] * hparams[f"{name}_decay_factor"] ** drops}
 
-    return Schedule({f"{name}_decay_every": every, f"{name}_decay_factor": factor}, apply)
+    return Schedule(
+        {f"{name}_decay_every": every, f"{name}_decay_factor": factor},
+        apply,
+        {f"{name}_decay_every": POSITIVE, f"{name}_decay_factor": NOT_NEGATIVE},
+    )
 
 
 def joined(schedules: Sequence[Schedule], hparams: Mapping[str, float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ import pytest
 
 from ae_jax import corruptions
 from ae_jax.core import Dataset, InputError
-from ae_jax.data import contaminate, contamination, stored, subset
+from ae_jax.data import Condition, conditions, contaminate, contamination, stored, subset
 
 KEY = jax.random.key(0)
 BYTES = np.random.default_rng(0).integers(50, 200, (11, 3, 4), np.uint8)
@@ -100,3 +100,23 @@ def test_contaminate_refuses():
     words = Dataset(spec, 2, {"tokens": np.zeros((2, 3), int)}, lambda arrays, indices: arrays)
     with pytest.raises(InputError, match="has tokens"):
         contaminate(KEY, words, corruptions.masking, 0.5)
+
+
+def test_conditions_are_a_product_with_the_same_keys():
+    train, validation = bytes_data(), subset(bytes_data(), slice(0, 5))
+    found = conditions(KEY, (train, validation), ("masking", "occlusion"), (0.0, 0.4), (1.0,))
+    assert list(found) == [
+        Condition("masking", 0.0, 1.0),
+        Condition("masking", 0.4, 1.0),
+        Condition("occlusion", 0.0, 1.0),
+        Condition("occlusion", 0.4, 1.0),
+    ]
+    assert not any(changed_rows(train, part).any() for part in found["masking", 0.0, 1.0][:1])
+    keys = jax.random.split(KEY)
+    for place, (key, clean) in enumerate(zip(keys, (train, validation), strict=True)):
+        expected = contaminate(key, clean, corruptions.occlusion, 0.4, 1.0)
+        spoiled = found["occlusion", 0.4, 1.0][place]
+        np.testing.assert_array_equal(spoiled.arrays["image"], expected.arrays["image"])
+        assert spoiled.digest == expected.digest
+    with pytest.raises(InputError, match="unknown corruption blur: use masking"):
+        conditions(KEY, (train,), ("masking", "blur"), (0.4,))

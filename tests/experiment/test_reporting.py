@@ -1,6 +1,7 @@
 """What an experiment says at its end."""
 
 import errno
+import json
 
 import pytest
 
@@ -36,6 +37,21 @@ def test_numbers_are_shown_when_the_disk_is_full(tmp_path, capsys, monkeypatch):
             "lane 1 (size=2, seed=0) was frozen at step 7: loss was not finite",
             "a note",
         ]
+
+
+def test_the_summary_says_how_fast_the_training_was(tmp_path, capsys):
+    result = training.Result(ROWS, [], [], [], 2, 1.25, 5000.0)
+    report(tmp_path, dict, result=result, notes=["a note"])
+    found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
+    assert found["training"] == {
+        "lanes": 2, "compilations": 2, "compile_seconds": 1.25, "lane_steps_per_second": 5000.0,
+    }  # fmt: skip
+    said = "2 lanes trained by 2 compiled program(s): 1.2 s to compile, 5,000 lane-steps per second"
+    assert found["notes"] == ["a note", f"{said}."]
+    assert said in capsys.readouterr().out
+    assert found["rows"][0] == {
+        "size": 1, "lanes": 1, "frozen": 0, "error": {"mean": 0.25, "spread": None, "count": 1},
+    }  # fmt: skip
 
 
 def test_figures_that_cannot_be_drawn_cost_no_number(tmp_path, capsys):

@@ -55,7 +55,7 @@ LATE = [
     ("rbm", f"--hidden-size {10**30}", "hidden_size must be below 2^31"),
     ("rbm_bars_and_stripes", "--temperatures 0", "temperatures must be at least 2, got 0"),
     ("rbm_bars_and_stripes", "--gradient-steps 0", "gradient_steps must be at least 1, got 0"),
-    ("rbm_bars_and_stripes", "--gradient-estimator cd-0", "chains need a step"),
+    ("rbm_bars_and_stripes", "--gradient-estimator cd-0", "unknown estimator 'cd-0'"),
     ("rbm_bars_and_stripes", "--gradient-learning-rate 1 1", "learning_rate has a value twice"),
     ("rbm_vs_vae", "--rbm-steps 0", "rbm_steps must be at least 1, got 0"),
     ("recurrent_ae", "--embedding-steps -1", "embedding_steps must be at least 0, got -1"),

@@ -12,8 +12,8 @@ from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
+from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
-from ae_jax.methods.boltzmann.machine import boltzmann_machine
 from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae

@@ -113,3 +113,22 @@ def test_image_metrics_refuse_shapes():
         psnr(np.zeros((2, 4, 4)), np.zeros((2, 4, 4, 1)))
     with pytest.raises(InputError, match=r"\[B, H, W, C\]"):
         ssim(np.zeros((2, 16)), np.zeros((2, 16)))
+
+
+def test_restoration_gains_by_hand():
+    clean = jnp.full((2, 3, 4, 4, 1), 0.5)
+    corrupted = clean + jnp.array([0.1, 0.2])[:, None, None, None, None]
+    restored = clean + 0.01
+    restored = restored.at[0, 0].set(clean[0, 0])  # exact, which alone would be infinite
+    found = metrics.restoration_gain(restored, corrupted, clean)
+    # 10 log10(0.1^2 / (2/3 0.01^2)) = 10 log10(150), 10 log10(0.2^2 / 0.01^2) = 10 log10(400)
+    expected = 10 * np.log10([150, 400])
+    np.testing.assert_allclose(found["psnr_gain"], expected, rtol=1e-4)
+    similar = [
+        np.mean(metrics.ssim(restored[i], clean[i])) - np.mean(metrics.ssim(corrupted[i], clean[i]))
+        for i in range(2)
+    ]
+    np.testing.assert_allclose(found["ssim_gain"], similar, atol=1e-6)
+    # what leaves [0, 1] is not seen: white stays white
+    white = metrics.restoration_gain(clean + 7, clean + 0.5, clean)
+    assert jnp.max(jnp.abs(white["psnr_gain"])) == 0

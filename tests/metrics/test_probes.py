@@ -9,6 +9,8 @@ from ae_jax.metrics import (
     fisher_separability,
     knn_accuracy,
     linear_probe,
+    probed,
+    representation_quality,
     silhouette,
     svm_accuracy,
 )
@@ -245,3 +247,25 @@ def test_more_refusals():
             measure(GOOD[0], np.zeros(4, int))
     with pytest.raises(InputError, match="all different"):
         silhouette(GOOD[0], np.arange(4))
+
+
+def test_the_quality_of_a_representation_is_all_measures_together():
+    train, test = blobs(30, 0, distance=2.0), blobs(20, 1, distance=2.0)
+    found = representation_quality(*train, *test)
+    assert found == {
+        "linear_probe": 100 * linear_probe(*train, *test),
+        "knn": 100 * knn_accuracy(*train, *test),
+        "svm": 100 * svm_accuracy(*train, *test),
+        "fisher_separability": fisher_separability(*test),
+        "silhouette": silhouette(*test),
+    }
+    assert 50 < found["knn"] < 100  # in percent
+
+
+def test_a_representation_is_probed_where_labels_tell_examples_apart():
+    (x, label), (y, other) = blobs(30, 0, distance=2.0), blobs(20, 1, distance=2.0)
+    train, test = {"image": x, "label": label}, {"image": y, "label": other}
+    found = probed(lambda batch: batch["image"][:, :2], train, test)
+    assert found == {"linear_probe": 100 * linear_probe(x[:, :2], label, y[:, :2], other)}
+    assert probed(lambda batch: batch["image"], {"image": x}, {"image": y}) == {}
+    assert probed(lambda batch: batch["image"], {**train, "label": 0 * label}, test) == {}

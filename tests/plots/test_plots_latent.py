@@ -3,17 +3,19 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from ae_jax.core import InputError, Method, Views
+from ae_jax.core import InputError
 from ae_jax.plots import (
     Estimate,
     against,
     bars,
     filters,
     lines,
+    plane,
     reconstructions,
     scatter,
     scatters,
     spectrum,
+    traverse,
     walk,
     walks,
 )
@@ -133,18 +135,28 @@ def test_labels_at_line_ends_keep_their_order_and_a_distance():
     assert places[:2].mean() == pytest.approx(0.5005)  # neither is moved more than the other
 
 
-def test_a_walk_is_a_straight_line_with_both_ends(x64):
-    def decode(state, latent, hparams):
-        return state * latent.reshape(-1, 2, 1, 1)
+def doubled(latent):
+    return 2 * latent.reshape(-1, 2, 1, 1)
 
-    method = Method({}, None, None, None, Views(decode=decode))
+
+def test_one_dimension_at_a_time_is_moved():
+    images = traverse(doubled, jnp.array([1.0, 3.0]), np.array([-1.0, 5.0]))
+    assert images[..., 0, 0].tolist() == [[[-2, 6], [10, 6]], [[2, -2], [2, 10]]]
+
+
+def test_a_plane_is_laid_out_by_its_two_latents():
+    images = plane(doubled, np.array([[0.0, 1.0], [3.0, 4.0]]))
+    assert images[..., 0, 0].tolist() == [[[0, 6], [0, 8]], [[2, 6], [2, 8]]]
+
+
+def test_a_walk_is_a_straight_line_with_both_ends(x64):
     start, end = jnp.array([0.0, 4.0]), jnp.array([1.0, -4.0])
-    images = walk(method, jnp.array(2.0), {}, start, end, 5)
+    images = walk(doubled, start, end, 5)
     assert images.shape == (5, 2, 1, 1)
     assert images[:, :, 0, 0].tolist() == [[0, 8], [0.5, 4], [1, 0], [1.5, -4], [2, -8]]
     for wrong in ((start, end[:1], 5), (start[None], end[None], 5), (start, end, 1)):
         with pytest.raises(InputError, match="two latents"):
-            walk(method, jnp.array(2.0), {}, *wrong)
+            walk(doubled, *wrong)
 
 
 def test_walks_lie_between_their_examples():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from ae_jax.plots import gains, history, mean_table
+from ae_jax.plots import gains, history, mean_table, unpivoted
 
 ROWS = [
     {"lane": 0, "rate": 0.1, "seed": 0, "way": "tuned", "status": "ok", "accuracy": 90.0},
@@ -37,6 +37,9 @@ def test_a_table_has_the_means_of_each_group_in_the_order_of_its_rows():
     assert table["TUNED"]["percent"].spread == pytest.approx(math.sqrt(50))
     assert list(table["TUNED"]) == ["nats", "percent"]
     assert list(table["OTHER"]) == ["nats"]  # no row has the other column
+    plain = mean_table(rows, lambda row: row["way"], ["loss", "kl"])
+    assert plain == {way: {"loss": cells["nats"]} for way, cells in table.items()}
+    assert list(mean_table([{"kl": 1.0}], lambda row: "a", ["kl"])["a"]) == ["KL"]
 
 
 def test_gains_are_differences_within_a_seed():
@@ -45,3 +48,13 @@ def test_gains_are_differences_within_a_seed():
     frozen = [*ROWS[:3], {**ROWS[3], "status": "frozen"}]
     found = gains(frozen, "accuracy", ("rate", "seed"), lambda row: row["way"] == "scratch")
     assert [row["lane"] for row in found] == [0]  # lane 1 has nothing to compare with
+
+
+def test_columns_of_one_quantity_become_rows():
+    rows = [{"lane": 0, "at_1": 5.0, "at_10": 7.0}, {"lane": 1, "at_1": 6.0, "at_10": None}]
+    found = unpivoted(rows, {"at_1": 1, "at_10": 10}, "samples", "bound")
+    assert found == [
+        {**rows[0], "samples": 1, "bound": 5.0},
+        {**rows[0], "samples": 10, "bound": 7.0},
+        {**rows[1], "samples": 1, "bound": 6.0},
+    ]

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import data, methods, nets, training
+from ae_jax import corruptions, data, methods, nets, training
 from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
 from ae_jax.recipes import greedy
@@ -104,8 +104,59 @@ def test_machines_above_real_units_see_zeros_and_ones():
     assert len(greedy.rbm_layers((4, 3), (2, 3, 1))) == 2
 
 
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("tied", [False, True])
+def test_autoencoders_on_what_lies_in_0_1_are_compared_by_cross_entropy(activation, tied):
+    layers = greedy.autoencoder_layers(
+        (4, 3), (2, 3, 1), activation=activation, code_activation="linear", tied=tied
+    )
+    squash = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[activation]
+    for depth, (layer, shape, up, back) in enumerate(
+        zip(layers, [(2, 3, 1), (4,)], [squash, lambda x: x], [lambda x: x, squash], strict=True)
+    ):
+        state, batch = in_the_middle(layer.method, shape)
+        parts = layer.parts(state)
+        encoder, decoder = (nets.layers(parts[name])[0] for name in ("encoder", "decoder"))
+        if tied:
+            np.testing.assert_array_equal(decoder.kernel, encoder.kernel.T)
+        x = batch["image"].reshape(5, -1)
+        latent = up(x @ encoder.kernel + encoder.bias[None])
+        chex.assert_trees_all_close(
+            layer.encoder.apply(parts["encoder"], batch["image"]), latent, rtol=1e-5, atol=1e-6
+        )
+        logits = latent @ decoder.kernel + decoder.bias[None]
+        found = layer.decoder.apply(parts["decoder"], latent).reshape(5, -1)
+        chex.assert_trees_all_close(found, back(logits), rtol=1e-5, atol=1e-6)
+        values = layer.method.evaluate(jax.random.key(0), state, batch, dict(layer.method.hparams))
+        p = jax.nn.sigmoid(logits)
+        cross_entropy = -jnp.sum(x * jnp.log(p) + (1 - x) * jnp.log(1 - p), axis=1)
+        squared = jnp.sum((back(logits) - x) ** 2, axis=1)
+        expected = cross_entropy if depth == 0 or activation == "sigmoid" else squared
+        chex.assert_trees_all_close(values["reconstruction"], expected, rtol=1e-4)
+
+
+def test_autoencoders_of_a_stack_share_their_options():
+    layers = greedy.autoencoder_layers(
+        (4, 3),
+        (2, 3, 1),
+        activation="relu",
+        reconstruction=methods.observations.correntropy(),
+        corruption=corruptions.masking,
+    )
+    for layer, shape in zip(layers, [(2, 3, 1), (4,)], strict=True):
+        assert {"sigma", "corruption_level"} <= set(layer.method.hparams)
+        state, batch = in_the_middle(layer.method, shape)
+        x, parts = batch["image"], layer.parts(state)
+        seen = layer.decoder.apply(parts["decoder"], layer.encoder.apply(parts["encoder"], x))
+        chex.assert_trees_all_close(layer.method.views.reconstruct(state, batch, {}), seen)
+        assert (jnp.min(seen) >= 0) == (shape == (4,))  # relu units below, or images
+    assert greedy.autoencoder_layers((), (2, 3, 1)) == []
+
+
 def test_what_no_layer_can_be_is_refused():
     with pytest.raises(InputError, match="leave out classes"):
         greedy.rbm_layer(3, (4,), classes=2)
     with pytest.raises(InputError, match="leave out hidden"):
         greedy.rbm_layers((3,), (2, 2, 1), hidden=boltzmann.gaussian_hidden())
+    with pytest.raises(InputError, match="code is -1: use a whole number, 0 or more"):
+        greedy.rbm_layers((3,), (2, 2, 1), code=-1)

@@ -98,8 +98,10 @@ def test_the_best_state_holds_what_inference_needs_and_no_optimizer(images, tmp_
     method = method._replace(inference=lambda state: state._replace(optimizer=()))
     options = {"batch_size": 40, "validation": images(50, 1), "evaluate_every": 1, "chunk": 1}
     lanes = training.grid(learning_rate=0.2)
-    schedules = [training.step_decay(3, -1.0)]  # uphill after three steps
-    options |= {"schedules": schedules, "keep_best": True}
+    uphill = training.Schedule(  # after three steps
+        {}, lambda i, h: {**h, "learning_rate": h["learning_rate"] * jnp.where(i < 3, 1.0, -1.0)}
+    )
+    options |= {"schedules": [uphill], "keep_best": True}
     result = training.run(method, images(100), lanes, 6, tmp_path, **options)
     step = int(result.groups[0].best_step[0])
     assert 0 < step < 6

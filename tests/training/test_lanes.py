@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from ae_jax import training
-from ae_jax.core import InputError
-from ae_jax.training import lanes as sweep
+from ae_jax.core import BELOW_ONE, POSITIVE, REAL, InputError
+from ae_jax.training.lanes import grouped
 
 
 def test_grid_is_the_product_with_the_last_name_fastest():
@@ -50,13 +50,78 @@ def test_grid_refuses(values, message):
 )
 def test_group_refuses(toy, lanes, message):
     with pytest.raises(InputError, match=message) as caught:
-        sweep.group(toy, lanes)
+        grouped(toy, lanes)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def bounded(toy):
+    """The toy method, with domains."""
+    return toy._replace(
+        domains={"learning_rate": POSITIVE, "noise": BELOW_ONE, "loss_breaks_at": REAL}
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"noise": [0.5, -1]}, "noise is -1: use 0 or more and less than 1"),
+        ({"noise": 1.0}, "noise is 1: use"),
+        ({"noise": 1 - 1e-12}, "noise is 0.999999999999, 1 in single precision: use"),
+        ({"learning_rate": 0}, "learning_rate is 0: use more than 0"),
+        ({"learning_rate": 1e-60}, "learning_rate is 1e-60, 0 in single precision: use more"),
+        ({"loss_breaks_at": 1e39}, "loss_breaks_at is 1e\\+39, inf in .*: use a finite number"),
+        ({"state_breaks_at": 10**400}, "state_breaks_at must be a finite number, got 10"),
+        ({"learning_rate_decay_every": 0}, "learning_rate_decay_every is 0: use more than 0"),
+        ({"learning_rate_decay_factor": -1.5}, "learning_rate_decay_factor is -1.5: use 0 or more"),
+    ],
+)
+def test_numbers_outside_their_domain_are_refused_before_anything_is_written(
+    bounded, images, tmp_path, values, message
+):
+    with pytest.raises(InputError, match=message) as caught:
+        training.run(
+            bounded,
+            images(100),
+            training.grid(**values),
+            2,
+            tmp_path / "run",
+            batch_size=40,
+            schedules=[training.step_decay(2)],
+        )
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_defaults_have_a_domain_too_and_names_without_one_take_any_number(bounded):
+    with pytest.raises(InputError, match="noise is 2: use"):
+        grouped(bounded._replace(hparams={**bounded.hparams, "noise": 2}), training.grid())
+    (found,) = grouped(bounded, training.grid(state_breaks_at=[-1e30, 0], learning_rate=1e12))
+    assert found.hparams["state_breaks_at"].tolist() == [-1e30, 0]
+
+
+def test_double_precision_takes_what_single_precision_rounds_away(bounded, x64):
+    lanes = training.grid(noise=1 - 1e-12, learning_rate=1e-60)
+    assert grouped(bounded, lanes)[0].hparams["noise"][0] < 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "values", "refused"),
+    [
+        (training.warmup_cosine(10), {"learning_rate_warmup_steps": -1}, "is -1: use 0 or more"),
+        (training.warmup_cosine(10, final_fraction=2), {}, "final_fraction is 2: use from 0 to 1"),
+        (training.warmup_cosine(0), {}, "cosine_steps is 0: use more than 0"),
+    ],
+)
+def test_the_numbers_of_schedules_have_domains(toy, schedule, values, refused):
+    assert schedule.domains.keys() == schedule.hparams.keys()
+    with pytest.raises(InputError, match=refused):
+        grouped(toy, training.grid(**values), [schedule])
 
 
 def test_static_values_split_the_grid_into_groups(toy_factory):
     lanes = training.grid(noise=[0.0, 0.5], bias=[1.0, 2.0], seed=range(2))
-    first, second = sweep.group(
+    first, second = grouped(
         toy_factory, lanes, [training.Schedule({"extra": 7.0}, lambda _, hparams: hparams)]
     )
     assert first.index.tolist() == [0, 1, 4, 5]

@@ -95,3 +95,20 @@ def test_a_state_that_breaks_while_the_loss_is_finite_is_the_reason(toy, images)
     assert result.groups[0].state.count.tolist() == [8, 5, 0, 7]
     assert np.isfinite(result.groups[0].state.weights).all()
     assert all(jnp.isfinite(row["loss"]) for row in result.rows)
+
+
+def test_a_step_is_traced_once_for_all_programs(toy, images):
+    traced = []
+
+    def init(*args):  # a state of numbers without a type would get one in the program's loop
+        return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), toy.init(*args))
+
+    def step(*args):
+        traced.append(args)
+        return toy.step(*args)
+
+    lanes = training.grid(loss_breaks_at=[5], seed=range(1))  # the careful program too
+    method = toy._replace(init=init, step=step)
+    result = training.run(method, images(100), lanes, 8, batch_size=40)
+    assert result.compilations == 2
+    assert len(traced) == 2  # and once to check the method, before there are programs

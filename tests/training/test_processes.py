@@ -9,7 +9,7 @@ import jax
 import pytest
 
 from ae_jax.training import processes, results
-from ae_jax.training.run import _signals
+from ae_jax.training.interruption import signals
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_signals_are_noted_and_a_second_interruption_leaves_at_once(monkeypatch,
     left = []
     monkeypatch.setattr(os, "_exit", left.append)
     before = signal.getsignal(signal.SIGINT)
-    with _signals(saves=True) as stopped:
+    with signals(saves=True) as stopped:
         assert stopped() is None
         os.kill(os.getpid(), signal.SIGINT)
         assert stopped() == 130
@@ -106,7 +106,7 @@ def test_signals_are_noted_and_a_second_interruption_leaves_at_once(monkeypatch,
         os.kill(os.getpid(), signal.SIGINT)
         assert left == [130]
     assert signal.getsignal(signal.SIGINT) is before
-    with _signals(saves=False) as stopped:  # nothing to save: Python's own interruption
+    with signals(saves=False) as stopped:  # nothing to save: Python's own interruption
         assert signal.getsignal(signal.SIGINT) is before
         os.kill(os.getpid(), signal.SIGTERM)
         assert stopped() == 143

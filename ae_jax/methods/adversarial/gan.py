@@ -5,35 +5,17 @@ Reference:
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import (
-    COUNT,
-    NOT_NEGATIVE,
-    POSITIVE,
-    Array,
-    Batch,
-    HParams,
-    Info,
-    InputError,
-    Method,
-    Network,
-    Views,
-)
+from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network, Views
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, require
+from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
-
-
-class GANState(NamedTuple):
-    """The two players, each with its own optimizer."""
-
-    generator: GradientState
-    discriminator: GradientState
 
 
 def gan(
@@ -76,114 +58,87 @@ def gan(
     """
     require(COUNT, latent_size=latent_size)
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
-    numbers = joined(
-        {
-            "learning_rate": (learning_rate, POSITIVE),
-            "discriminator_learning_rate": (discriminator_learning_rate, NOT_NEGATIVE),
-        }
-    )
 
     def noise(key: Array, count: int) -> Array:
         return jax.random.normal(key, (count, latent_size), jnp.result_type(float))
 
-    def generated(params: Any, latent: Array, key: Array | None = None) -> tuple[Array, Mapping]:
-        """Images, and what the pass moves; with a key, the pass is a training step's."""
-        logits, moved = gradient.forward(generator, key, params, latent, key is not None)
+    def generated(
+        key: Array, params: Mapping[str, Any], latent: Array, training: bool
+    ) -> tuple[Array, Mapping]:
+        """Images, and what the pass moves."""
+        logits, moved = gradient.forward(generator, key, params["generator"], latent, training)
         return jax.nn.sigmoid(logits), moved
 
-    def judged(params: Any, x: Array, key: Array | None = None) -> tuple[Array, Mapping]:
+    def judged(key: Array, params: Any, x: Array, training: bool) -> tuple[Array, Mapping]:
         """Logits of "real", [B], and what the pass moves."""
-        logits, moved = gradient.forward(discriminator, key, params, x, key is not None)
+        logits, moved = gradient.forward(discriminator, key, params, x, training)
         if logits.shape != (x.shape[0], 1):
             raise InputError(
                 f"the discriminator must give one logit, [B, 1], and gives {list(logits.shape)}"
             )
         return jnp.squeeze(logits, 1), jax.lax.stop_gradient(moved)
 
-    def discriminator_losses(real_logit: Array, fake_logit: Array) -> Array:
+    def discriminating(
+        key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        x, own = batch["image"], params["discriminator"]
+        keys = jax.random.split(key, 4)
+        fake, _ = generated(keys[1], params, noise(keys[0], x.shape[0]), training)
+        real_logit, moved = judged(keys[2], own, x, training)
+        fake_logit, moved_after = judged(keys[3], gradient.replaced(own, moved), fake, training)
         # -log D(x) - log(1 - D(G(z)))
-        return jax.nn.softplus(-real_logit) + jax.nn.softplus(fake_logit)
+        loss = jax.nn.softplus(-real_logit) + jax.nn.softplus(fake_logit)
+        return {"loss": loss}, {"discriminator": gradient.replaced(moved, moved_after)}
 
-    def generator_losses(fake_logit: Array) -> Array:
+    def generating(
+        key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
+        keys = jax.random.split(key, 3)
+        latent = noise(keys[0], batch["image"].shape[0])
+        fake, moved = generated(keys[1], params, latent, training)
+        fake_logit, _ = judged(keys[2], params["discriminator"], fake, training)
         # -log D(G(z))
-        return jax.nn.softplus(-fake_logit)
+        return {"loss": jax.nn.softplus(-fake_logit)}, {"generator": moved}
 
-    def discriminator_objective(keys: Array, real: Array, fake: Array):
-        def objective(params):
-            real_logit, moved = judged(params, real, keys[0])
-            fake_logit, moved_after = judged(gradient.replaced(params, moved), fake, keys[1])
-            loss = jnp.mean(discriminator_losses(real_logit, fake_logit))
-            return loss, gradient.Aux({}, gradient.replaced(moved, moved_after))
-
-        return objective
-
-    def generator_objective(keys: Array, latent: Array, discriminator_params: Any):
-        def objective(params):
-            fake, moved = generated(params, latent, keys[0])
-            fake_logit, _ = judged(discriminator_params, fake, keys[1])
-            return jnp.mean(generator_losses(fake_logit)), gradient.Aux({}, moved)
-
-        return objective
-
-    def init(key: Array, batch: Batch, hparams: HParams) -> GANState:
+    def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key)
         x = batch["image"]
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
-        generator_params = generator.init(keys[0], latent)
-        discriminator_params = discriminator.init(keys[1], x)
-        moves = generator_objective(keys, latent, discriminator_params)
-        return GANState(
-            gradient.init(optimizer, generator_params, moves),
-            gradient.init(optimizer, discriminator_params, discriminator_objective(keys, x, x)),
-        )
-
-    def step(key: Array, state: GANState, batch: Batch, hparams: HParams) -> tuple[GANState, Info]:
-        x = batch["image"]
-        keys = jax.random.split(key, 7)
-        latent, other_latent = (noise(k, x.shape[0]) for k in keys[:2])
-        fake, _ = generated(state.generator.params, latent, keys[2])
-        new_discriminator, d_info = gradient.step(
-            optimizer,
-            discriminator_objective(keys[3:5], x, fake),
-            state.discriminator,
-            hparams["discriminator_learning_rate"],
-        )
-        new_generator, g_info = gradient.step(
-            optimizer,
-            generator_objective(keys[5:], other_latent, new_discriminator.params),
-            state.generator,
-            hparams["learning_rate"],
-        )
-        info = {f"discriminator_{name}": value for name, value in d_info.items()}
-        info |= {f"generator_{name}": value for name, value in g_info.items()}
-        return GANState(new_generator, new_discriminator), info
-
-    def evaluate(key: Array, state: GANState, batch: Batch, hparams: HParams):
-        x = batch["image"]
-        real_logit = judged(state.discriminator.params, x)[0]
-        fake_logit, other_fake_logit = (
-            judged(
-                state.discriminator.params,
-                generated(state.generator.params, noise(k, x.shape[0]))[0],
-            )[0]
-            for k in jax.random.split(key)
-        )
         return {
-            "discriminator_loss": discriminator_losses(real_logit, fake_logit),
-            "generator_loss": generator_losses(other_fake_logit),
+            "generator": generator.init(keys[0], latent),
+            "discriminator": discriminator.init(keys[1], x),
         }
 
-    def decode(state: GANState, latent: Array, hparams: HParams) -> Array:
-        return generated(state.generator.params, latent)[0]
+    def evaluate(
+        key: Array, state: GradientState, batch: Batch, hparams: HParams
+    ) -> dict[str, Array]:
+        return {
+            f"{move.name}_loss": move.terms(k, state.params, batch, hparams, training=False)[0][
+                "loss"
+            ]
+            for move, k in zip(moves, jax.random.split(key), strict=True)
+        }
 
-    return Method(
-        **numbers._asdict(),
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        views=Views(
-            decode=decode,
-            sample=lambda key, state, count, hparams: decode(state, noise(key, count), hparams),
+    def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
+        return jax.nn.sigmoid(generator.apply(state.params["generator"], latent))
+
+    def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
+        return decode(state, noise(key, count), hparams)
+
+    moves = (
+        Move(
+            "discriminator",
+            ("discriminator",),
+            discriminating,
+            optimizer,
+            discriminator_learning_rate,
         ),
-        inference=lambda state: GANState(*map(gradient.inference, state)),
+        Move("generator", ("generator",), generating, optimizer, learning_rate),
+    )
+    return game(
+        init,
+        [[move] for move in moves],
+        evaluate,
+        Views(decode=decode, sample=sample),
+        main="generator",
     )

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import corruptions, losses
-from ae_jax.core import NOT_NEGATIVE, POSITIVE, Array, Batch, HParams, Method, Network, Views
+from ae_jax.core import NOT_NEGATIVE, Array, Batch, HParams, Method, Network
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, started
+from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.objective import Objective, descend
+from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.bottlenecks import Bottleneck
 from ae_jax.methods.parts.observations import Observation, squared_error
 from ae_jax.methods.parts.penalties import Pass, Penalty
@@ -66,8 +68,7 @@ def autoencoder(
       Denoising Autoencoders, for corruption.
     """
     reconstruction = squared_error() if reconstruction is None else reconstruction
-    optimizer = optax.scale_by_adam() if optimizer is None else optimizer
-    own = {"learning_rate": (learning_rate, POSITIVE)}
+    own = {}
     if corruption is not None:
         levels = corruptions.LEVELS.get(corruption, NOT_NEGATIVE)
         own["corruption_level"] = (corruption_level, levels)
@@ -116,8 +117,9 @@ def autoencoder(
             training,
         )
         error = reconstruction.loss(outputs, x, hparams)
-        seen = Pass(params, encode_one(params), x, latent)
-        running = jax.lax.stop_gradient(params.get("running", {}))
+        networks = {name: params[name] for name in ("encoder", "decoder")}
+        seen = Pass(networks, encode_one(params), x, latent)
+        running = params.get("penalties", {})
         if training:
             running = _run(penalties, seen, running, hparams)
         values = {
@@ -128,11 +130,9 @@ def autoencoder(
         if wholes and not training:
             values["latent"] = latent
         changes = {"encoder": moved, "decoder": moved_after}
-        return values, changes | ({"running": running} if running else {})
+        return values, changes | ({"penalties": running} if running else {})
 
-    def init(
-        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
-    ) -> GradientState:
+    def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, decoder_key = jax.random.split(key)
         x = batch["image"]
         for penalty in penalties:
@@ -142,10 +142,13 @@ def autoencoder(
         latent = encoder.apply(params["encoder"], x)
         full = decoder.init(decoder_key, latent)
         params["decoder"] = tie.own(full) if tie else full
-        params = started(params, start)
-        running = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
-        params = {**params, "running": running} if running else params
-        return begin(key, params, batch, hparams)
+        return params
+
+    def running(params: Mapping[str, Any], batch: Batch, hparams: HParams) -> dict[str, Any]:
+        x = batch["image"]
+        latent = encoder.apply(params["encoder"], x)
+        first = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
+        return {"penalties": first} if first else {}
 
     def conclude(values: Mapping[str, Array], present: Array, hparams: HParams) -> dict[str, Array]:
         loss = values["loss"]
@@ -158,21 +161,11 @@ def autoencoder(
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return reconstruction.mean(decoder.apply(decoder_params(state.params), latent))
 
-    begin, step, evaluate = gradient.learner(optimizer, terms)
-    return Method(
-        **numbers._asdict(),
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        views=Views(
-            encode=encode,
-            decode=decode,
-            reconstruct=lambda state, batch, hparams: decode(
-                state, encode(state, batch, hparams), hparams
-            ),
-        ),
-        conclude=conclude if wholes else None,
-        inference=gradient.inference,
+    objective = Objective(
+        init, terms, *numbers, running=running, conclude=conclude if wholes else None
+    )
+    return descend(
+        objective, coded(encode, decode), optimizer=optimizer, learning_rate=learning_rate
     )
 
 

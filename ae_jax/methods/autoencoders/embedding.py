@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, POSITIVE, Array, Batch, HParams, Info, Method, Views
-from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, require
+from ae_jax.core import COUNT, Array, Batch, HParams, Method, Views
+from ae_jax.methods.learners.composing import require
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.objective import Objective, descend
 
 
 def skip_gram(
@@ -41,40 +41,28 @@ def skip_gram(
       Compositionality, equation 2.
     """
     require(COUNT, vocabulary_size=vocabulary_size, embedding_size=embedding_size)
-    optimizer = optax.scale_by_adam() if optimizer is None else optimizer
 
-    def loss(params, batch: Batch) -> Array:
+    def terms(key: Array, params, batch: Batch, hparams: HParams, training: bool):
         logits = embed(params, batch["centre"]) @ params["context"].T
-        return optax.losses.softmax_cross_entropy_with_integer_labels(logits, batch["context"])
+        # -log softmax(logits)_context
+        loss = optax.losses.softmax_cross_entropy_with_integer_labels(logits, batch["context"])
+        return {"loss": loss}, {}
 
     def embed(params, words: Array) -> Array:
         # A product with one-hot rows: its gradient is a product too, not a scatter.
         return jax.nn.one_hot(words, vocabulary_size, dtype=jnp.result_type(float)) @ params["word"]
 
-    def init(key: Array, batch: Batch, hparams: HParams) -> GradientState:
+    def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Array]:
         shape, dtype = (vocabulary_size, embedding_size), jnp.result_type(float)
         word = jax.random.normal(key, shape, dtype) / embedding_size**0.5
-        return gradient.init(optimizer, {"word": word, "context": jnp.zeros(shape, dtype)})
-
-    def step(
-        key: Array, state: GradientState, batch: Batch, hparams: HParams
-    ) -> tuple[GradientState, Info]:
-        def objective(params):
-            return jnp.mean(loss(params, batch)), gradient.Aux({})
-
-        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
-
-    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return {"loss": loss(state.params, batch)}
+        return {"word": word, "context": jnp.zeros(shape, dtype)}
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return embed(state.params, batch["centre"])
 
-    return Method(
-        **joined({"learning_rate": (learning_rate, POSITIVE)})._asdict(),
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        views=Views(encode=encode),
-        inference=gradient.inference,
+    return descend(
+        Objective(init, terms),
+        Views(encode=encode),
+        optimizer=optimizer,
+        learning_rate=learning_rate,
     )

@@ -1,15 +1,17 @@
 """Autoencoders of sequences: a recurrent encoder, a vector, a recurrent decoder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import POSITIVE, Array, Batch, HParams, Info, InputError, Method, Views
-from ae_jax.methods.learners import gradient
+from ae_jax.core import Array, Batch, HParams, InputError, Method
 from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.objective import Objective, descend
+from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.bottlenecks import Bottleneck
 from ae_jax.methods.parts.observations import Observation, categorical, squared_error
 from ae_jax.nets.recurrent import SequenceDecoder, SequenceEncoder, masked
@@ -72,7 +74,6 @@ def recurrent_autoencoder(
         optax.clip_by_global_norm(MOST_GRADIENT), optax.scale_by_adam()
     )
     steps, features = decoder.shape
-    numbers = joined({"learning_rate": (learning_rate, POSITIVE)}, observation, *bottlenecks)
 
     def data(batch: Batch) -> tuple[Array, Array]:
         name = "tokens" if tokens else "sequence"
@@ -106,63 +107,52 @@ def recurrent_autoencoder(
 
     trained: Callable = forced if teacher_forcing else free
 
-    def init(key: Array, batch: Batch, hparams: HParams) -> GradientState:
+    def code(latent: Array, hparams: HParams, key: Array | None = None) -> Array:
+        """What reaches the decoder; with a key, as in a training step."""
+        for i, bottleneck in enumerate(bottlenecks):
+            if key is None:
+                latent = bottleneck.apply(latent, hparams)
+            else:
+                latent = bottleneck.train(jax.random.fold_in(key, i), latent, hparams)
+        return latent
+
+    def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, decoder_key = jax.random.split(key)
         x, length = data(batch)
         params = {"encoder": encoder.init(encoder_key, x)}
         latent = encoder.apply(params["encoder"], x, length)
-        params["decoder"] = decoder.init(decoder_key, latent)
-        return gradient.init(optimizer, params)
+        return {**params, "decoder": decoder.init(decoder_key, latent)}
 
-    def step(
-        key: Array, state: GradientState, batch: Batch, hparams: HParams
-    ) -> tuple[GradientState, Info]:
+    def terms(
+        key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
+    ) -> tuple[dict[str, Array], dict]:
         x, length = data(batch)
-
-        def objective(params):
-            latent = encoder.apply(params["encoder"], x, length)
-            for i, bottleneck in enumerate(bottlenecks):
-                latent = bottleneck.train(jax.random.fold_in(key, i), latent, hparams)
-            loss = error(trained(params, latent, x), x, length, hparams)
-            return jnp.mean(loss), gradient.Aux({})
-
-        return gradient.step(optimizer, objective, state, hparams["learning_rate"])
-
-    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        x, length = data(batch)
-        latent = encode(state, batch, hparams)
-        outputs = free(state.params, latent)
+        latent = encoder.apply(params["encoder"], x, length)
+        if training:
+            latent = code(latent, hparams, key)
+            return {"loss": error(trained(params, latent, x), x, length, hparams)}, {}
+        latent = code(latent, hparams)
+        outputs = free(params, latent)
         reconstruction = error(outputs, x, length, hparams)
         values = {"loss": reconstruction, "reconstruction": reconstruction}
         if teacher_forcing:
-            values["loss"] = error(forced(state.params, latent, x), x, length, hparams)
+            values["loss"] = error(forced(params, latent, x), x, length, hparams)
         if tokens:
             said = jnp.argmax(outputs, axis=-1).astype(batch["tokens"].dtype)
             hits = jnp.sum(masked(said == batch["tokens"], length).astype(x.dtype), axis=1)
             values["accuracy"] = hits / length.astype(x.dtype)
             values["exact"] = (hits == length.astype(x.dtype)).astype(x.dtype)
-        return values
+        return values, {}
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        latent = encoder.apply(state.params["encoder"], *data(batch))
-        for bottleneck in bottlenecks:
-            latent = bottleneck.apply(latent, hparams)
-        return latent
+        return code(encoder.apply(state.params["encoder"], *data(batch)), hparams)
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return observation.mean(free(state.params, latent))
 
-    return Method(
-        **numbers._asdict(),
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        views=Views(
-            encode=encode,
-            decode=decode,
-            reconstruct=lambda state, batch, hparams: decode(
-                state, encode(state, batch, hparams), hparams
-            ),
-        ),
-        inference=gradient.inference,
+    return descend(
+        Objective(init, terms, *joined({}, observation, *bottlenecks)),
+        coded(encode, decode),
+        optimizer=optimizer,
+        learning_rate=learning_rate,
     )

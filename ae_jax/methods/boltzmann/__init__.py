@@ -1,43 +1,47 @@
 """Boltzmann machines as distributions: energies, chains, gradients, partition functions.
 
-The restricted machine is here; `general` has the one whose units may all be connected.
+The restricted machine is here; `general` has the one whose units may all be connected, `belief`
+the network with directed layers below one.
 """
 
-from ae_jax.methods.boltzmann import general
+from ae_jax.methods.boltzmann import belief, general
+from ae_jax.methods.boltzmann.assessment import (
+    Assessment,
+    assess,
+    columns,
+    example_log_likelihoods,
+)
 from ae_jax.methods.boltzmann.energy import (
     class_logits,
     conditional_logits,
-    draw_exact,
     energy,
-    enumerable,
     free_energy,
     hidden_free_energy,
     hidden_logits,
-    log_partition_exact,
+    pseudo_log_likelihood,
     reconstruction_nll,
     visible_field,
 )
+from ae_jax.methods.boltzmann.enumeration import draw_exact, enumerable, log_partition_exact
 from ae_jax.methods.boltzmann.estimators import (
     Estimator,
     contrast,
     contrastive_divergence,
+    estimator,
     exact,
     fast_persistent,
-    named,
     parallel_tempering,
     persistent,
 )
 from ae_jax.methods.boltzmann.partition import (
-    Assessment,
     PartitionEstimate,
-    assess,
     check_annealing,
     log_likelihood_reverse_ais,
     log_partition_ais,
     log_partition_base,
     log_partition_reverse_ais,
 )
-from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap
+from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap, trajectory
 from ae_jax.methods.boltzmann.units import (
     BERNOULLI,
     Hidden,
@@ -63,18 +67,22 @@ __all__ = [
     "Visible",
     "assess",
     "base_of",
+    "belief",
     "bernoulli",
     "bernoulli_hidden",
     "between",
     "check_annealing",
     "class_logits",
+    "columns",
     "conditional_logits",
     "contrast",
     "contrastive_divergence",
     "draw_exact",
     "energy",
     "enumerable",
+    "estimator",
     "exact",
+    "example_log_likelihoods",
     "fast_persistent",
     "free_energy",
     "gaussian",
@@ -88,11 +96,12 @@ __all__ = [
     "log_partition_base",
     "log_partition_exact",
     "log_partition_reverse_ais",
-    "named",
     "parallel_tempering",
     "persistent",
+    "pseudo_log_likelihood",
     "reconstruction_nll",
     "softmax",
     "swap",
+    "trajectory",
     "visible_field",
 ]

@@ -3,17 +3,12 @@
 E(v, h) = -A(v) - s(v).W.h - c.h + C(h); for zeros and ones, -v.W.h - b.v - c.h
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
-from ae_jax.methods.boltzmann.noise import uniforms
+from ae_jax.core import Array
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
-
-#: The most units whose 2^n states are visited.
-MOST_ENUMERATED = 20
+from ae_jax.probability import bernoulli
 
 
 def hidden_logits(params: RBMParams, v: Array, units: Units = BERNOULLI) -> Array:
@@ -120,6 +115,23 @@ def conditional_logits(params: RBMParams, v: Array, unit: Array) -> Array:
     return params.visible_bias[unit] + jnp.sum(change, axis=1)
 
 
+def pseudo_log_likelihood(key: Array, params: RBMParams, v: Array) -> Array:
+    """Estimates sum_i log p(v_i | v_-i) without bias, from one unit drawn per example.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden Bernoulli units.
+      v: [B, V].
+
+    Returns:
+      [B], nats.
+    """
+    unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
+    own = jnp.take_along_axis(v, unit[:, None], axis=1)
+    logits = conditional_logits(params, v, unit)
+    return v.shape[1] * bernoulli.log_prob(own, logits[:, None])
+
+
 def class_logits(params: RBMParams, v: Array, classes: int, units: Units) -> Array:
     """Log p(class | pixels) up to a constant of the pixels, by free energies.
 
@@ -143,105 +155,3 @@ def class_logits(params: RBMParams, v: Array, classes: int, units: Units) -> Arr
         return params.visible_bias[None, -classes:] + units.hidden.log_sum(
             logits + of_class[None, :, :]
         )
-
-
-class Enumeration(NamedTuple):
-    """All states of one side, in blocks."""
-
-    visible: bool  #: whether they are those of the visible side
-    blocks: int
-    size: int  #: of a block
-    units: int
-
-
-def enumerable(params: RBMParams, units: Units = BERNOULLI) -> bool:
-    """Whether the partition function can be had exactly."""
-    return _smaller(params, units) is not None
-
-
-def log_partition_exact(params: RBMParams, units: Units = BERNOULLI) -> Array:
-    """Log of the partition function, by visiting every state of the smaller side.
-
-    Args:
-      params: of which one side has at most 20 units, zeros and ones.
-      units: the kinds of units.
-
-    Returns:
-      A scalar, nats; differentiable.
-
-    Raises:
-      InputError: if no side can be enumerated.
-    """
-    plan = _plan(params, units)
-
-    def log_sum(block: Array) -> Array:
-        return jax.nn.logsumexp(_log_masses(params, units, plan, block)[1])
-
-    return jax.nn.logsumexp(jax.lax.map(log_sum, jnp.arange(plan.blocks, dtype=jnp.uint32)))
-
-
-def draw_exact(key: Array, params: RBMParams, count: int, units: Units = BERNOULLI) -> Array:
-    """Independent draws of p(v), by visiting every state of the smaller side.
-
-    Args:
-      key: PRNG key.
-      params: of which one side has at most 20 units, zeros and ones.
-      count: how many.
-      units: the kinds of units.
-
-    Returns:
-      [count, V].
-
-    Raises:
-      InputError: if no side can be enumerated.
-    """
-    plan = _plan(params, units)
-    blocks = jnp.arange(plan.blocks, dtype=jnp.uint32)
-    masses = jax.lax.map(lambda block: _log_masses(params, units, plan, block)[1], blocks)
-    state_key, visible_key = jax.random.split(key)
-    drawn = jax.random.categorical(state_key, masses.reshape(-1), shape=(count,))
-    states = states_of(drawn.astype(jnp.uint32), plan.units, params.weights.dtype)
-    if plan.visible:
-        return states
-    field = visible_field(params, states)
-    (uniform,) = uniforms(visible_key, field.dtype, field.shape)
-    return units.visible.draw(uniform, params, field)
-
-
-def _plan(params: RBMParams, units: Units) -> Enumeration:
-    plan = _smaller(params, units)
-    if plan is None:
-        visible, hidden = params.weights.shape
-        raise InputError(
-            f"an exact partition function needs a side of at most {MOST_ENUMERATED} Bernoulli "
-            f"units, got {visible} visible and {hidden} hidden ones"
-        )
-    return plan
-
-
-def _smaller(params: RBMParams, units: Units) -> Enumeration | None:
-    visible, hidden = params.weights.shape
-    sides = [(visible, True)] * units.visible.enumerable + [(hidden, False)] * (
-        units.hidden.enumerable
-    )
-    size, side = min(sides, default=(MOST_ENUMERATED + 1, True))
-    if size > MOST_ENUMERATED:
-        return None
-    block = min(size, 10)
-    return Enumeration(side, 2 ** (size - block), 2**block, size)
-
-
-def _log_masses(
-    params: RBMParams, units: Units, plan: Enumeration, block: Array
-) -> tuple[Array, Array]:
-    """The states of one block, and the logs of their unnormalised probabilities."""
-    numbers = block * jnp.uint32(plan.size) + jnp.arange(plan.size, dtype=jnp.uint32)
-    states = states_of(numbers, plan.units, params.weights.dtype)
-    other = free_energy if plan.visible else hidden_free_energy
-    return states, -other(params, states, units)
-
-
-def states_of(numbers: Array, units: int, dtype: jnp.dtype) -> Array:
-    """Returns the states of some numbers, unit i as the i-th binary digit: [B] -> [B, units]."""
-    digits = jnp.arange(units, dtype=jnp.uint32)
-    return (numbers[:, None] >> digits[None, :] & jnp.uint32(1)).astype(dtype)

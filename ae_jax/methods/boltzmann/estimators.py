@@ -9,16 +9,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, HParams, InputError
+from ae_jax.core import BELOW_ONE, COUNT, NOT_NEGATIVE, Array, Domain, HParams, InputError, traced
 from ae_jax.methods.boltzmann.energy import (
     energy,
     free_energy,
     hidden_logits,
-    log_partition_exact,
 )
+from ae_jax.methods.boltzmann.enumeration import log_partition_exact
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import base_of, between, gibbs, swap
 from ae_jax.methods.boltzmann.units import RBMParams, Units
+from ae_jax.methods.learners.composing import require
 
 Info = Mapping[str, Array]
 
@@ -31,11 +32,13 @@ class Estimator(NamedTuple):
       gradient: (key, params, v, carried, hparams, units) -> the gradient, to be ascended; what
         it carries on; and scalars by name.
       hparams: traced numbers of its own, and their defaults.
+      domains: the values that each of them may take.
     """
 
     init: Callable[[Array, RBMParams, Array, Units], Any]
     gradient: Callable[[Array, RBMParams, Array, Any, HParams, Units], tuple[RBMParams, Any, Info]]
     hparams: Mapping[str, float] = {}
+    domains: Mapping[str, Domain] = {}
 
 
 class Fast(NamedTuple):
@@ -134,17 +137,18 @@ def fast_persistent(
       steps: of the chains for each of the parameters'.
       chains: how many.
       statistics: as for `contrastive_divergence`.
-      decay: of the fast weights, per step.
+      decay: of the fast weights: what is kept of them in a step.
       learning_rate: of the fast weights, the traced hyperparameter `fast_learning_rate`.
 
     Raises:
-      InputError: if steps or chains is below 1, or statistics unknown.
+      InputError: if steps or chains is below 1, decay outside 0 to 1, or statistics unknown.
 
     Reference:
       Tieleman and Hinton (2009), Using Fast Weights to Improve Persistent Contrastive
       Divergence.
     """
     check(steps, chains, statistics)
+    require(BELOW_ONE, decay=decay)
 
     def init(key: Array, params: RBMParams, v: Array, units: Units) -> Fast:
         return Fast(start(key, params, v, units, chains), jax.tree.map(jnp.zeros_like, params))
@@ -161,7 +165,7 @@ def fast_persistent(
         )
         return found, Fast(end, fast), {}
 
-    return Estimator(init, gradient, {"fast_learning_rate": learning_rate})
+    return Estimator(init, gradient, **traced(fast_learning_rate=(learning_rate, NOT_NEGATIVE)))
 
 
 def parallel_tempering(
@@ -189,8 +193,7 @@ def parallel_tempering(
       Restricted Boltzmann Machines.
     """
     check(steps, chains, statistics)
-    if temperatures < 2:
-        raise InputError(f"parallel tempering needs at least 2 temperatures, got {temperatures}")
+    require(Domain(2, whole=True), temperatures=temperatures)
 
     def init(key: Array, params: RBMParams, v: Array, units: Units) -> Tempered:
         drawn = start(key, params, v, units, temperatures * chains)
@@ -216,33 +219,42 @@ def parallel_tempering(
     return Estimator(init, gradient)
 
 
-def named(text: str, chains: int = 100, temperatures: int = 10) -> Estimator:
+def estimator(name: str, chains: int = 100, temperatures: int = 10) -> Estimator:
     """Returns an estimator by its usual name: exact, or cd-k, pcd-k, fpcd-k, pt-k of k steps.
 
     Args:
-      text: the name.
+      name: of the estimator.
       chains: of pcd and fpcd; those of pt are divided among its temperatures, one each at least.
       temperatures: of pt.
 
     Raises:
       InputError: if the name is unknown, or as the estimator that it names.
     """
-    kind, _, steps = text.partition("-")
-    if text == "exact":
-        return exact()
-    if steps.isdecimal():
-        if kind == "cd":
-            return contrastive_divergence(int(steps))
-        if kind == "pcd":
-            return persistent(int(steps), chains)
-        if kind == "fpcd":
-            return fast_persistent(int(steps), chains)
-        if kind == "pt":
-            each = min(chains, max(1, chains // max(1, temperatures)))
-            return parallel_tempering(int(steps), each, temperatures)
+    each = min(chains, max(1, chains // max(1, temperatures)))
+    return by_name(
+        name,
+        exact(),
+        cd=contrastive_divergence,
+        pcd=lambda steps: persistent(steps, chains),
+        fpcd=lambda steps: fast_persistent(steps, chains),
+        pt=lambda steps: parallel_tempering(steps, each, temperatures),
+    )
+
+
+def by_name(name: str, exact: Any, **of_chains: Callable[[int], Any]) -> Any:
+    """Returns the estimator of a name, `exact` or a kind of chains with -k for k steps.
+
+    Raises:
+      InputError: if there is no such kind, or no step.
+    """
+    kind, _, steps = name.partition("-")
+    if name == "exact":
+        return exact
+    if kind in of_chains and steps.isdecimal() and int(steps):
+        return of_chains[kind](int(steps))
+    others = ", ".join(f"{kind}-1" for kind in of_chains)
     raise InputError(
-        f"unknown estimator {text!r}: use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any number of "
-        "steps"
+        f"unknown estimator {name!r}: use exact, or {others} with any number of steps from 1"
     )
 
 
@@ -293,7 +305,6 @@ def start(key: Array, params: RBMParams, v: Array, units: Units, chains: int) ->
 
 def check(steps: int, chains: int = 1, statistics: str = "mean") -> None:
     """Raises InputError for what no estimator can use."""
-    if min(steps, chains) < 1:
-        raise InputError(f"chains need a step: steps={steps}, chains={chains}")
+    require(COUNT, steps=steps, chains=chains)
     if statistics not in ("mean", "sample"):
         raise InputError(f"unknown statistics {statistics!r}: use mean or sample")

@@ -6,24 +6,22 @@ inequality its log is too low on average. Going down from the model gives one wh
 too high. They are reported together, because either alone looks good when it is wrong.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array, InputError
 from ae_jax.methods.boltzmann.energy import (
-    enumerable,
     free_energy,
     hidden_logits,
-    log_partition_exact,
     visible_field,
 )
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import between, log_mass, visible_part
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+from ae_jax.methods.learners.composing import require
 
 #: Standard errors to either side of a mean that hold it 95 times of 100.
 _NORMAL_95 = 1.959964
@@ -44,32 +42,6 @@ class PartitionEstimate(NamedTuple):
     high: Array
     effective_sample_size: Array  #: (sum w)^2 / sum w^2, from 1 to N
     log_weights: Array  #: [N]
-
-
-class Assessment(NamedTuple):
-    """How likely data are, and how far that can be trusted; nats per example.
-
-    Attributes:
-      exact: the mean log p(v), or NaN where no side can be enumerated.
-      ais: by AIS: too high on average.
-      ais_low: by the interval of log Z.
-      ais_high: by the interval of log Z.
-      effective_sample_size: of AIS.
-      reverse_ais: by reverse AIS from the data: too low on average.
-      reverse_ais_error: the standard error of that mean over examples; infinite for one.
-      gap: ais - reverse_ais.
-      verdict: what to make of it, a sentence.
-    """
-
-    exact: float
-    ais: float
-    ais_low: float
-    ais_high: float
-    effective_sample_size: float
-    reverse_ais: float
-    reverse_ais_error: float
-    gap: float
-    verdict: str
 
 
 def log_partition_ais(
@@ -132,7 +104,9 @@ def log_partition_reverse_ais(
       Grosse, Ghahramani and Adams (2015), Sandwiching the marginal likelihood using
       bidirectional Monte Carlo.
     """
-    check_annealing(len(v), temperatures)
+    require(COUNT, temperatures=temperatures)
+    if not len(v):
+        raise InputError("v holds no draw of the model: give at least one")
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
     weights = _anneal(key, params, base, v, betas, units) - log_partition_base(base, units)
     return _estimate(weights, -1)
@@ -170,7 +144,7 @@ def log_likelihood_reverse_ais(
       Burda, Grosse and Salakhutdinov (2015), Accurate and Conservative Estimates of MRF
       Log-likelihood using Reverse Annealing.
     """
-    check_annealing(1, temperatures)
+    require(COUNT, temperatures=temperatures)
     betas = jnp.linspace(1, 0, temperatures + 1, dtype=params.weights.dtype)
     weights = _anneal(key, params, base, v, betas, units)
     return weights - free_energy(params, v, units) - log_partition_base(base, units)
@@ -181,99 +155,6 @@ def log_partition_base(base: RBMParams, units: Units = BERNOULLI) -> Array:
     visible = jnp.zeros((1, base.visible_bias.size), base.visible_bias.dtype)
     hidden = jnp.zeros((1, base.hidden_bias.size), base.hidden_bias.dtype)
     return (units.visible.log_sum(base, visible) + units.hidden.log_sum(hidden))[0]
-
-
-def assess(
-    key: Array,
-    params: RBMParams,
-    base: RBMParams,
-    v: Array,
-    *,
-    chains: int = 100,
-    temperatures: int = 1000,
-    units: Units = BERNOULLI,
-) -> Assessment:
-    """Says how likely data are under a trained machine, and how far to trust that.
-
-    Args:
-      key: PRNG key.
-      params: of V visible and H hidden units.
-      base: as for `log_partition_ais`.
-      v: [B, V].
-      chains: of AIS; reverse AIS has one per example.
-      temperatures: of both.
-      units: the kinds of units.
-
-    Raises:
-      InputError: if chains or temperatures is below 1, or there is no example.
-    """
-    check_annealing(chains, temperatures)
-    if not len(v):
-        raise InputError("there is no example whose likelihood could be measured")
-    up_key, down_key = jax.random.split(key)
-    up, down, free = _both_ends(up_key, down_key, params, base, v, chains, temperatures, units)
-    energy = float(jnp.mean(free))
-    exact = math.nan
-    if enumerable(params, units):
-        exact = -energy - float(_exact(params, units))
-    ais = -energy - float(up.log_partition)
-    below, error = float(jnp.mean(down)), float(_standard_error(down))
-    size = float(up.effective_sample_size)
-    return Assessment(
-        exact=exact,
-        ais=ais,
-        ais_low=-energy - float(up.high),
-        ais_high=-energy - float(up.low),
-        effective_sample_size=size,
-        reverse_ais=below,
-        reverse_ais_error=error,
-        gap=ais - below,
-        verdict=_verdict(exact, ais, below, size / chains, float(up.high - up.low)),
-    )
-
-
-def _verdict(exact: float, ais: float, below: float, effective: float, width: float) -> str:
-    if math.isfinite(exact):
-        return f"{exact:.2f} nats, exactly: AIS says {ais:.2f}, reverse AIS {below:.2f}"
-    between = f"between {below:.2f} (reverse AIS) and {ais:.2f} nats (AIS)"
-    if not math.isfinite(ais - below):
-        return "nothing is known: an estimate is not finite"
-    if ais - below > 1:
-        return (
-            f"{between}: do not compare models by less than the gap of {ais - below:.1f} nats; "
-            "use more temperatures"
-        )
-    if effective < 0.1:
-        return (
-            f"{between}, but {effective:.0%} of the chains carry AIS: use more temperatures or "
-            "chains"
-        )
-    if not math.isfinite(width):
-        return f"{between}, but so few chains say nothing of the error of AIS: use more chains"
-    return f"{between}: to be trusted to {max(ais - below, 0):.2f} nats"
-
-
-@functools.partial(jax.jit, static_argnums=(5, 6, 7))
-def _both_ends(
-    up_key: Array,
-    down_key: Array,
-    params: RBMParams,
-    base: RBMParams,
-    v: Array,
-    chains: int,
-    temperatures: int,
-    units: Units,
-) -> tuple[PartitionEstimate, Array, Array]:
-    up = log_partition_ais(
-        up_key, params, base, chains=chains, temperatures=temperatures, units=units
-    )
-    down = log_likelihood_reverse_ais(
-        down_key, params, base, v, temperatures=temperatures, units=units
-    )
-    return up, down, free_energy(params, v, units)
-
-
-_exact = jax.jit(log_partition_exact, static_argnums=1)
 
 
 def _anneal(
@@ -313,7 +194,7 @@ def _estimate(log_weights: Array, sign: int) -> PartitionEstimate:
     top = jnp.max(log_weights)
     weights = jnp.exp(log_weights - top)
     mean = jnp.mean(weights)
-    error = _standard_error(weights)
+    error = standard_error(weights)
     ends = [
         jnp.log(jnp.maximum(mean + side * _NORMAL_95 * error, 0)) + top for side in (-sign, sign)
     ]
@@ -326,7 +207,7 @@ def _estimate(log_weights: Array, sign: int) -> PartitionEstimate:
     )
 
 
-def _standard_error(x: Array) -> Array:
+def standard_error(x: Array) -> Array:
     """Of the mean over [N]: infinite for one."""
     if len(x) < 2:
         return jnp.full((), jnp.inf, x.dtype)
@@ -335,8 +216,4 @@ def _standard_error(x: Array) -> Array:
 
 def check_annealing(chains: int, temperatures: int) -> None:
     """Raises InputError for what no annealing can use: before a training, too."""
-    if min(chains, temperatures) < 1:
-        raise InputError(
-            f"annealing needs chains and temperatures, got chains={chains}, "
-            f"temperatures={temperatures}"
-        )
+    require(COUNT, chains=chains, temperatures=temperatures)

@@ -7,23 +7,31 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import (
+    BELOW_ONE,
+    BETWEEN,
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    REAL,
+    Array,
+    Batch,
+    HParams,
+    Info,
+    InputError,
+    Method,
+)
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visible
-from ae_jax.methods.boltzmann.binarization import visible_units
-from ae_jax.methods.boltzmann.units import LEAST_VARIANCE
-from ae_jax.probability import bernoulli
+from ae_jax.methods.boltzmann.centering import Offsets, centered, uncentered
+from ae_jax.methods.boltzmann.units import CLASSES, LEAST_VARIANCE
+from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
+from ae_jax.methods.learners.composing import joined, require
+from ae_jax.methods.learners.views import coded
 
 #: How much of a running mean each batch replaces.
 _SLIDE = 0.01
-
-
-class Offsets(NamedTuple):
-    """Running means over the data, which the centered gradient subtracts."""
-
-    visible: Array  #: [V]
-    hidden: Array  #: [H], of the hidden units' means
 
 
 class RBMState(NamedTuple):
@@ -35,36 +43,6 @@ class RBMState(NamedTuple):
     offsets: Offsets
     #: The first batch's mean image, [...] as one example: shapes what is decoded.
     image: Array
-
-
-def centered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
-    """Returns the parameters of the centered machine that is the same distribution.
-
-    E(v, h) = -A(v) - (s(v) - s(m)).W.(h - l) - c.h, with b + W l for b and c + s(m) W for c: at
-    the offsets m and l of the data its gradient is better conditioned.
-
-    Args:
-      params: of V visible and H hidden units.
-      offsets: m and l.
-      units: the kinds of units.
-
-    Reference:
-      Melchior, Fischer and Wiskott (2016), How to Center Deep Boltzmann Machines.
-    """
-    return _moved(params, offsets, units, 1)
-
-
-def uncentered(params: RBMParams, offsets: Offsets, units: Units) -> RBMParams:
-    """Returns the parameters whose centered ones are given: the inverse of `centered`."""
-    return _moved(params, offsets, units, -1)
-
-
-def _moved(params: RBMParams, offsets: Offsets, units: Units, sign: int) -> RBMParams:
-    signal = units.visible.signal(params, offsets.visible[None, :])[0]
-    return params._replace(
-        visible_bias=params.visible_bias + sign * (params.weights @ offsets.hidden),
-        hidden_bias=params.hidden_bias + sign * (signal @ params.weights),
-    )
 
 
 def rbm(
@@ -122,25 +100,23 @@ def rbm(
       from one unit drawn per example; with classes `error`, 0 or 1, and `class_nll`; with
       exact_likelihood `log_likelihood`. A step reports the batch's `free_energy`, and what its
       estimator does. Where free energies of training and validation images part, the machine
-      overfits.
+      overfits. With classes it predicts their logits, and generates images of given labels.
 
     Raises:
-      InputError: if hidden_size or sample_steps is below 1, classes come with other units, or
-        Gaussian units are to be binarized; as `boltzmann.softmax`; on the first batch if there are
-        no labels for the classes, or too many units for exact_likelihood.
+      InputError: if hidden_size or sample_steps is below 1, there is one class or more than 65536,
+        classes come with other units, or Gaussian units are to be binarized; on the first batch if
+        there are no labels for the classes, or too many units for exact_likelihood.
 
     Reference:
       Hinton (2012), A Practical Guide to Training Restricted Boltzmann Machines; Fischer and
       Igel (2014), Training Restricted Boltzmann Machines: An Introduction.
     """
-    if min(hidden_size, sample_steps) < 1:
-        raise InputError(
-            f"hidden_size and sample_steps must be at least 1, got {hidden_size} and {sample_steps}"
-        )
+    require(COUNT, hidden_size=hidden_size, sample_steps=sample_steps)
     if classes and visible is not None:
         raise InputError("classes stand beside Bernoulli pixels: leave out visible")
     estimator = estimator or boltzmann.contrastive_divergence()
     if classes:
+        require(CLASSES, classes=classes)
         visible = boltzmann.softmax(classes)
     units = Units(visible or boltzmann.bernoulli(), hidden or boltzmann.bernoulli_hidden())
     pixels_binary = units.visible.enumerable or bool(classes)
@@ -155,12 +131,7 @@ def rbm(
     def visible_of(key: Array, batch: Batch) -> tuple[Array, Array]:
         """The visible units, and a key that is still unused."""
         v, key = visible_units(key, batch, stochastic_binarization)
-        if classes:
-            if "label" not in batch:
-                raise InputError("a machine with classes needs data with labels")
-            label = jax.nn.one_hot(batch["label"], classes, dtype=v.dtype)
-            v = jnp.concatenate([v, label], axis=1)
-        return v, key
+        return with_label(v, batch, classes) if classes else v, key
 
     def direction_of(hparams: HParams, dtype: jnp.dtype) -> optax.GradientTransformation:
         return optimizer or optax.trace(jnp.asarray(hparams["momentum"], dtype))
@@ -237,7 +208,7 @@ def rbm(
         free = boltzmann.free_energy(params, v, units)
         values = {"loss": reconstruction, "reconstruction": reconstruction, "free_energy": free}
         if binary:
-            values["pseudo_log_likelihood"] = pseudo_log_likelihood(key, params, v)
+            values["pseudo_log_likelihood"] = boltzmann.pseudo_log_likelihood(key, params, v)
         if exact_likelihood:
             values["log_likelihood"] = -free - boltzmann.log_partition_exact(params, units)
         if classes:
@@ -245,14 +216,16 @@ def rbm(
             values["class_nll"], values["error"] = classified(logits, batch["label"])
         return values
 
+    def predict(state: RBMState, batch: Batch, hparams: HParams) -> Array:
+        v = pixels(batch)
+        v = jnp.concatenate([v, jnp.zeros((v.shape[0], classes), v.dtype)], axis=1)
+        return boltzmann.class_logits(state.params, v, classes, units)
+
     def encode(state: RBMState, batch: Batch, hparams: HParams) -> Array:
-        image = batch["image"]
-        v = image.reshape(image.shape[0], -1)
+        v = pixels(batch)
         if classes:  # by what the machine makes of the label
-            blank = jnp.zeros((v.shape[0], classes), v.dtype)
-            v = jnp.concatenate([v, blank], axis=1)
-            guess = jax.nn.softmax(boltzmann.class_logits(state.params, v, classes, units))
-            v = jnp.concatenate([v[:, :-classes], guess], axis=1)
+            guess = jax.nn.softmax(predict(state, batch, hparams))
+            v = jnp.concatenate([v, guess], axis=1)
         return units.hidden.mean(boltzmann.hidden_logits(state.params, v, units))
 
     def decode(state: RBMState, latent: Array, hparams: HParams) -> Array:
@@ -260,20 +233,26 @@ def rbm(
         means = units.visible.mean(state.params, field)[:, : state.image.size]
         return means.reshape(latent.shape[0], *state.image.shape)
 
-    def reconstruct(state: RBMState, batch: Batch, hparams: HParams) -> Array:
-        return decode(state, encode(state, batch, hparams), hparams)
-
-    def drawn(key: Array, state: RBMState, count: int, steps: int) -> tuple[Array, Array]:
+    def drawn(
+        key: Array, state: RBMState, count: int, steps: int, clamp: boltzmann.Clamp | None = None
+    ) -> tuple[Array, Array]:
         """The ends of chains that start from the pixels' marginals."""
         start_key, chain_key = jax.random.split(key)
         means = state.offsets.visible[None, :]
         start = jnp.broadcast_to(means, (count, means.size))
         if state.params.log_variance is None:
             start = jax.random.bernoulli(start_key, start).astype(start.dtype)
-        return boltzmann.gibbs(chain_key, state.params, start, steps, units)
+        return boltzmann.gibbs(chain_key, state.params, start, steps, units, clamp)
 
     def sample(key: Array, state: RBMState, count: int, hparams: HParams) -> Array:
         return decode(state, drawn(key, state, count, sample_steps)[1], hparams)
+
+    def generate(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> Array:
+        """Images of the batch's labels."""
+        count, size = batch["label"].shape[0], state.image.size
+        values = with_label(jnp.zeros((count, size), state.image.dtype), batch, classes)
+        clamp = boltzmann.Clamp(values, jnp.arange(values.shape[1]) >= size)
+        return decode(state, drawn(key, state, count, sample_steps, clamp)[1], hparams)
 
     def log_likelihood(key: Array, state: RBMState, batch: Batch, hparams: HParams) -> Array:
         """Exactly where a side is small enough, else by AIS, which is too high on average."""
@@ -287,46 +266,29 @@ def rbm(
         return -free - boltzmann.log_partition_ais(key, state.params, base, units=units)[0]
 
     numbers = {
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "sparsity_weight": sparsity_weight,
-        "sparsity_target": sparsity_target,
-        **estimator.hparams,
+        "learning_rate": (learning_rate, POSITIVE),
+        "weight_decay": (weight_decay, NOT_NEGATIVE),
+        "sparsity_weight": (sparsity_weight, NOT_NEGATIVE),
+        "sparsity_target": (sparsity_target, BETWEEN if units.hidden.enumerable else REAL),
     }
     if optimizer is None:
-        numbers["momentum"] = momentum
+        numbers["momentum"] = (momentum, BELOW_ONE)
     if not pixels_binary:
-        numbers["variance_rate"] = variance_rate
+        numbers["variance_rate"] = (variance_rate, NOT_NEGATIVE)
     return Method(
-        hparams=numbers,
+        **joined(numbers, estimator)._asdict(),
         init=init,
         step=step,
         evaluate=evaluate,
-        views=Views(
-            encode=encode,
-            decode=decode,
-            reconstruct=reconstruct,
+        views=coded(
+            encode,
+            decode,
+            predict=predict if classes else None,
             sample=sample,
+            generate=generate if classes else None,
             log_likelihood=log_likelihood,
         ),
         inference=lambda state: state._replace(
             optimizer=(), estimator=(), offsets=state.offsets._replace(hidden=())
         ),
     )
-
-
-def pseudo_log_likelihood(key: Array, params: RBMParams, v: Array) -> Array:
-    """Estimates sum_i log p(v_i | v_-i) without bias, from one unit drawn per example.
-
-    Args:
-      key: PRNG key.
-      params: of V visible and H hidden Bernoulli units.
-      v: [B, V].
-
-    Returns:
-      [B], nats.
-    """
-    unit = jax.random.randint(key, v.shape[:1], 0, v.shape[1])
-    own = jnp.take_along_axis(v, unit[:, None], axis=1)
-    logits = boltzmann.conditional_logits(params, v, unit)
-    return v.shape[1] * bernoulli.log_prob(own, logits[:, None])

@@ -1,14 +1,16 @@
 """Markov chains of restricted Boltzmann machines: block Gibbs, and machines between two."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array, InputError
 from ae_jax.methods.boltzmann.energy import hidden_logits, visible_field
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
+from ae_jax.methods.learners.composing import require
 
 
 class Clamp(NamedTuple):
@@ -44,8 +46,7 @@ def gibbs(
     Raises:
       InputError: if steps is below 1.
     """
-    if steps < 1:
-        raise InputError(f"gibbs needs at least 1 step, got {steps}")
+    require(COUNT, steps=steps)
     if clamp is not None:
         v = jnp.where(clamp.where[None, :], clamp.values, v)
     if steps == 1:
@@ -56,6 +57,35 @@ def gibbs(
 
     h = jnp.zeros((v.shape[0], params.hidden_bias.size), v.dtype)
     return jax.lax.scan(step, (v, h), jax.random.split(key, steps))[0]
+
+
+def trajectory(
+    key: Array, params: RBMParams, v: Array, times: Sequence[int], units: Units = BERNOULLI
+) -> tuple[Array, Array]:
+    """Runs block Gibbs chains and looks at them on the way.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden units.
+      v: [B, V], where the B independent chains start.
+      times: the numbers of steps, from 1, after which to look.
+      units: the kinds of units.
+
+    Returns:
+      At each time v [T, B, V] and the h [T, B, H] it was drawn from.
+
+    Raises:
+      InputError: if there is no time, or one is below 1.
+    """
+    if not len(times) or min(times) < 1:
+        raise InputError(f"times must be numbers of steps from 1, got {list(times)}")
+
+    def step(v: Array, key: Array) -> tuple[Array, tuple[Array, Array]]:
+        pair = _sweep(key, params, v, units, None)
+        return pair[0], pair
+
+    pairs = jax.lax.scan(step, v, jax.random.split(key, max(times)))[1]
+    return jax.tree.map(lambda x: x[jnp.asarray(times) - 1], pairs)
 
 
 def _sweep(

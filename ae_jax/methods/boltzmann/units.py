@@ -12,13 +12,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import Array, Domain, InputError
 from ae_jax.methods.boltzmann.softplus import softplus
 
 #: What is added to the variance of data for Gaussian units to begin with: no pixel is constant.
 LEAST_VARIANCE = 0.01
-#: The largest group of `softmax`: labels far apart make a one-hot vector that no memory holds.
-MOST_CLASSES = 2**16
+#: Sizes of a group of `softmax`: labels far apart make a one-hot vector that no memory holds.
+CLASSES = Domain(2, 2**16, whole=True)
 
 
 class RBMParams(NamedTuple):
@@ -110,9 +110,9 @@ def softmax(*sizes: int) -> Visible:
     """
     if not sizes or min(sizes) < 2:
         raise InputError(f"softmax needs groups of at least two units, got {sizes}")
-    if max(sizes) > MOST_CLASSES:
+    if max(sizes) not in CLASSES:
         raise InputError(
-            f"a group of {max(sizes)} units is too large, {MOST_CLASSES} are the most: number the "
+            f"a group of {max(sizes)} units is too large, {CLASSES.high} are the most: number the "
             "classes from 0 upwards"
         )
     plain = bernoulli()

@@ -1,20 +1,28 @@
-"""One gradient step, for every method that descends an objective."""
+"""One gradient step, for every method that lowers a loss."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Network
+from ae_jax.core import Array, Info, InputError, Network
 
 
 class GradientState(NamedTuple):
-    """Parameters and their optimizer's state."""
+    """What a method that lowers a loss carries.
+
+    Attributes:
+      params: of the networks, by name; what their own passes move, such as batch statistics,
+        is among them, where the network looks for it.
+      optimizer: the optimizer's state.
+      running: by name, what passes move and no gradient does, and no network owns: a running
+        mean of activations, a pool of images, an average of weights.
+    """
 
     params: Any
     optimizer: optax.OptState
+    running: Mapping[str, Any] = {}
 
 
 class Aux(NamedTuple):
@@ -25,16 +33,19 @@ class Aux(NamedTuple):
       changes: the parameters that the objective holds in its own hands, with their values
         after the step: running statistics, what is frozen. Mappings nested as the
         parameters are, with these entries alone; no optimizer sees them.
+      running: those entries of the state's `running` that the pass moves.
     """
 
     info: Info
     changes: Mapping[str, Any] = {}
+    running: Mapping[str, Any] = {}
 
 
 def init(
     optimizer: optax.GradientTransformation,
     params: Any,
     objective: Callable[[Any], tuple[Array, Aux]] | None = None,
+    running: Mapping[str, Any] = {},
 ) -> GradientState:
     """Returns the state before the first step.
 
@@ -43,9 +54,10 @@ def init(
       params: to start from.
       objective: as for `step`, which is traced for the names of its changes; None where it
         has none.
+      running: to start from.
     """
     changes = {} if objective is None else jax.eval_shape(objective, params)[1].changes
-    return GradientState(params, optimizer.init(_trained(params, changes)))
+    return GradientState(params, optimizer.init(_trained(params, changes)), running)
 
 
 def step(
@@ -77,7 +89,8 @@ def step(
         direction,
     )
     info = {"loss": loss, **aux.info, "gradient_norm": optax.tree.norm(gradient)}
-    return GradientState(replaced(params, aux.changes), optimizer_state), info
+    params, running = replaced(params, aux.changes), {**state.running, **aux.running}
+    return GradientState(params, optimizer_state, running), info
 
 
 def replaced(params: Any, changes: Any) -> Any:
@@ -105,43 +118,6 @@ def replaced(params: Any, changes: Any) -> Any:
 def _trained(tree: Any, changes: Mapping[str, Any]) -> Any:
     """A tree without the leaves that no optimizer sees."""
     return replaced(tree, jax.tree.map(lambda _: None, changes))
-
-
-def learner(
-    optimizer: optax.GradientTransformation,
-    terms: Callable[..., tuple[Mapping[str, Array], Mapping[str, Any]]],
-) -> tuple[Callable, Callable, Callable]:
-    """Returns what a method that lowers the mean of a loss is made of.
-
-    Args:
-      optimizer: as for `step`.
-      terms: (key, params, batch, hparams, training) -> values of each example, [B], the
-        `loss` among them; and Aux's changes.
-
-    Returns:
-      (key, params, batch, hparams) -> the state before the first step, where the key goes
-      into shapes alone; the method's `step`; and its `evaluate`.
-    """
-
-    def objective_of(key: Array, batch: Batch, hparams: HParams):
-        def objective(params):
-            values, changes = terms(key, params, batch, hparams, training=True)
-            means = {name: jnp.mean(value) for name, value in values.items()}
-            return means.pop("loss"), Aux(means, changes)
-
-        return objective
-
-    def begin(key: Array, params: Any, batch: Batch, hparams: HParams) -> GradientState:
-        return init(optimizer, params, objective_of(key, batch, hparams))
-
-    def method_step(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        objective = objective_of(key, batch, hparams)
-        return step(optimizer, objective, state, hparams["learning_rate"])
-
-    def evaluate(key: Array, state: GradientState, batch: Batch, hparams: HParams):
-        return terms(key, state.params, batch, hparams, training=False)[0]
-
-    return begin, method_step, evaluate
 
 
 def inference(state: GradientState) -> GradientState:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import corruptions
-from ae_jax.core import Array, Domain, HParams
+from ae_jax.core import BELOW_ONE, COUNT, NOT_NEGATIVE, Array, Domain, HParams, traced
 
 
 class Bottleneck(NamedTuple):
@@ -28,7 +28,7 @@ class Bottleneck(NamedTuple):
 def k_sparse(k: int) -> Bottleneck:
     """Only the k largest units of each example pass, the others are 0; swept as `k`.
 
-    Units that equal the k-th largest pass as well.
+    Units that equal the k-th largest pass as well; all do where k is their number or more.
 
     Reference:
       Makhzani and Frey (2014), k-Sparse Autoencoders, section 2.
@@ -36,12 +36,15 @@ def k_sparse(k: int) -> Bottleneck:
 
     def apply(latent: Array, hparams: HParams) -> Array:
         size = latent.shape[-1]
-        # from 1 to Z whatever is asked for: a traced k cannot be refused
-        k = jnp.clip(jnp.asarray(hparams["k"]).astype(int), 1, size)
+        k = jnp.minimum(jnp.asarray(hparams["k"]), size).astype(int)
         threshold = jnp.take(jnp.sort(latent, axis=-1), size - k, axis=-1)
         return jnp.where(latent >= threshold[..., None], latent, jnp.zeros_like(latent))
 
-    return Bottleneck({"k": k}, lambda key, latent, hparams: apply(latent, hparams), apply)
+    return Bottleneck(
+        **traced(k=(k, COUNT)),
+        train=lambda key, latent, hparams: apply(latent, hparams),
+        apply=apply,
+    )
 
 
 def dropout(rate: float = 0.5) -> Bottleneck:
@@ -53,9 +56,11 @@ def dropout(rate: float = 0.5) -> Bottleneck:
       Srivastava et al. (2014), Dropout, section 4.
     """
     return Bottleneck(
-        {"dropout_rate": rate},
-        lambda key, latent, hparams: corruptions.dropout(key, latent, hparams["dropout_rate"]),
-        lambda latent, hparams: latent,
+        **traced(dropout_rate=(rate, BELOW_ONE)),
+        train=lambda key, latent, hparams: corruptions.dropout(
+            key, latent, hparams["dropout_rate"]
+        ),
+        apply=lambda latent, hparams: latent,
     )
 
 
@@ -67,9 +72,9 @@ def noise(level: float = 0.1) -> Bottleneck:
       networks, section 3.
     """
     return Bottleneck(
-        {"latent_noise": level},
-        lambda key, latent, hparams: corruptions.gaussian_noise(
+        **traced(latent_noise=(level, NOT_NEGATIVE)),
+        train=lambda key, latent, hparams: corruptions.gaussian_noise(
             key, latent, hparams["latent_noise"]
         ),
-        lambda latent, hparams: latent,
+        apply=lambda latent, hparams: latent,
     )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Domain, HParams
+from ae_jax.core import POSITIVE, Array, Domain, HParams, traced
 
 
 class Observation(NamedTuple):
@@ -62,7 +62,7 @@ def categorical() -> Observation:
 def gaussian(variance: float = 1.0) -> Observation:
     """Outputs are means; the variance, one number for all dimensions, is a hyperparameter."""
     return Observation(
-        hparams={"variance": variance},
+        **traced(variance=(variance, POSITIVE)),
         loss=lambda mean, x, hparams: losses.gaussian_nll(mean, x, hparams["variance"]),
         mean=lambda mean: mean,
         sample=lambda key, mean, hparams: (
@@ -84,7 +84,7 @@ def absolute_error() -> Observation:
 def correntropy(sigma: float = 0.5) -> Observation:
     """A squared error that saturates at outliers, well above sigma, which is a hyperparameter."""
     return Observation(
-        hparams={"sigma": sigma},
+        **traced(sigma=(sigma, POSITIVE)),
         loss=lambda outputs, x, hparams: losses.correntropy(outputs, x, hparams["sigma"]),
         mean=lambda outputs: outputs,
     )

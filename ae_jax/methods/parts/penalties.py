@@ -12,7 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import losses
-from ae_jax.core import Array, Domain, HParams, InputError, Network
+from ae_jax.core import (
+    BELOW_ONE,
+    BETWEEN,
+    NOT_NEGATIVE,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    traced,
+)
 
 
 class Pass(NamedTuple):
@@ -72,8 +82,8 @@ def contractive(
       samples: random directions of the estimate.
 
     Raises:
-      InputError: an unknown method; when an autoencoder is initialised, if `sigmoid` is not
-        the closed form of its encoder.
+      InputError: an unknown method, or no sample; when an autoencoder is initialised, if
+        `sigmoid` is not the closed form of its encoder.
 
     Reference:
       Rifai et al. (2011), Contractive Auto-Encoders, equations 1 and 2.
@@ -89,9 +99,11 @@ def contractive(
 
     if method not in ("jacobian", "sigmoid", "hutchinson"):
         raise InputError(f"unknown method {method!r}: use jacobian, sigmoid or hutchinson")
+    if samples < 1:
+        raise InputError(f"samples is {samples}: use 1 or more")
     return Penalty(
-        {"contractive_weight": weight},
-        lambda key, seen, hparams: hparams["contractive_weight"] * norm(key, seen),
+        **traced(contractive_weight=(weight, NOT_NEGATIVE)),
+        apply=lambda key, seen, hparams: hparams["contractive_weight"] * norm(key, seen),
         check=_one_sigmoid_layer if method == "sigmoid" else None,
     )
 
@@ -165,7 +177,9 @@ def sparsity(
       Ng (2011), Sparse autoencoder, section 3; Hinton (2010), A practical guide to training
       restricted Boltzmann machines, section 11, for the running mean.
     """
-    hparams = {"sparsity_weight": weight, "sparsity_target": target}
+    numbers = {"sparsity_weight": (weight, NOT_NEGATIVE), "sparsity_target": (target, BETWEEN)}
+    if momentum is not None:
+        numbers["sparsity_momentum"] = (momentum, BELOW_ONE)
 
     def run(seen: Pass, hparams: HParams) -> Array:
         rate = jnp.mean(losses.activation_rate(seen.latent, activation), axis=0)
@@ -197,16 +211,20 @@ def sparsity(
             )
 
     losses.activation_rate(jnp.zeros(()), activation)
-    if momentum is None:
-        return Penalty(hparams, apply, over=over, check=check)
-    return Penalty({**hparams, "sparsity_momentum": momentum}, apply, run, over, check)
+    return Penalty(
+        **traced(**numbers),
+        apply=apply,
+        run=None if momentum is None else run,
+        over=over,
+        check=check,
+    )
 
 
 def l1(weight: float = 1.0) -> Penalty:
     """Sum of the latent's absolute values, swept as `l1_weight`."""
     return Penalty(
-        {"l1_weight": weight},
-        lambda key, seen, hparams: hparams["l1_weight"] * losses.l1(seen.latent),
+        **traced(l1_weight=(weight, NOT_NEGATIVE)),
+        apply=lambda key, seen, hparams: hparams["l1_weight"] * losses.l1(seen.latent),
     )
 
 
@@ -220,8 +238,7 @@ def weight_decay(weight: float = 1e-4) -> Penalty:
     """
 
     def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
-        kernels = [leaf for leaf in jax.tree.leaves(seen.params) if leaf.ndim > 1]
-        norm = sum(jnp.sum(kernel**2) for kernel in kernels)
+        norm = sum(jnp.sum(kernel**2) for kernel in _kernels(seen.params))
         return jnp.broadcast_to(0.5 * hparams["weight_decay"] * norm, seen.latent.shape[:1])
 
-    return Penalty({"weight_decay": weight}, apply)
+    return Penalty(**traced(weight_decay=(weight, NOT_NEGATIVE)), apply=apply)

@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import optax
 
-from ae_jax.core import POSITIVE, Array, Batch, Domain, HParams, InputError, Method, Network, Views
+from ae_jax.core import Array, Batch, Domain, HParams, InputError, Method, Network, Views
 from ae_jax.losses.classification import classified
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, require, started
+from ae_jax.methods.learners.composing import require
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.nets import mlp
 
 
@@ -34,7 +35,8 @@ def classifier(
     Returns:
       The method. Its `init` takes parameters to start from as a fourth argument, such as
       the `encoder` of a trained autoencoder. Evaluation per example: `loss`, the
-      cross-entropy in nats, and `error`, 1 where the most probable class is wrong.
+      cross-entropy in nats, and `error`, 1 where the most probable class is wrong. The view
+      `predict` gives logits of the classes, [B, classes].
 
     Raises:
       InputError: if there are fewer than two classes; when traced, if the data have no labels.
@@ -43,7 +45,6 @@ def classifier(
       Erhan et al. (2010), Why Does Unsupervised Pre-training Help Deep Learning?, section 3.
     """
     require(Domain(2, whole=True), classes=classes)
-    optimizer = optax.scale_by_adam() if optimizer is None else optimizer
     head = mlp(classes, ())
 
     def terms(
@@ -61,25 +62,22 @@ def classifier(
             "encoder": moved if train_encoder else params["encoder"]
         }
 
-    def init(
-        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
-    ) -> GradientState:
+    def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, head_key = jax.random.split(key)
         x = batch["image"]
         params = {"encoder": encoder.init(encoder_key, x)}
         latent = encoder.apply(params["encoder"], x)
-        params["head"] = head.init(head_key, latent)
-        return begin(key, started(params, start), batch, hparams)
+        return {**params, "head": head.init(head_key, latent)}
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return encoder.apply(state.params["encoder"], batch["image"])
 
-    begin, step, evaluate = gradient.learner(optimizer, terms)
-    return Method(
-        **joined({"learning_rate": (learning_rate, POSITIVE)})._asdict(),
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        views=Views(encode=encode),
-        inference=gradient.inference,
+    def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return head.apply(state.params["head"], encode(state, batch, hparams))
+
+    return descend(
+        Objective(init, terms),
+        Views(encode=encode, predict=predict),
+        optimizer=optimizer,
+        learning_rate=learning_rate,
     )

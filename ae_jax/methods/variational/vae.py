@@ -5,7 +5,8 @@ Reference:
   Wierstra (2014); Higgins et al. (2017), beta-VAE.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +23,12 @@ from ae_jax.core import (
     InputError,
     Method,
     Network,
-    Views,
 )
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined, require
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.objective import Objective, descend
+from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.observations import Observation, bernoulli
 from ae_jax.probability import gaussian
 
@@ -74,37 +76,76 @@ def vae(
       Higgins et al. (2017), equation 4; Burda et al. (2016), equation 8, for the
       log-likelihood.
     """
-    likelihood = bernoulli() if likelihood is None else likelihood
-    optimizer = optax.scale_by_adam() if optimizer is None else optimizer
+    objective = vae_objective(
+        encoder, decoder, latent_size, likelihood=likelihood, log_var_bound=log_var_bound, beta=beta
+    )
+    require(COUNT, importance_samples=importance_samples)
+    likelihood = likelihood or bernoulli()
+    halves = _halves(latent_size, log_var_bound)
+
+    def posterior(params: Mapping[str, Any], x: Array) -> tuple[Array, Array]:
+        return halves(encoder.apply(params["encoder"], x))
+
+    def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return posterior(state.params, batch["image"])[0]
+
+    def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
+        return likelihood.mean(decoder.apply(state.params["decoder"], latent))
+
+    def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
+        latent = jax.random.normal(key, (count, latent_size), jnp.result_type(float))
+        return decode(state, latent, hparams)
+
+    log_likelihood = _importance_bound(posterior, decoder, likelihood, importance_samples)
+    views = coded(encode, decode, sample=sample, log_likelihood=log_likelihood)
+    return descend(objective, views, optimizer=optimizer, learning_rate=learning_rate)
+
+
+def vae_objective(
+    encoder: Network,
+    decoder: Network,
+    latent_size: int,
+    *,
+    likelihood: Observation | None = None,
+    log_var_bound: float | None = None,
+    beta: float = 1.0,
+) -> Objective:
+    """Returns what `vae` descends, for learners that do more with it.
+
+    Args:
+      encoder: as for `vae`; moved by the name of `encoder`.
+      decoder: as for `vae`; moved by the name of `decoder`.
+      latent_size: as for `vae`, and the others too.
+      likelihood: an Observation with a density.
+      log_var_bound: of the posterior.
+      beta: traced.
+
+    Raises:
+      InputError: as `vae`.
+    """
+    likelihood = likelihood or bernoulli()
     if likelihood.sample is None:
         raise InputError(
             "a VAE needs a likelihood, and this is a plain error: use gaussian(0.5) for the "
             "squared error"
         )
-    require(COUNT, latent_size=latent_size, importance_samples=importance_samples)
+    require(COUNT, latent_size=latent_size)
     if log_var_bound is not None:
         require(POSITIVE, log_var_bound=log_var_bound)
-    numbers = joined(
-        {"beta": (beta, NOT_NEGATIVE), "learning_rate": (learning_rate, POSITIVE)}, likelihood
-    )
+    halves = _halves(latent_size, log_var_bound)
 
-    def posterior(params, x: Array) -> tuple[Array, Array]:
-        return halves(encoder.apply(params["encoder"], x))
-
-    def halves(outputs: Array) -> tuple[Array, Array]:
-        if outputs.shape[1:] != (2 * latent_size,):
-            raise InputError(
-                f"the encoder must give the means and log-variances of {latent_size} latents, "
-                f"[B, {2 * latent_size}], and gives {list(outputs.shape)}"
-            )
-        mean, log_var = jnp.split(outputs, [latent_size], axis=1)
-        if log_var_bound is not None:
-            log_var = log_var_bound * jnp.tanh(log_var / log_var_bound)
-        return mean, log_var
+    def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
+        encoder_key, decoder_key = jax.random.split(key)
+        x = batch["image"]
+        latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
+        return {
+            "encoder": encoder.init(encoder_key, x),
+            "decoder": decoder.init(decoder_key, latent),
+        }
 
     def terms(
-        key: Array, params, batch: Batch, hparams: HParams, training: bool
-    ) -> tuple[dict[str, Array], dict]:
+        key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
+    ) -> tuple[dict[str, Array], dict[str, Any]]:
         sample_key, encoder_key, decoder_key = jax.random.split(key, 3)
         x = batch["image"]
         outputs, moved = gradient.forward(encoder, encoder_key, params["encoder"], x, training)
@@ -123,43 +164,24 @@ def vae(
         }
         return values, {"encoder": moved, "decoder": moved_after}
 
-    def init(key: Array, batch: Batch, hparams: HParams) -> GradientState:
-        encoder_key, decoder_key = jax.random.split(key)
-        x = batch["image"]
-        latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
-        params = {
-            "encoder": encoder.init(encoder_key, x),
-            "decoder": decoder.init(decoder_key, latent),
-        }
-        return begin(key, params, batch, hparams)
+    return Objective(init, terms, *joined({"beta": (beta, NOT_NEGATIVE)}, likelihood))
 
-    def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return likelihood.mean(decoder.apply(state.params["decoder"], latent))
 
-    def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        return posterior(state.params, batch["image"])[0]
+def _halves(latent_size: int, log_var_bound: float | None) -> Callable:
+    """What makes the posterior's means and log-variances of an encoder's outputs."""
 
-    def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
-        latent = jax.random.normal(key, (count, latent_size), jnp.result_type(float))
-        return decode(state, latent, hparams)
+    def halves(outputs: Array) -> tuple[Array, Array]:
+        if outputs.shape[1:] != (2 * latent_size,):
+            raise InputError(
+                f"the encoder must give the means and log-variances of {latent_size} latents, "
+                f"[B, {2 * latent_size}], and gives {list(outputs.shape)}"
+            )
+        mean, log_var = jnp.split(outputs, [latent_size], axis=1)
+        if log_var_bound is not None:
+            log_var = log_var_bound * jnp.tanh(log_var / log_var_bound)
+        return mean, log_var
 
-    begin, step, evaluate = gradient.learner(optimizer, terms)
-    return Method(
-        **numbers._asdict(),
-        init=init,
-        step=step,
-        evaluate=evaluate,
-        views=Views(
-            encode=encode,
-            decode=decode,
-            reconstruct=lambda state, batch, hparams: decode(
-                state, encode(state, batch, hparams), hparams
-            ),
-            sample=sample,
-            log_likelihood=_importance_bound(posterior, decoder, likelihood, importance_samples),
-        ),
-        inference=gradient.inference,
-    )
+    return halves
 
 
 def _importance_bound(

@@ -68,6 +68,9 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
         below = method.views.reconstruct(state.method, seen(state.frozen, batch), hparams)
         return decoder.apply(state.frozen["decoder"], below)
 
+    def predict(state: StageState, batch: Batch, hparams: HParams) -> Array:
+        return method.views.predict(state.method, seen(state.frozen, batch), hparams)
+
     def sample(key: Array, state: StageState, count: int, hparams: HParams) -> Array:
         return decoder.apply(
             state.frozen["decoder"], method.views.sample(key, state.method, count, hparams)
@@ -85,6 +88,7 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
             encode=encode if inner.encode else None,
             decode=decode if back and inner.decode else None,
             reconstruct=reconstruct if back and inner.reconstruct else None,
+            predict=predict if inner.predict else None,
             sample=sample if back and inner.sample else None,
         ),
         conclude=method.conclude,

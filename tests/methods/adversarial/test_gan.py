@@ -60,9 +60,12 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     state = method.init(KEY, real(), HPARAMS)
     after, info = jax.jit(method.step)(jax.random.key(6), state, real(), HPARAMS)
 
-    keys = jax.random.split(jax.random.key(6), 7)
-    z, other_z = (np.asarray(jax.random.normal(k, (ROWS, 2), float)) for k in keys[:2])
-    noise = [np.asarray(perturbed(k, ROWS)) if trains else np.zeros(ROWS) for k in keys[2:]]
+    d_key, g_key = jax.random.split(jax.random.key(6))
+    (z_key, *d_keys), (other_key, *g_keys) = jax.random.split(d_key, 4), jax.random.split(g_key, 3)
+    z, other_z = (np.asarray(jax.random.normal(k, (ROWS, 2), float)) for k in (z_key, other_key))
+    noise = [
+        np.asarray(perturbed(k, ROWS)) if trains else np.zeros(ROWS) for k in (*d_keys, *g_keys)
+    ]
     theta, psi, x = np.array([0.4, -0.6]), 1.5, np.asarray(real()["image"])[:, 0]
 
     # d/d psi of -log D(x) - log(1 - D(g))
@@ -71,7 +74,8 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     d_loss = np.mean(softplus(-real_logit) + softplus(fake_logit))
     d_psi = np.mean(-expit(-real_logit) * x + expit(fake_logit) * g)
     psi_after = psi - 0.7 * d_psi
-    np.testing.assert_allclose(after.discriminator.params["weights"], [psi_after], rtol=1e-12)
+    found = after.params["discriminator"]["weights"]
+    np.testing.assert_allclose(found, [psi_after], rtol=1e-12)
     np.testing.assert_allclose(info["discriminator_loss"], d_loss, rtol=1e-12)
     np.testing.assert_allclose(info["discriminator_gradient_norm"], abs(d_psi), rtol=1e-12)
 
@@ -79,7 +83,8 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     g = expit(other_z @ theta + noise[3])
     fake_logit = psi_after * g + noise[4]
     d_theta = np.mean((-expit(-fake_logit) * psi_after * g * (1 - g))[:, None] * other_z, axis=0)
-    np.testing.assert_allclose(after.generator.params["weights"], theta - 0.3 * d_theta, rtol=1e-12)
+    found = after.params["generator"]["weights"]
+    np.testing.assert_allclose(found, theta - 0.3 * d_theta, rtol=1e-12)
     np.testing.assert_allclose(info["generator_loss"], np.mean(softplus(-fake_logit)), rtol=1e-12)
     norm = np.linalg.norm(d_theta)
     np.testing.assert_allclose(info["generator_gradient_norm"], norm, rtol=1e-12)
@@ -88,19 +93,17 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     images = expit(z @ theta + noise[0])
     d_mean = ((0.25 + x.mean()) / 2 + images.mean()) / 2 if trains else 0.25
     g_mean = (0.25 + other_z.mean(axis=0)) / 2 if trains else [0.25, 0.25]
-    for found, mean in ((after.discriminator, d_mean), (after.generator, g_mean)):
-        np.testing.assert_allclose(found.params["running"]["mean"].ravel(), mean, rtol=1e-12)
+    for name, mean in (("discriminator", d_mean), ("generator", g_mean)):
+        found = after.params[name]["running"]["mean"]
+        np.testing.assert_allclose(found.ravel(), mean, rtol=1e-12)
 
 
 def test_the_saturating_loss_has_another_gradient_where_the_discriminator_is_sure():
     """At D(g) near 0 the generator's gradient stays near its largest; a saturating one dies."""
     method = built(False)
     state = method.init(KEY, real(), HPARAMS)
-    sure = state._replace(
-        discriminator=state.discriminator._replace(
-            params=state.discriminator.params | {"weights": jnp.array([-40.0])}
-        )
-    )
+    discriminator = {**state.params["discriminator"], "weights": jnp.array([-40.0])}
+    sure = state._replace(params={**state.params, "discriminator": discriminator})
     slow = HPARAMS | {"discriminator_learning_rate": 0.0}
     _, info = jax.jit(method.step)(KEY, sure, real(), slow)
     assert info["generator_gradient_norm"] > 1
@@ -117,10 +120,8 @@ def test_each_player_has_a_learning_rate(still, moves):
     hparams = dict(method.hparams)
     state = method.init(KEY, real(), hparams)
     after, _ = jax.jit(method.step)(KEY, state, real(), hparams)
-    chex.assert_trees_all_equal(getattr(after, still), getattr(state, still))
-    assert np.any(
-        getattr(after, moves).params["weights"] != getattr(state, moves).params["weights"]
-    )
+    chex.assert_trees_all_equal(after.params[still], state.params[still])
+    assert np.any(after.params[moves]["weights"] != state.params[moves]["weights"])
 
 
 def test_evaluation_is_deterministic_but_for_the_latents():
@@ -128,7 +129,8 @@ def test_evaluation_is_deterministic_but_for_the_latents():
     state = method.init(KEY, real(), HPARAMS)
     values = jax.jit(method.evaluate)(KEY, state, real(), HPARAMS)
     assert set(values) == {"discriminator_loss", "generator_loss"}
-    z, other_z = (np.asarray(jax.random.normal(k, (ROWS, 2), float)) for k in jax.random.split(KEY))
+    keys = [jax.random.split(k, n)[0] for k, n in zip(jax.random.split(KEY), (4, 3), strict=True)]
+    z, other_z = (np.asarray(jax.random.normal(k, (ROWS, 2), float)) for k in keys)
     g, other_g = (1.5 * expit(latent @ [0.4, -0.6]) for latent in (z, other_z))
     x = 1.5 * np.asarray(real()["image"])[:, 0]
     np.testing.assert_allclose(values["discriminator_loss"], softplus(-x) + softplus(g), rtol=1e-12)

@@ -105,7 +105,7 @@ def by_hand(name, params, x, key, training):
     squares += 0 if name == "everything" else jnp.sum(decoder["kernel"] ** 2)
     rate = jnp.mean(hidden, axis=0)
     if everything:  # the value is the running mean's, the gradient the batch's
-        now = 0.75 * params["running"]["1"] + 0.25 * rate
+        now = 0.75 * params["penalties"]["1"] + 0.25 * rate
         rate = rate + jax.lax.stop_gradient(now - rate)
     own = 0.5 * jacobian + 2.0 * jnp.sum(hidden, axis=1) + 3.0 * 0.5 * squares
     return error + own + (0.25 * kl(rate, 0.1) if training else 0.0), error, rate
@@ -140,7 +140,8 @@ def test_a_step_descends_the_objective(name, x64):
     @jax.jit
     def both(state):
         def objective(params):
-            loss, error, rate = by_hand(name, params, x, KEY, training=True)
+            seen = {**state.running, **params}
+            loss, error, rate = by_hand(name, seen, x, KEY, training=True)
             return jnp.mean(loss), (jnp.mean(error), rate)
 
         expected = jax.value_and_grad(objective, has_aux=True)(state.params)
@@ -148,9 +149,9 @@ def test_a_step_descends_the_objective(name, x64):
 
     (after, info), ((loss, (error, rate)), gradient) = both(state)
     moved = jax.tree.map(lambda p, g: p - 0.25 * g, state.params, gradient)
-    if name == "everything":
-        moved["running"] = {"1": rate}
     chex.assert_trees_all_close(after.params, moved, rtol=1e-10, atol=1e-12)
+    running = {"penalties": {"1": rate}} if name == "everything" else {}
+    chex.assert_trees_all_close(after.running, running, rtol=1e-12)
     np.testing.assert_allclose(info["loss"], loss, rtol=1e-12)
     np.testing.assert_allclose(info["reconstruction"], error, rtol=1e-12)
 
@@ -270,15 +271,27 @@ def test_a_tied_decoder_must_mirror_the_encoder():
         evaluate(method, start(method))
 
 
-def test_running_statistics_live_in_the_state():
+def test_running_statistics_live_beside_the_parameters():
     method = methods.autoencoder(
         sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.sparsity(0.1, momentum=0.9)]
     )
     state = start(method)
-    before = state.params["running"]["0"]
+    assert state.params.keys() == {"encoder", "decoder"}
+    before = state.running["penalties"]["0"]
     after, _ = jax.jit(method.step)(jax.random.key(0), state, batch(seed=3), dict(method.hparams))
     rate = jnp.mean(method.views.encode(state, batch(seed=3), method.hparams), axis=0)
-    np.testing.assert_allclose(after.params["running"]["0"], 0.9 * before + 0.1 * rate, rtol=1e-6)
+    now = after.running["penalties"]["0"]
+    np.testing.assert_allclose(now, 0.9 * before + 0.1 * rate, rtol=1e-6)
+
+
+def test_running_statistics_begin_with_what_it_starts_from():
+    method = methods.autoencoder(
+        sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.sparsity(0.1, momentum=0.9)]
+    )
+    given = {"encoder": jax.tree.map(lambda x: x - 1, start(method).params["encoder"])}
+    state = method.init(jax.random.key(1), batch(), method.hparams, given)
+    rate = jnp.mean(method.views.encode(state, batch(), method.hparams), axis=0)
+    np.testing.assert_allclose(state.running["penalties"]["0"], rate, rtol=1e-6)
 
 
 def test_starts_from_given_parameters():

@@ -63,7 +63,7 @@ def test_words_with_equal_contexts_become_neighbours():
 def test_its_defaults_and_the_first_embeddings():
     method = methods.skip_gram(1000)
     assert method.hparams == {"learning_rate": 1e-3}
-    word = jax.jit(method.init)(KEY, {}, {}).params["word"]
+    word = jax.jit(method.init)(KEY, pairs([0], [1]), {}).params["word"]
     assert word.shape == (1000, 64)
     np.testing.assert_allclose(jnp.std(word), 1 / 8, rtol=0.02)
 

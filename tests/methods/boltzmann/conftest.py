@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ae_jax import nets
 from ae_jax.methods import boltzmann
-from ae_jax.methods.boltzmann import RBMParams
+from ae_jax.methods.boltzmann import RBMParams, Units
+from ae_jax.methods.boltzmann.belief import DBNParams
 
 
 def states(units):
@@ -90,6 +92,36 @@ def serves_by_inference(method, state, batch):
     chex.assert_trees_all_equal(everything(left), everything(state))
 
 
+def labelled_states():
+    """The 12 states of two pixels beside a label of three classes."""
+    pixels = np.repeat(states(2), 3, axis=0)
+    return np.concatenate([pixels, np.tile(np.eye(3), (4, 1))], axis=1)
+
+
+def directed(random, *shape):
+    return nets.Affine(
+        jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
+    )
+
+
+def network(classes=0):
+    """A belief network of 3 pixels, 2 units and 2 units on top, perhaps beside a label."""
+    random = np.random.RandomState(5)
+    up, down = directed(random, 3, 2), directed(random, 2, 3)
+    return DBNParams((up,), (down,), make(2 + classes, 2, key=6))
+
+
+def prior(params, classes):
+    """p of each state of the units that the top machine stands on, [4]."""
+    x = states(2)
+    if not classes:
+        return joint(params.top).sum(axis=1)
+    both = np.concatenate([np.repeat(x, 2, axis=0), np.tile(np.eye(2), (4, 1))], axis=1)
+    units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
+    p = np.exp(-np.asarray(boltzmann.free_energy(params.top, jnp.asarray(both), units)))
+    return p.reshape(4, 2).sum(axis=1) / p.sum()
+
+
 @pytest.fixture
 def machines(x64):
     """What tests of small machines share."""
@@ -103,4 +135,8 @@ def machines(x64):
         flat=flat,
         defaults=defaults,
         serves_by_inference=serves_by_inference,
+        labelled_states=labelled_states,
+        directed=directed,
+        network=network,
+        prior=prior,
     )

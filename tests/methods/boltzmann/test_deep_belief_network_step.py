@@ -8,24 +8,17 @@ import pytest
 
 from ae_jax import methods, nets
 from ae_jax.core import InputError
-from ae_jax.methods.boltzmann import RBMParams
-from ae_jax.methods.boltzmann.deep_belief_network import DBNParams, params_of
+from ae_jax.methods.boltzmann.belief import DBNParams
 
 KEYS = 6000
 V = np.array([[1.0, 0, 1], [0, 1, 1]])
 LABEL = np.array([1, 0])
 
 
-def directed(random, *shape):
-    return nets.Affine(
-        jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
-    )
-
-
 def network(machines, classes):
     random = np.random.RandomState(5)
-    up = directed(random, 3, 2), directed(random, 2, 2)
-    down = directed(random, 2, 3), directed(random, 2, 2)
+    up = machines.directed(random, 3, 2), machines.directed(random, 2, 2)
+    down = machines.directed(random, 2, 3), machines.directed(random, 2, 2)
     return DBNParams(up, down, machines.make(2 + classes, 2, key=6))
 
 
@@ -210,6 +203,26 @@ def test_evaluation_by_its_definitions(machines, classes):
         found = values["class_nll"][0], values["error"][0]
         np.testing.assert_allclose(found[0], -np.log(p[np.arange(2), LABEL]), rtol=1e-9)
         np.testing.assert_array_equal(found[1], p[np.arange(2), LABEL] < 0.5)
+        predicted = jax.nn.softmax(views.predict(state, {"image": batch["image"]}, hparams))
+        np.testing.assert_allclose(predicted, p, rtol=1e-9)
+    assert (views.predict is None, views.generate is None) == (not classes, not classes)
+
+
+def test_images_of_a_class_are_drawn_given_its_label(machines):
+    params = network(machines, 2)
+    method = methods.deep_belief_network((2, 2, 2), classes=2, sample_steps=20)
+    batch = {"image": jnp.asarray(V.reshape(2, 3, 1, 1)), "label": jnp.asarray(LABEL)}
+    state = method.init(jax.random.key(0), batch, {}, {"params": params})
+    given = {"label": jnp.repeat(jnp.asarray(LABEL), KEYS)}
+    generate = jax.jit(method.views.generate)
+    found = np.asarray(generate(jax.random.key(1), state, given, {})).reshape(2, KEYS, 3)
+    joint = np.exp(-np.asarray(top_free_energy(params.top, top_states(machines, 2)))).reshape(4, 2)
+    for images, label in zip(found, LABEL, strict=True):
+        x2 = joint[:, label] / joint[:, label].sum()
+        x1 = x2 @ np.exp(np.asarray(table(machines, params.down[1], 2)))
+        expected = x1 @ np.exp(np.asarray(table(machines, params.down[0], 2))) @ machines.states(3)
+        error = images.std(axis=0) / np.sqrt(KEYS)
+        assert np.all(np.abs(images.mean(axis=0) - expected) < 4.5 * error)
     machines.serves_by_inference(method, state, batch)
     assert method.inference(state._replace(chains=jnp.ones(3))).chains == ()
 
@@ -270,10 +283,13 @@ def test_the_cross_entropy_of_sure_pixels_is_finite():
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
-        (lambda: methods.deep_belief_network((3, 0)), "at least one unit, got widths"),
-        (lambda: methods.deep_belief_network((3, 2), sample_steps=0), "sample_steps=0"),
-        (lambda: methods.deep_belief_network((3, 2), classes=1), "at least two units"),
-        (lambda: methods.deep_belief_network((3, 2), classes=10**9), "number the classes from 0"),
+        (lambda: methods.deep_belief_network((3, 0)), "widths is 0: use a whole number, 1 or more"),
+        (lambda: methods.deep_belief_network((3, 2), sample_steps=0), "sample_steps is 0"),
+        (
+            lambda: methods.deep_belief_network((3, 2), classes=1),
+            "classes is 1: use a whole number, from 2 to",
+        ),
+        (lambda: methods.deep_belief_network((3, 2), classes=10**9), "classes is 1000000000: use"),
     ],
 )
 def test_what_a_network_cannot_be_is_refused(wrong, match):
@@ -290,25 +306,6 @@ def test_what_is_left_out_is_what_is_documented(machines):
         "sample_steps": 1000,
         "learning_rate": 0.01,
     }
-
-
-def test_the_parts_of_a_stack_find_their_places(machines):
-    """Decoders of a stack are numbered from the top down."""
-    random = np.random.RandomState(0)
-    shapes = [(5, 4), (4, 3), (3, 2)]
-    up = [directed(random, *shape) for shape in shapes]
-    down = [directed(random, *shape[::-1]) for shape in shapes]
-    start = {
-        "encoder": {str(i): nets.mlp_params(x) for i, x in enumerate(up)},
-        "decoder": {str(i): nets.mlp_params(x) for i, x in enumerate(down[::-1])},
-    }
-    whole = params_of(start)
-    chex.assert_trees_all_equal((whole.up, whole.down), (tuple(up[:2]), tuple(down[:2])))
-    top = RBMParams(up[2].kernel, down[2].bias, up[2].bias)
-    chex.assert_trees_all_equal(whole.top, top)
-    above = params_of(start, machines.make(2, 2))
-    chex.assert_trees_all_equal((above.up, above.down), (tuple(up), tuple(down)))
-    chex.assert_trees_all_equal(above.top, machines.make(2, 2))
 
 
 def test_the_least_of_everything_is_enough():

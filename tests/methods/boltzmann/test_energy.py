@@ -2,9 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
-from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units
 
@@ -14,7 +12,6 @@ energy, free_energy, hidden_free_energy = (
     for function in (boltzmann.energy, boltzmann.free_energy, boltzmann.hidden_free_energy)
 )
 log_partition_exact = jax.jit(boltzmann.log_partition_exact, static_argnames="units")
-draw_exact = jax.jit(boltzmann.draw_exact, static_argnums=(2, 3))
 
 GAUSSIAN = Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
 CODE = Units(boltzmann.bernoulli(), boltzmann.gaussian_hidden())
@@ -81,74 +78,13 @@ def test_free_energy_of_a_code_by_quadrature(machines):
     np.testing.assert_allclose(by_visible, np.log(np.exp(-expected).sum()), rtol=1e-10)
 
 
-def labelled_states(machines):
-    """The 12 states of two pixels beside a label of three classes."""
-    pixels = np.repeat(machines.states(2), 3, axis=0)
-    return np.concatenate([pixels, np.tile(np.eye(3), (4, 1))], axis=1)
-
-
-def test_partition_function_with_a_softmax_group(machines):
-    params = machines.make(5, 3)
-    free = free_energy(params, jnp.asarray(labelled_states(machines)), units=LABELLED)
-    expected = np.log(np.exp(-np.asarray(free)).sum())
-    np.testing.assert_allclose(log_partition_exact(params, units=LABELLED), expected, rtol=1e-12)
-
-
 def test_class_logits_compare_free_energies(machines):
     params = machines.make(5, 3)
-    v = labelled_states(machines)
+    v = machines.labelled_states()
     p = np.exp(-np.asarray(free_energy(params, jnp.asarray(v), units=LABELLED))).reshape(4, 3)
     given = jnp.asarray(v[::3]).at[:, 2:].set(0.7)  # the label is not looked at
     found = jax.nn.softmax(boltzmann.class_logits(params, given, 3, LABELLED))
     np.testing.assert_allclose(found, p / p.sum(axis=1, keepdims=True), rtol=1e-12)
-
-
-@pytest.mark.parametrize(("visible", "hidden"), [(5, 3), (3, 5), (4, 4)])
-def test_log_partition_by_enumerating_everything(machines, visible, hidden):
-    params = machines.make(visible, hidden)
-    expected = np.log(np.exp(-machines.energies(params)).sum())
-    np.testing.assert_allclose(log_partition_exact(params), expected, rtol=1e-12)
-
-
-def test_log_partition_agrees_on_either_side_in_blocks(machines):
-    # 12 units are more than a block of 2^10 states
-    params = machines.make(12, 13, 0.5)
-    by_visible = log_partition_exact(params)
-    by_hidden = jax.nn.logsumexp(-hidden_free_energy(params, jnp.asarray(machines.states(13))))
-    np.testing.assert_allclose(by_visible, by_hidden, rtol=1e-10)
-
-
-def test_log_partition_of_independent_units(x64):
-    # W = 0: Z = prod_i (1 + e^b_i) prod_j (1 + e^c_j)
-    params = RBMParams(jnp.zeros((30, 2)), jnp.full(30, 0.3), jnp.array([1.0, -1.0]))
-    expected = 30 * np.log1p(np.exp(0.3)) + np.log1p(np.e) + np.log1p(1 / np.e)
-    np.testing.assert_allclose(log_partition_exact(params), expected, rtol=1e-12)
-
-
-def test_log_partition_of_a_large_machine_is_refused(machines):
-    with pytest.raises(InputError, match="at most 20 Bernoulli units, got 21 visible and 22 hid"):
-        boltzmann.log_partition_exact(machines.make(21, 22))
-    assert not boltzmann.enumerable(machines.make(2, 21), LABELLED)
-    assert boltzmann.enumerable(machines.make(21, 20), GAUSSIAN)
-
-
-def test_exact_draws_follow_the_model(machines):
-    # 3 visible units are visited themselves, 5 through the 3 hidden ones
-    for params, drawn in ((machines.make(3, 5), 3), (machines.make(5, 3), 5)):
-        v = draw_exact(jax.random.key(1), params, 20_000, boltzmann.BERNOULLI)
-        observed = np.bincount(machines.number(v), minlength=2**drawn)
-        expected = 20_000 * machines.joint(params).sum(axis=1)
-        assert stats.chisquare(observed, expected).pvalue > 0.01
-
-
-def test_exact_draws_of_real_units_have_the_models_moments(machines):
-    params = machines.make(2, 3, gaussian=True)
-    v = np.asarray(draw_exact(jax.random.key(0), params, 20_000, GAUSSIAN))
-    h = jnp.asarray(machines.states(3))
-    p = np.exp(-np.asarray(hidden_free_energy(params, h, units=GAUSSIAN)))
-    means = np.asarray(params.visible_bias[None] + boltzmann.visible_field(params, h))
-    expected = p @ means / p.sum()
-    assert np.all(np.abs(v.mean(axis=0) - expected) < 4 * v.std(axis=0) / np.sqrt(20_000))
 
 
 def test_conditional_logits_are_differences_of_free_energies(machines):
@@ -170,8 +106,3 @@ def test_reconstruction_is_minus_the_log_of_the_conditional(machines):
         field = jnp.asarray(np.tile(one @ np.asarray(params.weights).T, (16, 1)))
         found = boltzmann.reconstruction_nll(params, jnp.asarray(machines.states(4)), field)
         np.testing.assert_allclose(found, -np.log(p[:, row]), rtol=1e-10)
-
-
-def test_a_machine_of_real_units_alone_is_not_enumerable(machines):
-    units = Units(boltzmann.gaussian(), boltzmann.gaussian_hidden())
-    assert not boltzmann.enumerable(machines.make(2, 2, gaussian=True), units)

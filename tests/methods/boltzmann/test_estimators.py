@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax.core import InputError
+from ae_jax.core import NOT_NEGATIVE, InputError
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import BERNOULLI, Units, estimators
 
@@ -215,7 +215,7 @@ def test_grey_levels_stand_for_probabilities(machines):
 def test_estimators_by_name(machines, text, estimator):
     """The same chains, and the same gradient."""
     params, v = problem(machines)
-    found = boltzmann.named(text, 12, 4)
+    found = boltzmann.estimator(text, 12, 4)
     assert found.hparams == estimator.hparams
 
     @jax.jit
@@ -234,25 +234,42 @@ def test_estimators_by_name(machines, text, estimator):
 
 def test_fewer_chains_than_temperatures_are_one_at_each(machines):
     params, v = problem(machines)
-    carried = boltzmann.named("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
+    carried = boltzmann.estimator("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
     assert carried.chains.shape == (4, 1, 4)
 
 
 @pytest.mark.parametrize(
     ("wrong", "match"),
     [
-        (lambda: boltzmann.contrastive_divergence(0), "steps=0"),
-        (lambda: boltzmann.named("cd-0"), "steps=0"),
-        (lambda: boltzmann.named("pt-1", 100, 0), "at least 2 temperatures, got 0"),
-        (lambda: boltzmann.named("pt-1", 100, 1), "at least 2 temperatures, got 1"),
-        (lambda: boltzmann.named("pt-1", 0, 10), "chains=0"),
-        (lambda: boltzmann.named("pcd-1", 0), "chains=0"),
-        (lambda: boltzmann.named("fpcd-1", -1), "chains=-1"),
-        (lambda: boltzmann.named("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
-        (lambda: boltzmann.named("bp-1"), "unknown estimator"),
-        (lambda: boltzmann.named("pcd"), "unknown estimator"),
-        (lambda: boltzmann.persistent(chains=0), "chains=0"),
-        (lambda: boltzmann.parallel_tempering(temperatures=1), "at least 2 temperatures"),
+        (lambda: boltzmann.contrastive_divergence(0), "steps is 0"),
+        (lambda: boltzmann.estimator("cd-0"), "unknown estimator 'cd-0'"),
+        (
+            lambda: boltzmann.estimator("pt-1", 100, 0),
+            "temperatures is 0: use a whole number, 2 or more",
+        ),
+        (
+            lambda: boltzmann.estimator("pt-1", 100, 1),
+            "temperatures is 1: use a whole number, 2 or more",
+        ),
+        (lambda: boltzmann.estimator("pt-1", 0, 10), "chains is 0"),
+        (lambda: boltzmann.estimator("pcd-1", 0), "chains is 0"),
+        (lambda: boltzmann.estimator("fpcd-1", -1), "chains is -1"),
+        (lambda: boltzmann.estimator("cd-\N{SUPERSCRIPT TWO}"), "unknown estimator"),
+        (
+            lambda: boltzmann.estimator("bp-1"),
+            "use exact, or cd-1, pcd-1, fpcd-1, pt-1 with any number",
+        ),
+        (lambda: boltzmann.estimator("exact-1"), "unknown estimator"),
+        (lambda: boltzmann.estimator("pcd"), "unknown estimator"),
+        (lambda: boltzmann.persistent(chains=0), "chains is 0"),
+        (
+            lambda: boltzmann.parallel_tempering(temperatures=1),
+            "temperatures is 1: use a whole number, 2 or more",
+        ),
+        (
+            lambda: boltzmann.fast_persistent(decay=1.0),
+            "decay is 1.0: use 0 or more and less than 1",
+        ),
         (lambda: estimators.fast_persistent(statistics="most"), "unknown statistics 'most'"),
     ],
 )
@@ -267,10 +284,12 @@ def test_what_is_left_out_is_what_is_documented(machines):
     assert machines.defaults(boltzmann.persistent) == one | {"chains": 100}
     fast = one | {"chains": 100, "decay": 0.95, "learning_rate": 0.05}
     assert machines.defaults(boltzmann.fast_persistent) == fast
-    assert boltzmann.fast_persistent().hparams == {"fast_learning_rate": 0.05}
+    fast = boltzmann.fast_persistent()
+    assert fast.hparams == {"fast_learning_rate": 0.05}
+    assert fast.domains == {"fast_learning_rate": NOT_NEGATIVE}  # at 0 it is PCD
     tempered = one | {"chains": 20, "temperatures": 10}
     assert machines.defaults(boltzmann.parallel_tempering) == tempered
-    assert machines.defaults(boltzmann.named) == {"chains": 100, "temperatures": 10}
+    assert machines.defaults(boltzmann.estimator) == {"chains": 100, "temperatures": 10}
 
 
 def test_the_least_of_everything_is_enough():

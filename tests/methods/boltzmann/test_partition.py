@@ -7,7 +7,8 @@ import pytest
 
 from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
-from ae_jax.methods.boltzmann import BERNOULLI, Units, partition
+from ae_jax.methods.boltzmann import BERNOULLI, Units
+from ae_jax.methods.boltzmann.partition import _estimate
 
 GAUSSIAN = Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
 LABELLED = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
@@ -87,22 +88,6 @@ def test_estimates_lie_on_either_side(machines):
     assert np.mean(down) - 3 * np.std(down) / 20 > exact
 
 
-def test_more_temperatures_close_the_gap(machines):
-    params, base, v = problem(machines, scale=2.0)
-    found = [
-        boltzmann.assess(jax.random.key(0), params, base, v, chains=200, temperatures=count)
-        for count in (3, 300)
-    ]
-    for assessment in found:
-        assert assessment.gap == pytest.approx(assessment.ais - assessment.reverse_ais)
-        assert assessment.ais_low <= assessment.ais <= assessment.ais_high
-    assert found[0].gap > 2 * found[1].gap
-    assert abs(found[1].ais - found[1].exact) < 0.05
-    assert found[1].reverse_ais < found[1].exact + 4 * found[1].reverse_ais_error
-    assert found[0].effective_sample_size < found[1].effective_sample_size <= 200
-    assert "exactly" in found[1].verdict
-
-
 def test_reverse_ais_of_data_underestimates_their_likelihood(machines):
     params, base, v = problem(machines, scale=2.0)
     exact = -boltzmann.free_energy(params, v) - boltzmann.log_partition_exact(params)
@@ -122,8 +107,6 @@ def test_reverse_ais_of_data_underestimates_their_likelihood(machines):
 
 
 def test_the_effective_sample_size_counts_the_weights_that_matter(x64):
-    from ae_jax.methods.boltzmann.partition import _estimate
-
     even = _estimate(jnp.full(50, 700.0), 1)  # exp(700) overflows when squared
     np.testing.assert_allclose(even.effective_sample_size, 50)
     np.testing.assert_allclose([even.low, even.log_partition, even.high], 700)
@@ -142,74 +125,33 @@ def test_one_sample_has_no_standard_error(machines):
     for estimate in (up, down):
         assert np.isfinite(estimate.log_partition)
         assert (estimate.low, estimate.high) == (-np.inf, np.inf)
-    one = boltzmann.assess(key, params, base, v[:1], chains=1, **few)
-    assert (one.ais_low, one.ais_high, one.reverse_ais_error) == (-np.inf, np.inf, np.inf)
     two = boltzmann.log_partition_ais(key, params, base, chains=2, **few)
     w = np.exp(np.asarray(two.log_weights))
     high = np.log(w.mean() + 1.959964 * w.std(ddof=1) / np.sqrt(2))
     np.testing.assert_allclose(two.high, high, rtol=1e-9)
 
 
-def test_assessments_are_means_over_examples(machines):
-    params, base, v = problem(machines)
-    found = boltzmann.assess(jax.random.key(0), params, base, v, chains=50, temperatures=10)
-    up_key, down_key = jax.random.split(jax.random.key(0))
-    up = boltzmann.log_partition_ais(up_key, params, base, chains=50, temperatures=10)
-    down = boltzmann.log_likelihood_reverse_ais(down_key, params, base, v, temperatures=10)
-    free = np.mean(boltzmann.free_energy(params, v))
-    expected = {
-        "exact": -free - boltzmann.log_partition_exact(params),
-        "ais": -free - up.log_partition,
-        "ais_low": -free - up.high,
-        "ais_high": -free - up.low,
-        "effective_sample_size": up.effective_sample_size,
-        "reverse_ais": np.mean(down),
-        "reverse_ais_error": np.std(down, ddof=1) / np.sqrt(40),
-        "gap": -free - up.log_partition - np.mean(down),
-    }
-    for name, value in expected.items():
-        np.testing.assert_allclose(getattr(found, name), value, rtol=1e-8, err_msg=name)
-
-
-def test_verdicts_say_what_the_numbers_are_worth():
-    from ae_jax.methods.boltzmann.partition import _verdict
-
-    nan = math.nan
-    assert "do not compare" in _verdict(nan, -84.9, -96.6, 0.9, 1.0)
-    assert "4% of the chains" in _verdict(nan, -84.9, -85.1, 0.04, 1.0)
-    assert "to be trusted to 0.20 nats" in _verdict(nan, -84.9, -85.1, 0.5, 1.0)
-    assert "to be trusted to 0.00 nats" in _verdict(nan, -85.2, -85.1, 0.5, 1.0)
-    assert "not finite" in _verdict(nan, nan, -85.1, 0.5, 1.0)
-    assert "not finite" in _verdict(nan, -84.9, -math.inf, 0.5, 1.0)
-    assert "use more chains" in _verdict(nan, -84.9, -85.1, 1.0, math.inf)
-    # at the limits of what is said
-    assert "to be trusted" in _verdict(nan, 1.0, 0.0, 0.1, 1.0)
-
-
 def test_annealing_needs_temperatures(machines):
     params, base, _ = problem(machines)
-    with pytest.raises(InputError, match="temperatures=0"):
+    with pytest.raises(InputError, match="temperatures is 0"):
         boltzmann.log_partition_ais(jax.random.key(0), params, base, temperatures=0)
-    with pytest.raises(InputError, match="chains=0"):
+    with pytest.raises(InputError, match="chains is 0"):
         boltzmann.log_partition_ais(jax.random.key(0), params, base, chains=0)
     for chains, temperatures in ((0, 1), (1, 0)):
-        with pytest.raises(InputError, match=f"chains={chains}, temperatures={temperatures}"):
+        with pytest.raises(InputError, match=" is 0: use a whole number, 1 or more"):
             boltzmann.check_annealing(chains, temperatures)
     boltzmann.check_annealing(1, 1)
     nothing = jnp.zeros((0, 5))
-    with pytest.raises(InputError, match="no example"):
-        boltzmann.assess(jax.random.key(0), params, base, nothing)
-    with pytest.raises(InputError, match="chains=0"):
+    with pytest.raises(InputError, match="v holds no draw"):
         boltzmann.log_partition_reverse_ais(jax.random.key(0), params, base, nothing)
     for reverse in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
-        with pytest.raises(InputError, match="chains=1, temperatures=0"):
+        with pytest.raises(InputError, match="temperatures is 0"):
             reverse(jax.random.key(0), params, base, jnp.ones((1, 5)), temperatures=0)
 
 
 def test_what_is_left_out_is_what_is_documented(machines):
     more = {"temperatures": 1000, "units": BERNOULLI}
-    for function in (boltzmann.log_partition_ais, boltzmann.assess):
-        assert machines.defaults(function) == more | {"chains": 100}
+    assert machines.defaults(boltzmann.log_partition_ais) == more | {"chains": 100}
     for function in (boltzmann.log_partition_reverse_ais, boltzmann.log_likelihood_reverse_ais):
         assert machines.defaults(function) == more
 
@@ -229,10 +171,3 @@ def test_annealing_in_one_step_compares_two_masses(machines):
         gap = np.abs(np.asarray(found)[:, None] - possible[None])
         assert gap.min(axis=1).max() < 1e-9
         assert len(np.unique(gap.argmin(axis=1))) > 5
-
-
-@pytest.mark.parametrize(("below", "words"), [(0.5, "gap of 1.5 nats"), (1.5, None)])
-def test_a_gap_above_one_nat_is_named(below, words):
-    verdict = partition._verdict(math.nan, 2.0, below, effective=0.5, width=0.1)
-    assert ("do not compare" in verdict) == (words is not None)
-    assert words is None or words in verdict

@@ -101,6 +101,8 @@ def test_labels_are_guessed_and_compared_by_free_energies(machines):
     np.testing.assert_allclose(values["loss"], nll, rtol=1e-9)
     exact = -boltzmann.free_energy(params, v) - boltzmann.log_partition_exact(params, units)
     np.testing.assert_allclose(values["log_likelihood"], exact, rtol=1e-9)
+    predicted = method.views.predict(state, {"image": batch()["image"]}, method.hparams)
+    np.testing.assert_allclose(jax.nn.softmax(predicted), p, rtol=1e-9)
     guess = jnp.concatenate([pixels, p], axis=1)
     hidden = jax.nn.sigmoid(boltzmann.hidden_logits(params, guess))
     encoded = method.views.encode(state, batch(), method.hparams)
@@ -108,3 +110,19 @@ def test_labels_are_guessed_and_compared_by_free_energies(machines):
     decoded = method.views.decode(state, encoded, method.hparams).reshape(6, 4)
     field = params.visible_bias[None] + boltzmann.visible_field(params, hidden)
     np.testing.assert_allclose(decoded, jax.nn.sigmoid(field)[:, :4], rtol=1e-9)
+
+
+def test_images_of_a_class_are_drawn_given_its_label(machines):
+    method, params, count = labelled(sample_steps=20), machines.make(7, 3), 6000
+    state = begun(method, params, batch())
+    generate = jax.jit(method.views.generate)
+    for label in range(3):
+        given = {"label": jnp.full(count, label)}
+        found = np.asarray(generate(jax.random.key(1), state, given, {})).reshape(count, 4)
+        both = np.concatenate([machines.states(4), np.tile(np.eye(3)[label], (16, 1))], axis=1)
+        p = np.exp(-np.asarray(boltzmann.free_energy(params, jnp.asarray(both))))
+        expected = p / p.sum() @ machines.states(4)
+        error = found.std(axis=0) / np.sqrt(count)
+        assert np.all(np.abs(found.mean(axis=0) - expected) < 4.5 * error)
+    assert rbm(3).views.predict is None
+    assert rbm(3).views.generate is None

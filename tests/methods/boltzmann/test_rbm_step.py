@@ -8,7 +8,7 @@ import pytest
 
 from ae_jax.methods import boltzmann, rbm
 from ae_jax.methods.boltzmann import Units
-from ae_jax.methods.boltzmann.rbm import Offsets
+from ae_jax.methods.boltzmann.centering import Offsets
 
 KINDS = ("bernoulli", "gaussian", "labelled", "code")
 HPARAMS = {

@@ -38,6 +38,22 @@ def test_gibbs_follows_its_transition_matrix(machines, steps):
     assert stats.chisquare(observed.ravel(), count * expected.ravel()).pvalue > 0.01
 
 
+def test_a_trajectory_is_a_chain_looked_at_on_the_way(machines):
+    params, key = machines.make(3, 2), jax.random.key(4)
+    v0 = jnp.asarray(machines.states(3))
+    v, h = boltzmann.trajectory(key, params, v0, (1, 4, 2))
+    assert (v.shape, h.shape) == ((3, 8, 3), (3, 8, 2))
+    current, seen = v0, {}
+    for time, own in enumerate(jax.random.split(key, 4), start=1):
+        seen[time] = current, _ = boltzmann.gibbs(own, params, current, 1)
+    for place, time in enumerate((1, 4, 2)):
+        np.testing.assert_array_equal(v[place], seen[time][0])
+        np.testing.assert_array_equal(h[place], seen[time][1])
+    for times in ((), (0, 1)):
+        with pytest.raises(InputError, match="from 1"):
+            boltzmann.trajectory(key, params, v0, times)
+
+
 def test_real_and_grouped_chains_stay_where_the_model_is(machines):
     for units, size in ((GAUSSIAN, 2), (LABELLED, 5)):
         params = machines.make(size, 3, gaussian=units is GAUSSIAN)
@@ -66,7 +82,7 @@ def test_a_clamped_chain_draws_the_rest_given_what_is_clamped(machines):
 
 
 def test_gibbs_needs_a_step(machines):
-    with pytest.raises(InputError, match="at least 1 step"):
+    with pytest.raises(InputError, match="steps is 0"):
         boltzmann.gibbs(jax.random.key(0), machines.make(), jnp.zeros((1, 3)), 0)
 
 

@@ -114,6 +114,8 @@ def test_their_defaults():
 def test_an_unknown_way_to_the_jacobian_is_refused():
     with pytest.raises(InputError, match="jacobian, sigmoid or hutchinson"):
         penalties.contractive(1.0, "fast")
+    with pytest.raises(InputError, match="samples is 0: use 1 or more"):
+        penalties.contractive(1.0, "hutchinson", samples=0)
 
 
 def test_running_sparsity_is_a_running_mean_with_the_batch_gradient(x64):

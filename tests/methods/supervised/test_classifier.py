@@ -28,7 +28,9 @@ def test_loss_is_the_cross_entropy_and_error_counts_wrong_classes(x64):
     values = method.evaluate(jax.random.key(0), state, batch(), hparams)
     head = state.params["head"]["Dense_0"]
     latent = method.views.encode(state, batch(), hparams)
-    log_p = jax.nn.log_softmax(latent @ head["kernel"] + head["bias"][None])
+    logits = latent @ head["kernel"] + head["bias"][None]
+    np.testing.assert_allclose(method.views.predict(state, batch(), hparams), logits, rtol=1e-12)
+    log_p = jax.nn.log_softmax(logits)
     log_p, label = np.asarray(log_p), np.asarray(batch()["label"])
     np.testing.assert_allclose(values["loss"], -log_p[np.arange(8), label], rtol=1e-12)
     np.testing.assert_array_equal(values["error"], np.argmax(log_p, axis=-1) != label)

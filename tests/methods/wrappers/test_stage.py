@@ -30,6 +30,7 @@ def recorder(views=True):
         encode=lambda state, batch, hparams: batch["image"],
         decode=lambda state, latent, hparams: latent + 1,
         reconstruct=lambda state, batch, hparams: batch["image"] + 2,
+        predict=lambda state, batch, hparams: batch["image"] + 3,
         sample=lambda key, state, count, hparams: jnp.full((count, 1), 5.0),
     )
     return Method(
@@ -82,8 +83,10 @@ def test_views_come_back_through_the_decoder():
     np.testing.assert_array_equal(views.decode(state, jnp.ones((2, 1)), hparams), [[20], [20]])
     np.testing.assert_array_equal(views.reconstruct(state, batch(2.0), hparams), [[80], [80]])
     np.testing.assert_array_equal(views.sample(KEY, state, 2, hparams), [[50], [50]])
+    # what is predicted of a latent stays as it is
+    np.testing.assert_array_equal(views.predict(state, batch(2.0), hparams), np.full((2, 1), 9.0))
     alone = methods.stage(times(), recorder()).views
-    assert alone.encode is not None
+    assert None not in (alone.encode, alone.predict)
     assert alone.decode is alone.reconstruct is alone.sample is None
     assert methods.stage(times(), recorder(views=False), times()).views == Views()
 

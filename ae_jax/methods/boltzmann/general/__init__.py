@@ -17,7 +17,14 @@ from ae_jax.methods.boltzmann.general.distribution import (
     restricted,
     semi_restricted,
 )
-from ae_jax.methods.boltzmann.general.estimators import Estimator, contrast, exact, persistent
+from ae_jax.methods.boltzmann.general.estimators import (
+    Estimator,
+    contrast,
+    estimator,
+    exact,
+    persistent,
+)
+from ae_jax.methods.boltzmann.general.mixing import distances_to_model
 
 __all__ = [
     "BoltzmannParams",
@@ -27,8 +34,10 @@ __all__ = [
     "clamped",
     "conditional_logits",
     "contrast",
+    "distances_to_model",
     "draw_exact",
     "energy",
+    "estimator",
     "exact",
     "free_energy",
     "full",

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
-from ae_jax.methods.boltzmann.energy import MOST_ENUMERATED, states_of
+from ae_jax.methods.boltzmann.enumeration import MOST_ENUMERATED, states_of
 from ae_jax.methods.boltzmann.units import RBMParams
 
 

@@ -7,13 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array
+from ae_jax.methods.boltzmann.estimators import by_name
 from ae_jax.methods.boltzmann.general.chains import blocks, clamped, gibbs, start
 from ae_jax.methods.boltzmann.general.distribution import (
     BoltzmannParams,
     conditional_logits,
     log_likelihood_exact,
 )
+from ae_jax.methods.learners.composing import require
 
 
 class Estimator(NamedTuple):
@@ -65,11 +67,7 @@ def persistent(sweeps: int = 1, chains: int = 100, clamped_sweeps: int = 10) -> 
       Ackley, Hinton and Sejnowski (1985): the two phases; Tieleman (2008), Training Restricted
       Boltzmann Machines using Approximations to the Likelihood Gradient: that chains persist.
     """
-    if min(sweeps, chains, clamped_sweeps) < 1:
-        raise InputError(
-            f"chains need a sweep: sweeps={sweeps}, chains={chains}, "
-            f"clamped_sweeps={clamped_sweeps}"
-        )
+    require(COUNT, sweeps=sweeps, chains=chains, clamped_sweeps=clamped_sweeps)
 
     def gradient(key, params, v, carried, connections):
         clamped_key, key = jax.random.split(key)
@@ -78,6 +76,20 @@ def persistent(sweeps: int = 1, chains: int = 100, clamped_sweeps: int = 10) -> 
         return contrast(params, positive, negative, v.shape[1], connections), negative, {}
 
     return Estimator(lambda key, params, v: start(key, params, chains), gradient)
+
+
+def estimator(name: str, chains: int = 100, clamped_sweeps: int = 10) -> Estimator:
+    """Returns an estimator by its usual name: exact, or pcd-k of k sweeps.
+
+    Args:
+      name: of the estimator.
+      chains: as for `persistent`.
+      clamped_sweeps: as for `persistent`.
+
+    Raises:
+      InputError: if the name is unknown, or as the estimator that it names.
+    """
+    return by_name(name, exact(), pcd=lambda sweeps: persistent(sweeps, chains, clamped_sweeps))
 
 
 def contrast(

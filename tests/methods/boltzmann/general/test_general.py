@@ -285,12 +285,36 @@ def test_a_machine_without_hidden_units_learns_pairs(machines):
     np.testing.assert_allclose(pairs, v.T @ v / len(v), atol=1e-5)
 
 
+def test_estimators_by_name(machines):
+    """The same chains, and the same gradient."""
+    mask, key = general.full(2, 2), jax.random.key(0)
+    params, v = make(4, mask), jnp.asarray(machines.states(2))
+    pairs = [
+        (general.estimator("exact"), general.exact()),
+        (general.estimator("pcd-2", 5, 3), general.persistent(2, 5, 3)),
+    ]
+
+    @jax.jit
+    def both():
+        started = [[each.init(key, params, v) for each in pair] for pair in pairs]
+        return started, [
+            [each.gradient(key, params, v, begun, mask) for each, begun in zip(*both, strict=True)]
+            for both in zip(pairs, started, strict=True)
+        ]
+
+    for found, expected in (pair for pairs in both() for pair in pairs):
+        chex.assert_trees_all_equal(found, expected)
+    assert machines.defaults(general.estimator) == {"chains": 100, "clamped_sweeps": 10}
+
+
 @pytest.mark.parametrize(
     ("make_it", "message"),
     [
-        (lambda: methods.boltzmann_machine(-1), "hidden_size of at least 0"),
-        (lambda: methods.boltzmann_machine(2, sample_sweeps=0), "sample_sweeps of at least 1"),
-        (lambda: general.persistent(sweeps=0), "need a sweep"),
+        (lambda: methods.boltzmann_machine(-1), "hidden_size is -1: use a whole number, 0 or more"),
+        (lambda: methods.boltzmann_machine(2, sample_sweeps=0), "sample_sweeps is 0"),
+        (lambda: general.persistent(sweeps=0), "sweeps is 0"),
+        (lambda: general.estimator("pcd-0"), "unknown estimator 'pcd-0'"),
+        (lambda: general.estimator("cd-1"), "unknown estimator 'cd-1': use exact, or pcd-1 with"),
         (lambda: general.log_partition_exact(make(21)), "at most 20 units"),
         (lambda: general.draw_exact(jax.random.key(0), make(21), 2), "at most 20 units"),
         (lambda: general.probabilities(make(21)), "at most 20 units"),
@@ -316,7 +340,7 @@ def test_what_is_left_out_is_what_is_documented(machines):
     found = machines.defaults(general.persistent)
     assert found == {"sweeps": 1, "chains": 100, "clamped_sweeps": 10}
     for wrong in found:
-        with pytest.raises(InputError, match=f"{wrong}=0"):
+        with pytest.raises(InputError, match=f"{wrong} is 0"):
             general.persistent(**{wrong: 0})
 
 

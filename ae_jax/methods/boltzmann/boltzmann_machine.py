@@ -8,12 +8,26 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax.core import Array, Batch, HParams, Info, InputError, Method, Views
+from ae_jax.core import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    Array,
+    Batch,
+    Domain,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    Views,
+    traced,
+)
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import general
-from ae_jax.methods.boltzmann.binarization import visible_units
-from ae_jax.methods.boltzmann.energy import MOST_ENUMERATED
+from ae_jax.methods.boltzmann.enumeration import MOST_ENUMERATED
 from ae_jax.methods.boltzmann.general import BoltzmannParams
+from ae_jax.methods.boltzmann.visible import pixels, visible_units
+from ae_jax.methods.learners.composing import require
 from ae_jax.probability import bernoulli
 
 #: Sweeps over the hidden units, given data, in an evaluation.
@@ -70,11 +84,8 @@ def boltzmann_machine(
     Reference:
       Ackley, Hinton and Sejnowski (1985), A Learning Algorithm for Boltzmann Machines.
     """
-    if hidden_size < 0 or sample_sweeps < 1:
-        raise InputError(
-            "a Boltzmann machine needs hidden_size of at least 0 and sample_sweeps of at least 1, "
-            f"got {hidden_size} and {sample_sweeps}"
-        )
+    require(Domain(0, whole=True), hidden_size=hidden_size)
+    require(COUNT, sample_sweeps=sample_sweeps)
     estimator = estimator or general.persistent()
     optimizer = optimizer or optax.identity()
 
@@ -145,8 +156,7 @@ def boltzmann_machine(
         return values
 
     def encode(state: BoltzmannState, batch: Batch, hparams: HParams) -> Array:
-        image = batch["image"]
-        return general.hidden_mean(state.params, image.reshape(image.shape[0], -1))
+        return general.hidden_mean(state.params, pixels(batch))
 
     def sample(key: Array, state: BoltzmannState, count: int, hparams: HParams) -> Array:
         start_key, key = jax.random.split(key)
@@ -160,7 +170,9 @@ def boltzmann_machine(
         return general.log_likelihood_exact(state.params, visible_of(key, batch)[0])
 
     return Method(
-        hparams={"learning_rate": learning_rate, "weight_decay": weight_decay},
+        **traced(
+            learning_rate=(learning_rate, POSITIVE), weight_decay=(weight_decay, NOT_NEGATIVE)
+        ),
         init=init,
         step=step,
         evaluate=evaluate,

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.methods.boltzmann.binarization import visible_units
+from ae_jax.methods.boltzmann.visible import visible_units
 
 
 def test_visible_units_are_the_images_or_are_drawn_by_them():

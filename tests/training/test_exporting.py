@@ -1,0 +1,207 @@
+"""A lane's parameters leave in a plain file, and come back bit for bit."""
+
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import training
+from ae_jax.core import InputError
+
+LANES = training.grid(learning_rate=[0.1, 0.2], seed=range(2))
+SCHEDULES = [training.step_decay(1, 0.5)]
+
+
+class Two(NamedTuple):
+    params: Any
+    chain: Any
+
+
+def keeping(toy, params):
+    """The toy method, with further parameters and a chain that inference does without."""
+
+    def init(key, batch, hparams):
+        toy_state = toy.init(key, batch, hparams)
+        noise = jax.random.normal(key, (7,))
+        held = jax.tree.map(lambda x: x + noise[: x.size].reshape(x.shape).astype(x.dtype), params)
+        return Two({"toy": toy_state, **held}, noise)
+
+    def step(key, state, batch, hparams):
+        after, info = toy.step(key, state.params["toy"], batch, hparams)
+        return state._replace(params={**state.params, "toy": after}), info
+
+    return toy._replace(
+        init=init,
+        step=step,
+        evaluate=lambda key, state, batch, h: toy.evaluate(key, state.params["toy"], batch, h),
+        inference=lambda state: state._replace(chain=()),
+    )
+
+
+def trained(method, images, **options):
+    return training.run(
+        method, images(100), LANES, 3, batch_size=40, schedules=SCHEDULES, **options
+    )
+
+
+def refused(path, like, message):
+    with pytest.raises(InputError, match=message) as caught:
+        training.import_parameters(path, like)
+    assert "\n" not in str(caught.value)
+
+
+def assert_equal(found, expected):
+    chex.assert_trees_all_equal_shapes_and_dtypes(found, expected)
+    chex.assert_trees_all_equal(found, expected)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+
+
+def round_trip(toy, images, path, params):
+    result = trained(keeping(toy, params), images)
+    training.export(result, 2, path)
+    method, state, hparams = training.lane(result, 2)
+    found, numbers = training.import_parameters(path, method.inference(state))
+    assert_equal(found, method.inference(state))
+    assert numbers == {name: float(value) for name, value in hparams.items()}
+    return state, hparams
+
+
+def test_what_inference_needs_stands_in_a_plain_file_by_name(toy, images, tmp_path):
+    layers = {"encoder": {"Dense_0": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}}
+    state, hparams = round_trip(toy, images, tmp_path / "lane.npz", layers)
+    with np.load(tmp_path / "lane.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == [
+            "encoder/Dense_0/bias",
+            "encoder/Dense_0/kernel",
+            *sorted(f"hyperparameters/{name}" for name in hparams),
+            "toy/count",
+            "toy/last_rate",
+            "toy/weights",
+        ]
+        kernel = state.params["encoder"]["Dense_0"]["kernel"]
+        np.testing.assert_array_equal(file["encoder/Dense_0/kernel"], kernel)
+        np.testing.assert_allclose(file["hyperparameters/learning_rate"], 0.2 / 4, rtol=1e-6)
+    assert [path.name for path in tmp_path.iterdir()] == ["lane.npz"]
+
+
+def test_every_type_comes_back_as_it_was(toy, images, tmp_path):
+    types = ("bool", "int8", "uint32", "float16", "bfloat16", "float8_e4m3fn")
+    values = np.array([[0, 1, 2], [5, 6, 7]])
+    without = keeping(toy, {})
+
+    def init(key, batch, hparams):
+        state = without.init(key, batch, hparams)
+        return state._replace(
+            params={**state.params, **{name: jnp.asarray(values, name) for name in types}}
+        )
+
+    result = trained(without._replace(init=init), images)
+    training.export(result, 1, tmp_path / "lane.npz")
+    expected = without.inference(training.lane(result, 1)[1])
+    assert [str(expected.params[name].dtype) for name in types] == [*types]
+    assert_equal(training.import_parameters(tmp_path / "lane.npz", expected)[0], expected)
+    with np.load(tmp_path / "lane.npz", allow_pickle=False) as file:
+        for name in types[1:]:
+            np.testing.assert_array_equal(file[name].astype(float), values)
+
+
+def test_double_precision_comes_back_as_it_was(toy, images, tmp_path, x64):
+    state, _ = round_trip(toy, images, tmp_path / "lane.npz", {"x": jnp.full(5, 1 / 3)})
+    assert state.params["x"].dtype == np.float64
+    assert (state.params["x"].astype(np.float32) != state.params["x"]).any()
+
+
+def test_the_best_state_of_a_loaded_run(toy, images, tmp_path):
+    method = keeping(toy, {})
+    options = {"validation": images(50, 1), "keep_best": True, "evaluate_every": 1}
+    result = trained(method, images, directory=tmp_path / "run", **options)
+    loaded = training.load(tmp_path / "run", method)
+    files = [tmp_path / name for name in ("one.npz", "two.npz")]
+    for path, some in zip(files, (result, loaded), strict=True):
+        training.export(some, 0, path, best=True)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    _, best, _ = training.lane(result, 0, best=True)
+    assert_equal(training.import_parameters(files[0], best)[0], best)
+
+
+def test_without_a_structure_names_make_mappings_to_start_from(toy, images, tmp_path):
+    layers = {"encoder": {"0": {"kernel": jnp.ones((2, 3))}}}
+    state, _ = round_trip(toy, images, tmp_path / "lane.npz", layers)
+    found, numbers = training.import_parameters(tmp_path / "lane.npz")
+    assert set(found) == {"encoder", "toy"}
+    assert_equal(found["encoder"], state.params["encoder"])
+    assert numbers["noise"] == 0.1
+
+    def init(key, batch, hparams, start):
+        return toy.init(key, batch, hparams)._replace(weights=start["toy"]["weights"])
+
+    begun = training.run(
+        toy._replace(init=init), images(100), LANES, 1, batch_size=40, start=[found] * 4
+    )
+    assert len(begun.rows) == 4
+
+
+def test_names_that_would_meet_stay_whole(toy, images, tmp_path):
+    both = {"params": {"x": jnp.ones(2)}, "x": jnp.zeros(2)}
+    round_trip(toy, images, tmp_path / "lane.npz", both)
+    with np.load(tmp_path / "lane.npz") as file:
+        assert {"params/params/x", "params/x"} <= set(file.files)
+
+
+@pytest.fixture
+def exported(toy, images, tmp_path):
+    method = keeping(toy, {"x": jnp.ones(3)})
+    result = trained(method, images)
+    training.export(result, 0, tmp_path / "lane.npz")
+    return tmp_path / "lane.npz", method.inference(training.lane(result, 0)[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: {**p, "y": p["x"]}, "lane.npz lacks y: give the structure that was exported"),
+        (lambda p: {"toy": p["toy"]}, "lane.npz has x: give the structure that was exported"),
+        (lambda p: {**p, "x": np.ones(4, np.float32)}, r"x as float32 \[3\], and float32 \[4\] is"),
+        (lambda p: {**p, "x": np.ones(3, np.float64)}, r"x as float32 \[3\], and float64 \[3\] is"),
+        (
+            lambda p: {**p, "x": np.ones(3, jnp.bfloat16)},
+            "x as float32, which bfloat16 cannot hold",
+        ),
+    ],
+)
+def test_another_structure_is_refused(exported, change, message):
+    path, like = exported
+    refused(path, like._replace(params=change(like.params)), message)
+
+
+def write(path, content):
+    if content == "npy":
+        with path.open("wb") as file:
+            np.save(file, np.arange(3))
+    elif content == "pickled":
+        with path.open("wb") as file:
+            np.savez(file, x=np.array([{}], dtype=object))
+    else:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04torn", "npy", "pickled"])
+def test_another_file_is_refused(tmp_path, content):
+    write(tmp_path / "file", content)
+    refused(tmp_path / "file", None, "is no .npz of arrays: give a file that")
+
+
+def test_what_cannot_be_read_or_written_is_said_in_a_line(toy, images, tmp_path):
+    refused(tmp_path / "nowhere.npz", None, "cannot be read .No such file")
+    refused(tmp_path, None, "cannot be read .Is a directory")
+    result = trained(toy, images)
+    with pytest.raises(
+        InputError, match=r"cannot be written .No such file .*: choose another path"
+    ):
+        training.export(result, 0, tmp_path / "nowhere" / "lane.npz")
+    with pytest.raises(InputError, match="no lane 9"):
+        training.export(result, 9, tmp_path / "lane.npz")
+    assert [*tmp_path.iterdir()] == []

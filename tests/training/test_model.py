@@ -1,0 +1,61 @@
+"""A lane whose views need nothing more."""
+
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import training
+from ae_jax.core import InputError, Views
+
+BATCH = {"image": np.ones((2, 2, 3, 1), np.float32)}
+LATENT = np.ones((2, 6), np.float32)
+KEY = jax.random.key(0)
+#: Of each view, what comes before the state and what comes after it.
+GIVEN = {
+    "encode": ((), (BATCH,)),
+    "decode": ((), (LATENT,)),
+    "reconstruct": ((), (BATCH,)),
+    "predict": ((), (BATCH,)),
+    "sample": ((KEY,), (2,)),
+    "generate": ((KEY,), (BATCH,)),
+    "log_likelihood": ((KEY,), (BATCH,)),
+}
+
+
+@pytest.fixture(scope="module")
+def result(toy, images):
+    lanes = training.grid(noise=[0.0, 0.5])
+    return training.run(toy, images(100), lanes, 2, batch_size=40)
+
+
+def test_every_view_is_bound_to_its_lane(result):
+    assert set(GIVEN) == set(Views._fields)
+    model = training.model(result, 1)
+    assert model.row is result.rows[1]
+    assert model.hparams["noise"] == 0.5
+    np.testing.assert_array_equal(model.state.weights, result.groups[0].state.weights[1])
+    echo = model.method._replace(views=Views(*[lambda *given: given] * len(GIVEN)))
+    for name, (before, after) in GIVEN.items():
+        seen = getattr(model._replace(method=echo), name)(*before, *after)
+        expected = (*before, model.state, *after, model.hparams)
+        assert len(seen) == len(expected)
+        assert all(a is b for a, b in zip(seen, expected, strict=True)), name
+
+
+def test_a_state_can_be_indexed_with_traced_numbers(result):
+    """As a scan over a machine's units does: what lies on the host takes no such index."""
+    weights = training.model(result, 0).state.weights
+    found = jax.lax.map(lambda i: weights[i], np.arange(6))
+    np.testing.assert_array_equal(found, result.groups[0].state.weights[0])
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_view_that_there_is_not_is_said(result, name):
+    model, given = training.model(result, 0), sum(GIVEN[name], ())
+    with pytest.raises(InputError, match=f"no view {name}: its views are none"):
+        getattr(model, name)(*given)
+    other = "encode" if name != "encode" else "decode"
+    method = model.method._replace(views=Views(**{other: lambda *given: given}))
+    with pytest.raises(InputError, match=f"no view {name}: its views are {other}$") as caught:
+        getattr(model._replace(method=method), name)(*given)
+    assert "\n" not in str(caught.value)

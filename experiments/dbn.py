@@ -19,11 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import checks, cli, data, experiment, methods, plots, training
+from ae_jax import checks, cli, data, experiment, methods, metrics, plots, training
 from ae_jax.core import Array, Batch, InputError, Method
+from ae_jax.experiment import Count, Splits, Swept
 from ae_jax.methods import boltzmann
-from ae_jax.methods.boltzmann import Units
-from ae_jax.methods.boltzmann.belief import DBNParams, draw, params_of
+from ae_jax.methods.boltzmann.belief import params_of
 from ae_jax.methods.boltzmann.deep_belief_network import DBNState
 from ae_jax.recipes import greedy
 
@@ -37,28 +37,28 @@ CHAINS = 100
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    widths: tuple[int, ...] = (128, 128, 256)
+    widths: tuple[Count, ...] = (128, 128, 256)
     """Layers above the data; labels stand beside the last but one. Not swept."""
     estimator: str = "cd-1"
     """Of the gradient of all machines but the top one; they follow it with Adam."""
     top_estimator: str = "pcd-5"
     layer_learning_rate: float = 0.01
     """Of the machines, at first; it falls to 0 as a half cosine."""
-    layer_steps: int = 2000
+    layer_steps: Count = 2000
     """For each machine."""
-    learning_rate: tuple[float, ...] = (0.01,)
+    learning_rate: Swept[float] = (0.01,)
     """Of the up-down algorithm, likewise."""
-    gibbs_steps: int = 5
+    gibbs_steps: Count = 5
     """Of the top machine in the up-down algorithm."""
     persistent: bool = False
     """Whether its chains go on there from those of its training, by pcd-k; else they start at each
     batch, as published."""
-    annealing_chains: int = 200
+    annealing_chains: Count = 200
     """Of AIS; reverse AIS starts as many at test images."""
-    annealing_temperatures: int = 2000
-    sample_steps: int = 1000
-    steps: int = 3000
-    seeds: int = 3
+    annealing_temperatures: Count = 2000
+    sample_steps: Count = 1000
+    steps: Count = 3000
+    seeds: Count = 3
 
 
 PRESETS = {
@@ -87,44 +87,26 @@ PRESETS = {
 
 def dbn(config: Config) -> None:
     """Trains machines greedily, the top one with labels, then all of them up-down."""
-    if len(config.widths) < 2:
-        raise InputError("widths must name at least two layers")
-    experiment.at_least(config, 1, "widths", "layer_steps")
-    experiment.at_least(config, 1, "annealing_chains", "annealing_temperatures")
     if config.persistent and not config.top_estimator.startswith("pcd-"):
-        raise InputError(f"persistent needs a top_estimator pcd-k, got {config.top_estimator}")
-    splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
+        raise InputError(f"--persistent needs a --top-estimator pcd-k, got {config.top_estimator}")
+    splits = Splits(*map(data.binarized, experiment.load(config)))
     classes = experiment.classes(config.dataset, splits)
-    top_method = top_machine(config, classes)
-    method = methods.deep_belief_network(
-        config.widths,
-        classes=classes,
-        gibbs_steps=config.gibbs_steps,
-        chains=CHAINS if config.persistent else 0,
-        sample_steps=config.sample_steps,
-    )
-    lanes = experiment.grid(config, {})
+    method = build(config, splits.train.spec, classes)
+    below = boltzmann.estimator(config.estimator)
+    above = boltzmann.estimator(config.top_estimator, CHAINS)
+    shape, adam = splits.image_shape, optax.scale_by_adam()
+    machines = greedy.rbm_layers(config.widths[:-1], shape, estimator=below, optimizer=adam)
+    top_method = methods.rbm(config.widths[-1], estimator=above, classes=classes, optimizer=adam)
     checks.trace(top_method, (config.widths[-2],), label=True)
-    checks.trace(method, splits.image_shape, label=True)
-    stack = experiment.pretrain(
-        config,
-        "dbn",
-        greedy.rbm_layers(
-            config.widths[:-1],
-            splits.image_shape,
-            estimator=boltzmann.estimator(config.estimator),
-            optimizer=optax.scale_by_adam(),
-        ),
-        splits,
-        {"learning_rate": config.layer_learning_rate},
-        config.layer_steps,
-    )
+    checks.trace(method, shape, label=True)
+    values = {"learning_rate": config.layer_learning_rate}
+    stack = experiment.pretrain(config, "dbn", machines, splits, values, config.layer_steps)
     top = experiment.sweep(
         config,
         "dbn",
         methods.stage(stack.encoder, top_method),
         splits,
-        {"learning_rate": config.layer_learning_rate},
+        values,
         part="top",
         steps=config.layer_steps,
         start=[{"encoder": start["encoder"]} for start in stack.start],
@@ -132,13 +114,11 @@ def dbn(config: Config) -> None:
         everywhere=True,
     )
     tops = [experiment.model(top.result, seed).state.method for seed in range(config.seeds)]
-    networks = [
-        params_of(start, machine.params) for start, machine in zip(stack.start, tops, strict=True)
+    starts = [
+        {"params": params_of(start, machine.params)}
+        | ({"chains": machine.estimator} if config.persistent else {})
+        for start, machine in zip(stack.start, tops, strict=True)
     ]
-    starts: list[dict[str, Any]] = [{"params": network} for network in networks]
-    if config.persistent:
-        for start, machine in zip(starts, tops, strict=True):
-            start["chains"] = machine.estimator
     tuned = experiment.sweep(
         config,
         "dbn",
@@ -146,66 +126,57 @@ def dbn(config: Config) -> None:
         splits,
         {},
         part="up-down",
-        start=[starts[lane["seed"]] for lane in lanes],
+        start=[starts[lane["seed"]] for lane in experiment.grid(config, {})],
         schedules=[training.warmup_cosine(config.steps)],
         everywhere=True,
     )
-    units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
-    image = jnp.zeros(splits.image_shape)
-    measured = measure(config, method, splits, units, classes)
-    rows: list[dict[str, Any]] = []
-    for seed, params in enumerate(networks):
-        found = measured(seed, DBNState(params, image))
-        rows.append(
-            {"lane": len(rows), "training": "greedy", "seed": seed, "status": "ok", **found}
-        )
+    image = jnp.zeros(shape)
+    networks = [
+        ({"training": "greedy", "seed": seed, "status": "ok"}, DBNState(start["params"], image))
+        for seed, start in enumerate(starts)
+    ]
     for row in tuned.result.rows:
         state = experiment.model(tuned.result, row["lane"]).state
-        found = measured(row["seed"], state)
-        rows.append({**row, "lane": len(rows), "training": "up-down", **found})
+        networks.append(({"training": "up-down", **row}, state))
     by = ["training", *experiment.swept(config, "learning_rate")]
-    rows = [{**dict.fromkeys(("lane", *by, "seed")), **row} for row in rows]
-    examples = {"greedy": networks[0], "up-down": experiment.model(tuned.result, 0).state.params}
+    measured = measure(config, method, splits, classes)
+    found = [{**row, **measured(row["seed"], state)} for row, state in networks]
+    rows = experiment.numbered(found, by)
+    shown = {"greedy": networks[0][1], "up-down": networks[config.seeds][1]}
     experiment.report(
         config,
         tuned.out,
         f"Deep belief networks on {config.dataset}",
         rows,
         by,
-        (
-            "bound_ais",
-            "bound_reverse_ais",
-            "error",
-            "reconstruction",
-            "effective_sample_size",
-        ),
-        lambda: figures(config, rows, by, examples, splits, units, classes),
+        ("bound_ais", "bound_reverse_ais", "error", "reconstruction", "effective_sample_size"),
+        lambda: figures(config, rows, by, method, shown, classes),
         tuned.result,
         [
-            "bound_ais and bound_reverse_ais are lower bounds on the log-likelihood of binarised "
-            "test images, nats per image, but for the top machine's partition function: AIS "
-            "underestimates it on average, reverse AIS overestimates it "
-            f"({config.annealing_chains} chains each, {config.annealing_temperatures} "
-            "temperatures). error is the percentage of test images whose class the top machine's "
-            "free energies get wrong."
+            "Bounds on the log-likelihood of test images, nats per image, are lower ones but for "
+            "the top machine's partition function: AIS underestimates it on average, reverse AIS "
+            f"overestimates it ({config.annealing_chains} chains, {config.annealing_temperatures} "
+            "temperatures). error is the percentage that the top machine classifies wrongly."
         ],
     )
 
 
-def top_machine(config: Config, classes: int) -> Method:
-    """Returns the machine of p(what the last layer but one sees, label)."""
-    return methods.rbm(
-        config.widths[-1],
-        estimator=boltzmann.estimator(config.top_estimator, CHAINS),
+def build(config: Config, spec: Mapping[str, Any], classes: int) -> Method:
+    """Returns the network that is trained up-down."""
+    return methods.deep_belief_network(
+        config.widths,
         classes=classes,
-        optimizer=optax.scale_by_adam(),
+        gibbs_steps=config.gibbs_steps,
+        chains=CHAINS if config.persistent else 0,
+        sample_steps=config.sample_steps,
     )
 
 
 def measure(
-    config: Config, method: Method, splits: experiment.Splits, units: Units, classes: int
+    config: Config, method: Method, splits: Splits, classes: int
 ) -> Callable[[int, DBNState], dict[str, Any]]:
     """Returns what gives a network's bounds, error (%) and reconstruction on test images."""
+    units = boltzmann.Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
     test = experiment.first_batch(splits.test, 5000)
     train = experiment.first_batch(splits.train, 1000)
     few = experiment.first_batch(splits.test, config.annealing_chains)
@@ -216,8 +187,7 @@ def measure(
             values = method.evaluate(key, state, batch, dict(method.hparams))
             return {name: jnp.mean(value) for name, value in values.items()}
 
-        drawn = jax.lax.map(once, jax.random.split(key, DRAWS))
-        return {name: jnp.mean(value) for name, value in drawn.items()}
+        return metrics.mean_over_draws(once, key, DRAWS)
 
     def seen(state: DBNState, batch: Batch) -> Array:
         """The means that the top machine sees, and the labels."""
@@ -226,66 +196,50 @@ def measure(
 
     def measured(seed: int, state: DBNState) -> dict[str, Any]:
         draw_key, annealing_key, key = jax.random.split(jax.random.key(seed), 3)
+        means = {name: float(value) for name, value in evaluate(key, state, test).items()}
         top = state.params.top
-        x = jax.random.bernoulli(draw_key, seen(state, few)).astype(top.weights.dtype)
-        found = boltzmann.assess(
+        bounds = boltzmann.bounds_above(
             annealing_key,
             top,
             boltzmann.base_of(top, seen(state, train), units),
-            x,
+            jax.random.bernoulli(draw_key, seen(state, few)).astype(top.weights.dtype),
+            -means["unnormalised_nll"],
             chains=config.annealing_chains,
             temperatures=config.annealing_temperatures,
             units=units,
         )
-        means = {name: float(value) for name, value in evaluate(key, state, test).items()}
-        free = float(jnp.mean(boltzmann.free_energy(top, x, units)))
-        bound = found.ais + free - means["unnormalised_nll"]  # ais + free = -log Z
-        return {
-            "bound_ais": bound,
-            "bound_reverse_ais": bound - found.gap,
-            "error": 100 * means["error"],
-            "reconstruction": means["reconstruction"],
-            "effective_sample_size": found.effective_sample_size,
-        }
+        size = bounds.pop("effective_sample_size")
+        own = {"error": 100 * means["error"], "reconstruction": means["reconstruction"]}
+        return {**bounds, **own, "effective_sample_size": size}
 
     return measured
 
 
 def figures(
-    config: Config,
-    rows: Sequence[Mapping[str, Any]],
-    by: Sequence[str],
-    networks: Mapping[str, DBNParams],
-    splits: experiment.Splits,
-    units: Units,
-    classes: int,
+    config: Config, rows: Sequence, by: Sequence, method: Method, states: Mapping, classes: int
 ) -> dict[str, Any]:
     """Draws samples of each class before and after up-down, bounds, and what the units draw."""
-    label = jax.nn.one_hot(jnp.repeat(jnp.arange(classes), 16), classes)
-    run = jax.jit(draw, static_argnums=(2, 3, 4))
+    batch = {"label": jnp.repeat(jnp.arange(classes), 16)}
+    run = jax.jit(lambda key, state: method.views.generate(key, state, batch, method.hparams))
     drawn = {}
-    for words, params in networks.items():
-        samples = run(jax.random.key(1), params, len(label), config.sample_steps, units, label)
-        images = np.asarray(samples).reshape(classes, 16, *splits.image_shape)
-        table = {str(index): row for index, row in enumerate(images)}
+    for words, state in states.items():
+        images = np.asarray(run(jax.random.key(1), state)).reshape(classes, 16, *state.image.shape)
+        table = {str(label): row for label, row in enumerate(images)}
         drawn[
             f"Samples after {words} training, a row for each class: {config.sample_steps} steps "
             "of Gibbs sampling with the label held, and one pass down."
         ] = plots.rows(table, f"{words} training")
-    kinds = {"bound_reverse_ais": "reverse AIS", "bound_ais": "AIS"}
-    bounds = {
-        experiment.named(point["training"], point, by[1:]): {
-            text: point[name] for name, text in kinds.items()
-        }
-        for point in plots.aggregate(rows, by, list(kinds))
-    }
+    words = {"bound_reverse_ais": "reverse AIS", "bound_ais": "AIS"}
+    bounds = plots.mean_table(
+        rows, lambda row: experiment.named(row["training"], row, by[1:]), words
+    )
     drawn[
         "Lower bound on the log-likelihood of test images, with the top machine's partition "
         "function by AIS, too high on average, and by reverse AIS, too low."
     ] = plots.dots(bounds, "bound on log p (nats per image)")
-    kernel = np.asarray(networks["up-down"].down[0].kernel.T)
+    kernel = states["up-down"].params.down[0].kernel.T
     drawn["What the units of the first layer draw, the largest norm first."] = plots.filters(
-        kernel, splits.image_shape, count=40
+        kernel, states["up-down"].image.shape, count=40
     )
     return drawn
 

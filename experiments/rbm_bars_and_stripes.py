@@ -110,7 +110,8 @@ def rbm_bars_and_stripes(config: Config) -> None:
             for optimizer, found in trained.items()
             for caption, figure in figures(optimizer, found, size, best).items()
         },
-        notes=[
+        [found.result for found in trained.values()],
+        [
             f"log_likelihood is the sum over the {size} images, in nats, exactly; the best there "
             f"can be is {best:.4f}."
         ],

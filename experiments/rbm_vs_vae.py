@@ -4,8 +4,7 @@
 
 With few latents the VAE gives binarised test digits more nats than the machine, even by its bound;
 with 64 the two are about equal. A linear probe is right more often about the VAE's few latents, and
-about the machine's many hidden units, which beat pixels. The machine has a fortieth of the
-parameters or fewer. Both were tuned on validation images (docs/measurements/boltzmann.md).
+about the machine's many hidden units. Both were tuned (docs/measurements/boltzmann.md).
 
 Reference: Burda, Grosse and Salakhutdinov (2015), Accurate and Conservative Estimates of MRF
 Log-likelihood using Reverse Annealing; and (2016), Importance Weighted Autoencoders.
@@ -127,7 +126,8 @@ def rbm_vs_vae(config: Config) -> None:
         BY,
         ("validation", *estimates, "squared_error", "linear_probe", "parameters", "seconds"),
         lambda: figures(config, chosen, models, test["image"][:16], estimates, pixels),
-        notes=[
+        [found.result for _, found in sweeps],
+        [
             f"Nats per image, of {len(test['image'])} images. AIS is too high on average, reverse "
             "AIS, ELBO and IWAE too low. Settings are chosen by the validation likelihood.",
             *(f"Linear probe on pixels: {value:.1f}%." for value in pixels.values()),

@@ -125,7 +125,8 @@ def robust_ae(config: Config) -> None:
         BY,
         ("squared_error", "psnr", "validation_error"),
         lambda: figures(config, splits, rows, best, models),
-        notes=[
+        [found.result for _, found in sweeps],
+        [
             "squared_error and psnr (dB) are of clean test images; validation_error, which chooses "
             "settings, is the mean absolute error of a pixel of contaminated validation images.",
             *words(best),

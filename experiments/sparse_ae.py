@@ -100,7 +100,7 @@ def sparse_ae(config: Config) -> None:
         ("regulariser", "strength", "learning_rate"),
         ("squared_error", "active_fraction", "mean_activation"),
         lambda: figures(rows, trained, splits),
-        notes=[f"{len(rows)} lanes trained by {len(config.regulariser)} compiled program(s)."],
+        [found.result for found in trained.values()],
     )
 
 

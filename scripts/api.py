@@ -21,9 +21,9 @@ PAGE = ROOT / "docs" / "api.md"
 MODULES = (
     *("core", "data", "corruptions", "nets", "probability.bernoulli", "probability.gaussian"),
     *("losses", "methods", "methods.parts.observations", "methods.parts.penalties"),
-    *("methods.parts.bottlenecks", "methods.learners.objective", "methods.boltzmann"),
-    *("methods.boltzmann.general", "training", "testing", "recipes.greedy", "metrics", "plots"),
-    *("cli", "experiment"),
+    *("methods.parts.bottlenecks", "methods.learners.objective", "methods.learners.game"),
+    *("methods.boltzmann", "methods.boltzmann.general", "training", "testing"),
+    *("recipes.greedy", "metrics", "plots", "cli", "experiment"),
 )
 
 

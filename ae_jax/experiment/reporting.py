@@ -25,7 +25,7 @@ def report(
     by: Sequence[str],
     values: Sequence[str],
     figures: Callable[[], Mapping[str, Any]],
-    result: training.Result | None = None,
+    result: training.Result | Sequence[training.Result] = (),
     notes: Sequence[str] = (),
 ) -> None:
     """Prints the table over seeds, writes `results.csv`, the figures and the page, and says where.
@@ -39,25 +39,19 @@ def report(
       values: the columns that are averaged over seeds; those that no row has are left out.
       figures: draws them, by caption; called in the first process alone. What they raise as
         InputError, such as that no lane has anything to draw, is said in place of them.
-      result: the training that the note about speed is of.
+      result: the training, or trainings, that the note about speed is of.
       notes: further lines, printed and put on the page.
     """
     if jax.process_index() != 0:
         return
     found = [name for name in values if any(name in row for row in rows)]
     summary = plots.aggregate(rows, by, found)
-    notes, speed = list(notes), None
-    if result is not None and result.compilations:
-        speed = {
-            "lanes": len(result.rows),
-            "compilations": result.compilations,
-            "compile_seconds": result.compile_seconds,
-            "lane_steps_per_second": result.lane_steps_per_second,
-        }
+    notes, speed = list(notes), _speed([result] if isinstance(result, training.Result) else result)
+    if speed:
         notes.append(
-            f"{len(result.rows)} lanes trained by {result.compilations} compiled program(s): "
-            f"{result.compile_seconds:.1f} s to compile, "
-            f"{result.lane_steps_per_second:,.0f} lane-steps per second."
+            f"{speed['lanes']} lanes trained by {speed['compilations']} compiled program(s): "
+            f"{speed['compile_seconds']:.1f} s to compile, "
+            f"{speed['lane_steps_per_second']:,.0f} lane-steps per second."
         )
     said = [plots.console_table(summary)]
     for row in rows:
@@ -90,3 +84,17 @@ def report(
         written = [f"report: {path}"]
     finally:  # a full disk does not keep the numbers back
         print(*said, *notes, *written, sep="\n", flush=True)
+
+
+def _speed(results: Sequence[training.Result]) -> dict[str, float] | None:
+    """How fast some trainings were together; None where nothing was trained any more."""
+    groups = [group for result in results for group in result.groups]
+    seconds = sum(group.train_seconds for group in groups)
+    if not seconds:
+        return None
+    return {
+        "lanes": sum(len(result.rows) for result in results),
+        "compilations": sum(result.compilations for result in results),
+        "compile_seconds": sum(result.compile_seconds for result in results),
+        "lane_steps_per_second": sum(group.lane_steps for group in groups) / seconds,
+    }

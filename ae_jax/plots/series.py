@@ -177,7 +177,8 @@ def bars(
     from matplotlib.patches import Patch
 
     groups, labels, cells = _cells(table)
-    figure = style.figure(ylabel, max(2.5 + 0.62 * len(groups) * (len(labels) + 1), 6.5), 4.8)
+    room = max(0.62 * (len(labels) + 1), _room(groups))
+    figure = style.figure(ylabel, max(2.5 + len(groups) * room, 6.5), 4.8)
     axes = figure.subplots()
     style.dress(axes, "", ylabel, heading)
     wide = 1 / (len(labels) + 0.8)
@@ -232,7 +233,8 @@ def dots(
       InputError: as `bars`.
     """
     groups, labels, cells = _cells(table)
-    figure = style.figure(ylabel, max(3.0 + 0.4 * len(groups) * (len(labels) + 1), 6.5), 4.8)
+    room = max(0.4 * (len(labels) + 1), _room(groups))
+    figure = style.figure(ylabel, max(3.0 + len(groups) * room, 6.5), 4.8)
     axes = figure.subplots()
     style.dress(axes, "", ylabel, heading)
     wide, handles = 1 / (len(labels) + 1.5), []
@@ -261,6 +263,12 @@ def _cells(table: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], list[str]
         for label, cell in table[group].items():
             cells[row, labels.index(label)] = _pair(group, label, cell)
     return groups, labels, cells
+
+
+def _room(groups: list[str]) -> float:
+    """The inches that the longest name of a group needs, and a gap."""
+    larger = style.FONT / style.SMALL
+    return max((larger * style.width(group) for group in groups), default=0.0) + 0.25
 
 
 def _name_groups(figure: Any, groups: list[str], handles: list[Any], name: str) -> None:

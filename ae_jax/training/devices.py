@@ -100,26 +100,13 @@ def _in_turn(function: Callable) -> Callable:
     return mapped
 
 
-@functools.cache
-def _hasty_options() -> dict[str, Any]:
-    """What makes compilation short, of those options that this version of XLA knows."""
-    level = {"xla_backend_optimization_level": 1}
-    for options in ({**level, "xla_cpu_use_fusion_emitters": False}, level):
-        try:
-            jax.jit(lambda: 0).lower().compile(compiler_options=options)
-        except jax.errors.JaxRuntimeError:  # no such option (any more)
-            continue
-        return options
-    return {}
-
-
 def _hastily(program: Callable) -> Callable:
     """Compiles a program with little optimization: a third of the time for initialisers.
 
-    What XLA_FLAGS names stays.
+    A level that XLA_FLAGS names stays.
     """
-    given = os.environ.get("XLA_FLAGS", "")
-    options = {name: value for name, value in _hasty_options().items() if name not in given}
+    name = "xla_backend_optimization_level"
+    options = {} if name in os.environ.get("XLA_FLAGS", "") else {name: 1}
     return lambda *args: program.lower(*args).compile(compiler_options=options)(*args)
 
 

@@ -209,7 +209,8 @@ def _finite(tree: Any) -> Array:
 
 
 def _where(condition: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), new, old)
+    """Chooses one tree; number by number, each array would have a kernel to be compiled."""
+    return jax.lax.cond(condition, lambda: new, lambda: old)
 
 
 def init_lane(

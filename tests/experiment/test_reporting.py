@@ -2,6 +2,7 @@
 
 import errno
 import json
+import types
 
 import pytest
 
@@ -40,8 +41,11 @@ def test_numbers_are_shown_when_the_disk_is_full(tmp_path, capsys, monkeypatch):
 
 
 def test_the_summary_says_how_fast_the_training_was(tmp_path, capsys):
-    result = training.Result(ROWS, [], [], [], 2, 1.25, 5000.0)
-    report(tmp_path, dict, result=result, notes=["a note"])
+    def trained(seconds, steps):
+        groups = [types.SimpleNamespace(train_seconds=seconds, lane_steps=steps)] * 2
+        return training.Result(ROWS, [], groups, [], 2, 1.25, steps / seconds if seconds else 0.0)
+
+    report(tmp_path, dict, result=trained(0.5, 2500), notes=["a note"])
     found = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
     assert found["training"] == {
         "lanes": 2, "compilations": 2, "compile_seconds": 1.25, "lane_steps_per_second": 5000.0,
@@ -52,6 +56,12 @@ def test_the_summary_says_how_fast_the_training_was(tmp_path, capsys):
     assert found["rows"][0] == {
         "size": 1, "lanes": 1, "frozen": 0, "error": {"mean": 0.25, "spread": None, "count": 1},
     }  # fmt: skip
+    report(tmp_path, dict, result=[trained(0.5, 2500), trained(1.5, 1500)])
+    said = "4 lanes trained by 4 compiled program(s): 2.5 s to compile, 2,000 lane-steps per second"
+    assert said in capsys.readouterr().out
+    report(tmp_path, dict, result=trained(0.0, 0))  # it had been trained before
+    assert "per second" not in capsys.readouterr().out
+    assert json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))["training"] is None
 
 
 def test_figures_that_cannot_be_drawn_cost_no_number(tmp_path, capsys):

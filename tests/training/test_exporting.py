@@ -151,12 +151,13 @@ def test_names_that_would_meet_stay_whole(toy, images, tmp_path):
         assert {"params/params/x", "params/x"} <= set(file.files)
 
 
-@pytest.fixture
-def exported(toy, images, tmp_path):
+@pytest.fixture(scope="module")
+def exported(toy, images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "lane.npz"
     method = keeping(toy, {"x": jnp.ones(3)})
     result = trained(method, images)
-    training.export(result, 0, tmp_path / "lane.npz")
-    return tmp_path / "lane.npz", method.inference(training.lane(result, 0)[1])
+    training.export(result, 0, path)
+    return path, method.inference(training.lane(result, 0)[1])
 
 
 @pytest.mark.parametrize(

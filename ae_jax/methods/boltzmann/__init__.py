@@ -8,6 +8,7 @@ from ae_jax.methods.boltzmann import belief, general
 from ae_jax.methods.boltzmann.assessment import (
     Assessment,
     assess,
+    bounds_above,
     columns,
     example_log_likelihoods,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "bernoulli",
     "bernoulli_hidden",
     "between",
+    "bounds_above",
     "check_annealing",
     "class_logits",
     "columns",

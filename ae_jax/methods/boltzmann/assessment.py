@@ -123,6 +123,50 @@ def example_log_likelihoods(
     return level + jnp.mean(free) - free
 
 
+def bounds_above(
+    key: Array,
+    top: RBMParams,
+    base: RBMParams,
+    x: Array,
+    unnormalised: float,
+    *,
+    chains: int = 100,
+    temperatures: int = 1000,
+    units: Units = BERNOULLI,
+) -> dict[str, float]:
+    """Bounds on the log-likelihood of a deep model, with its top machine's Z from both ends.
+
+    Args:
+      key: PRNG key.
+      top: the machine.
+      base: as for `log_partition_ais`.
+      x: [N, V], draws of what the machine sees of data, where reverse AIS starts.
+      unnormalised: the bound on log p(data), mean over examples, but for log Z; nats.
+      chains: of AIS; reverse AIS has N.
+      temperatures: of both.
+      units: the kinds of units.
+
+    Returns:
+      `bound_ais`, too high on average, as AIS underestimates Z; `bound_reverse_ais`, too low; and
+      the `effective_sample_size` of AIS.
+
+    Raises:
+      InputError: as `assess`.
+
+    Reference:
+      Salakhutdinov and Murray (2008), On the Quantitative Analysis of Deep Belief Networks,
+      section 4.
+    """
+    found = assess(key, top, base, x, chains=chains, temperatures=temperatures, units=units)
+    free = float(jnp.mean(free_energy(top, x, units)))
+    bound = found.ais + free + unnormalised  # ais + free = -log Z
+    return {
+        "bound_ais": bound,
+        "bound_reverse_ais": bound - found.gap,
+        "effective_sample_size": found.effective_sample_size,
+    }
+
+
 def _verdict(exact: float, ais: float, below: float, effective: float, width: float) -> str:
     if math.isfinite(exact):
         return f"{exact:.2f} nats, exactly: AIS says {ais:.2f}, reverse AIS {below:.2f}"

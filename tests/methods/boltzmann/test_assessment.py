@@ -106,3 +106,17 @@ def test_what_cannot_be_assessed_is_refused(machines):
 def test_what_is_left_out_is_what_is_documented(machines):
     expected = {"chains": 100, "temperatures": 1000, "units": BERNOULLI}
     assert machines.defaults(boltzmann.assess) == expected
+
+
+def test_bounds_of_a_deep_model_differ_from_exact_ones_by_the_top_machines_partition(machines):
+    params, base, v = problem(machines)
+    key, few = jax.random.key(0), {"chains": 50, "temperatures": 10}
+    found = boltzmann.bounds_above(key, params, base, v, -2.0, **few)
+    up_key, down_key = jax.random.split(key)
+    up = boltzmann.log_partition_ais(up_key, params, base, **few)
+    assert found["bound_ais"] == pytest.approx(-2 - up.log_partition, rel=1e-8)
+    assert found["effective_sample_size"] == pytest.approx(up.effective_sample_size, rel=1e-8)
+    # by reverse AIS log Z is what is missing of the mean log p(v): -F(v) - log p(v)
+    down = boltzmann.log_likelihood_reverse_ais(down_key, params, base, v, temperatures=10)
+    log_z = np.mean(-boltzmann.free_energy(params, v) - down)
+    assert found["bound_reverse_ais"] == pytest.approx(-2 - log_z, rel=1e-8)

@@ -224,9 +224,7 @@ def figures(
             f"level {one:g}": data.head(splits[kind, one, fraction].train, 10)["image"]
             for one in config.level
         }
-        drawn[f"Training images, {fraction:.0%} of them with {name}."] = plots.image_rows(
-            shown, name
-        )
+        drawn[f"Training images, {fraction:.0%} with {name}."] = plots.image_rows(shown, name)
         test = data.head(splits[kind, level, fraction].test, 10)
         outputs = {
             f"{row['model']}, {row['criterion']}": models[row["lane"]].reconstruct(test)

@@ -119,7 +119,7 @@ beta_vae = experiment.Study(
     table=["reconstruction", "kl", "elbo", "active_units", "mig"],
     figures=figures,
     options=options,
-    load=functools.partial(experiment.load, held_out=2000),
+    load=functools.partial(experiment.load_splits, held_out=2000),
 )
 
 if __name__ == "__main__":

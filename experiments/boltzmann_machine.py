@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import cli, experiment, methods, metrics, plots, training
+from ae_jax import cli, data, experiment, methods, metrics, plots, training
 from ae_jax.core import Domain, Method
 from ae_jax.experiment import Count, Swept
 from ae_jax.methods.boltzmann import general
@@ -88,7 +88,7 @@ PRESETS = {
 
 def boltzmann_machine(config: Config) -> None:
     """Trains machines with and without connections inside the sides, and follows their chains."""
-    splits = experiment.load(config, whole=True)
+    splits = experiment.load_splits(config, whole=True)
     size, visible = splits.train.size, int(np.prod(splits.image_shape))
     trained = experiment.sweep(
         config,
@@ -131,7 +131,7 @@ def boltzmann_machine(config: Config) -> None:
         }
         for name in config.machine
     }
-    best = metrics.best_log_likelihood(experiment.images(splits.train))
+    best = metrics.best_log_likelihood(data.all_images(splits.train))
     mixing = plots.unpivoted(rows, sweeps, "sweeps", "distance")
     experiment.report(
         config,

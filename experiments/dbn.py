@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax import checks, cli, data, experiment, methods, metrics, plots, training
+from ae_jax import cli, data, experiment, methods, metrics, plots, training
 from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.experiment import Count, Splits, Swept
 from ae_jax.methods import boltzmann
@@ -89,7 +89,7 @@ def dbn(config: Config) -> None:
     """Trains machines greedily, the top one with labels, then all of them up-down."""
     if config.persistent and not config.top_estimator.startswith("pcd-"):
         raise InputError(f"--persistent needs a --top-estimator pcd-k, got {config.top_estimator}")
-    splits = Splits(*map(data.binarized, experiment.load(config)))
+    splits = Splits(*map(data.binarized, experiment.load_splits(config)))
     classes = experiment.classes(config.dataset, splits)
     method = build(config, splits.train.spec, classes)
     below = boltzmann.estimator(config.estimator)
@@ -97,8 +97,8 @@ def dbn(config: Config) -> None:
     shape, adam = splits.image_shape, optax.scale_by_adam()
     machines = greedy.rbm_layers(config.widths[:-1], shape, estimator=below, optimizer=adam)
     top_method = methods.rbm(config.widths[-1], estimator=above, classes=classes, optimizer=adam)
-    checks.trace(top_method, (config.widths[-2],), label=True)
-    checks.trace(method, shape, label=True)
+    experiment.trace(top_method, (config.widths[-2],), label=True)
+    experiment.trace(method, shape, label=True)
     values = {"learning_rate": config.layer_learning_rate}
     stack = experiment.pretrain(config, "dbn", machines, splits, values, config.layer_steps)
     top = experiment.sweep(
@@ -126,7 +126,7 @@ def dbn(config: Config) -> None:
         splits,
         {},
         part="up-down",
-        start=[starts[lane["seed"]] for lane in experiment.grid(config, {})],
+        start=[starts[lane["seed"]] for lane in experiment.lanes(config, {})],
         schedules=[training.warmup_cosine(config.steps)],
         everywhere=True,
     )
@@ -138,7 +138,7 @@ def dbn(config: Config) -> None:
     for row in tuned.result.rows:
         state = experiment.model(tuned.result, row["lane"]).state
         networks.append(({"training": "up-down", **row}, state))
-    by = ["training", *experiment.swept(config, "learning_rate")]
+    by = ["training", *experiment.varied(config, "learning_rate")]
     measured = measure(config, method, splits, classes)
     found = [{**row, **measured(row["seed"], state)} for row, state in networks]
     rows = experiment.numbered(found, by)
@@ -177,9 +177,9 @@ def measure(
 ) -> Callable[[int, DBNState], dict[str, Any]]:
     """Returns what gives a network's bounds, error (%) and reconstruction on test images."""
     units = boltzmann.Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
-    test = experiment.first_batch(splits.test, 5000)
-    train = experiment.first_batch(splits.train, 1000)
-    few = experiment.first_batch(splits.test, config.annealing_chains)
+    test = data.head(splits.test, 5000)
+    train = data.head(splits.train, 1000)
+    few = data.head(splits.test, config.annealing_chains)
 
     @jax.jit
     def evaluate(key: Array, state: DBNState, batch: Batch) -> dict[str, Array]:
@@ -228,7 +228,7 @@ def figures(
         drawn[
             f"Samples after {words} training, a row for each class: {config.sample_steps} steps "
             "of Gibbs sampling with the label held, and one pass down."
-        ] = plots.rows(table, f"{words} training")
+        ] = plots.image_rows(table, f"{words} training")
     words = {"bound_reverse_ais": "reverse AIS", "bound_ais": "AIS"}
     bounds = plots.mean_table(
         rows, lambda row: experiment.named(row["training"], row, by[1:]), words

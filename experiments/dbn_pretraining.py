@@ -65,7 +65,7 @@ STARTS = ("belief network", "stacked autoencoder", "from scratch")
 
 def dbn_pretraining(config: Config) -> None:
     """Pre-trains two stacks and compares classifiers that start from them, or from nothing."""
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     orders, classes = experiment.label_orders(config, splits, config.labels)
     drawn = np.unique(orders)  # what any seed has the labels of
     pool, places = data.subset(splits.train, drawn), np.searchsorted(drawn, orders)
@@ -90,12 +90,12 @@ def dbn_pretraining(config: Config) -> None:
     values = {"labels": config.labels, "started_by": range(len(STARTS))}
     lanes = [
         {**lane, "pretrained": float(lane["started_by"] < len(STARTS) - 1)}
-        for lane in experiment.grid(config, values)
+        for lane in experiment.lanes(config, values)
     ]
     experiment.check(method, lanes)
     for stack, settings in phases.values():
         for layer in stack:
-            experiment.check(layer.method, experiment.grid(config, settings))
+            experiment.check(layer.method, experiment.lanes(config, settings))
     stacks = [
         experiment.pretrain(
             config, "dbn_pretraining", stack, splits, settings, config.layer_steps, part=phase
@@ -121,7 +121,7 @@ def dbn_pretraining(config: Config) -> None:
     )
     experiment.complete(result)
     rows = [described(row) for row in result.rows]
-    varied = experiment.swept(config, "learning_rate")
+    varied = experiment.varied(config, "learning_rate")
     experiment.report(
         config,
         out,

@@ -61,10 +61,10 @@ WAYS = {"fine-tuned": "machines, fine-tuned", "from-scratch": "from scratch"}
 
 def deep_autoencoder_rbm(config: Config) -> None:
     """Trains machines greedily, unrolls them and fine-tunes; and trains the same from scratch."""
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     layers = machines(config, splits.image_shape)
     whole = build(config, splits.train.spec)
-    lanes = experiment.grid(config, {})
+    lanes = experiment.lanes(config, {})
     experiment.check(whole, lanes)
     principal = metrics.pca(data.all_images(splits.train), config.latent_size)
     stack = experiment.pretrain(
@@ -146,7 +146,7 @@ def figures(
     """Draws the errors, their course over all steps, reconstructions and filters."""
 
     def name(row: Mapping[str, Any]) -> str:
-        return experiment.named(row["way"], row, experiment.swept(config, "learning_rate"))
+        return experiment.named(row["way"], row, experiment.varied(config, "learning_rate"))
 
     summary = plots.aggregate(rows, ["way", "learning_rate"], ["squared_error"])
     table = {"PCA": {"": error}, **{name(row): {"": row["squared_error"]} for row in summary}}

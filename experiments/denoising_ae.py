@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, corruptions, experiment, methods, metrics, nets, plots, training
+from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import Array, Dataset, InputError, Method
 
 Kind = Literal["masking", "gaussian_noise", "salt_and_pepper", "occlusion", "dropout"]
@@ -88,7 +88,7 @@ class Noisy(NamedTuple):
 def denoising_ae(config: Config) -> None:
     """Sweeps corruptions and their levels over denoising autoencoders and reports the gain."""
     check(config)
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     noisy = {kind: spoiled(kind, config.test_level, splits.test) for kind in config.corruption}
     trained = experiment.sweep(
         config,
@@ -150,7 +150,7 @@ def builder(config: Config, shape: tuple[int, int, int]) -> Callable[..., Method
 
 def spoiled(kind: str, levels: Sequence[float], test: Dataset) -> Noisy:
     """Corrupts test images, the same for all models; as shown, that is clipped to [0, 1]."""
-    images = experiment.first_batch(test, 1000)["image"]
+    images = data.head(test, 1000)["image"]
     keys = jax.random.split(jax.random.key(0), len(levels))
     corrupted = jax.vmap(corruptions.CORRUPTIONS[kind], (0, None, 0))(
         keys, images, jnp.array(levels)

@@ -40,7 +40,7 @@ PRESETS = {
 
 def load(config: Config) -> experiment.Splits:
     """Returns the data; the identity holds for those trained on, which the test is of."""
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     return splits._replace(test=splits.train)
 
 

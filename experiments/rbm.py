@@ -92,7 +92,7 @@ VALUES = (
 
 def rbm(config: Config) -> None:
     """Sweeps machines and measures the likelihood of test images from both sides."""
-    splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
+    splits = experiment.Splits(*map(data.binarized, experiment.load_splits(config)))
     names = ("hidden_size", "estimator", "weight_decay", "momentum")
     names += ("sparsity_weight", "sparsity_target")
     trained = experiment.sweep(
@@ -103,8 +103,8 @@ def rbm(config: Config) -> None:
         {name: getattr(config, name) for name in names},
         schedules=[training.warmup_cosine(config.steps)],
     )
-    test = experiment.vectors(experiment.first_batch(splits.test, config.test_images))
-    train = experiment.vectors(experiment.first_batch(splits.train, 10_000))
+    test = data.vectors(data.head(splits.test, config.test_images))
+    train = data.vectors(data.head(splits.train, 10_000))
 
     def describe(model: experiment.Model) -> dict[str, Any]:
         columns = boltzmann.columns(experiment.assessed(config, model, train, test))
@@ -117,7 +117,7 @@ def rbm(config: Config) -> None:
         return {**columns, "free_energy_gap": free[0] - free[1], "verdict": verdict}
 
     rows = experiment.described(trained, describe)
-    swept = experiment.swept(config, "hidden_size", "learning_rate", *names[2:5])
+    swept = experiment.varied(config, "hidden_size", "learning_rate", *names[2:5])
     experiment.report(
         config,
         trained.out,
@@ -211,7 +211,7 @@ def figures(
             weights[label], splits.image_shape, count=40, heading=label
         )
     for label, model in list(models.items())[-1:]:
-        frames = particles(model, experiment.first_batch(splits.test, 40)["image"])
+        frames = particles(model, data.head(splits.test, 40)["image"])
         chosen = {f"{time} steps": frames[time][:16] for time in TIMES[1:]}
         drawn[f"Particles of {label} that start at test images, through Gibbs sampling."] = (
             plots.reconstructions(frames[0][:16], chosen, first="test image", heading=label)
@@ -220,7 +220,7 @@ def figures(
             f"The same particles of {label}, moving: {len(frames)} frames, ever further apart."
         ] = plots.animation([*frames.values()], rows=min(4, len(frames[0])), name="particles")
     drawn["Weights."] = plots.histograms(weights, "weight", log_y=True)
-    test = experiment.first_batch(splits.test, config.test_images)
+    test = data.head(splits.test, config.test_images)
     means = {label: jnp.mean(model.encode(test), axis=0) for label, model in models.items()}
     drawn["Activations: mean over test images of each hidden unit's probability."] = (
         plots.histograms(means, "mean activation")
@@ -231,7 +231,7 @@ def figures(
 def particles(model: experiment.Model, start: Array) -> dict[int, Array]:
     """Runs chains from images; their means after ever more steps of Gibbs sampling."""
     times = sorted({*TIMES[1:], *np.geomspace(1, TIMES[-1], 40).astype(int).tolist()})
-    v = experiment.vectors({"image": start})
+    v = data.vectors({"image": start})
     run = jax.jit(lambda key: boltzmann.trajectory(key, model.state.params, v, times)[1])
     hidden = run(jax.random.key(0))
     return {0: start} | {time: model.decode(h) for time, h in zip(times, hidden, strict=True)}

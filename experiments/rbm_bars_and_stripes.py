@@ -72,11 +72,11 @@ LEAST = 1e-4
 
 def rbm_bars_and_stripes(config: Config) -> None:
     """Sweeps estimators of the gradient and follows the exact likelihood."""
-    splits = experiment.load(config, whole=True)
+    splits = experiment.load_splits(config, whole=True)
     size = splits.train.size
     builder = functools.partial(build, config, splits.train.spec)
     for optimizer in config.optimizer:
-        experiment.check(builder, experiment.grid(config, swept(config, optimizer)))
+        experiment.check(builder, experiment.lanes(config, swept(config, optimizer)))
     trained, rows = {}, []
     for optimizer in config.optimizer:
         adam = optimizer == "adam"

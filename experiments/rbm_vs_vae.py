@@ -91,11 +91,11 @@ BY = ("model", "latent_size", "learning_rate", "weight_decay")
 
 def rbm_vs_vae(config: Config) -> None:
     """Trains machines and VAEs on the same zeros and ones, and compares what they are good for."""
-    splits = experiment.Splits(*map(data.binarized, experiment.load(config)))
+    splits = experiment.Splits(*map(data.binarized, experiment.load_splits(config)))
     sweeps = [({"model": model}, trained(config, model, splits)) for model in ("RBM", "VAE")]
-    train = experiment.vectors(experiment.first_batch(splits.train, 10_000))
-    seen = experiment.first_batch(splits.train, config.labels)
-    validation, test = (experiment.first_batch(part, config.test_images) for part in splits[1:])
+    train = data.vectors(data.head(splits.train, 10_000))
+    seen = data.head(splits.train, config.labels)
+    validation, test = (data.head(part, config.test_images) for part in splits[1:])
     models: dict[int, Model] = {}
     of_images: dict[int, np.ndarray] = {}
 
@@ -183,7 +183,7 @@ def trained(config: Config, model: str, splits: experiment.Splits) -> experiment
 def likelihoods(config: Config, model: Model, train: Array, batch: Batch) -> tuple[dict, Array]:
     """Returns a lane's mean log-likelihoods by name, and that of each image that is compared."""
     if model.row["model"] == "RBM":
-        v, params = experiment.vectors(batch), model.state.params
+        v, params = data.vectors(batch), model.state.params
         found = experiment.assessed(config, model, train, v)
         return boltzmann.columns(found), boltzmann.example_log_likelihoods(params, v, found)
     key = jax.random.key(model.row["seed"])

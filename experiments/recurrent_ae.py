@@ -87,9 +87,9 @@ def recurrent_ae(config: Config) -> None:
 
 def load(config: Config) -> experiment.Splits:
     """Returns words or series, or images row by row."""
-    splits = experiment.load(config, held_out=1000, kinds=("tokens", "sequence", "image"))
+    splits = experiment.load_splits(config, held_out=1000, kinds=("tokens", "sequence", "image"))
     if "image" in splits.train.spec:
-        return experiment.Splits(*map(data.rows, splits))
+        return experiment.Splits(*map(data.row_sequences, splits))
     return splits
 
 
@@ -180,7 +180,7 @@ def embedding(outcome: experiment.Outcome) -> dict[str, Any]:
         one,
         "recurrent_ae",
         methods.skip_gram(words.VOCABULARY_SIZE),
-        experiment.load(one, kinds=("centre",)),
+        experiment.load_splits(one, kinds=("centre",)),
         {"learning_rate": 0.01},
         part="embedding",
         steps=config.embedding_steps,

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ae_jax import cli, corruptions, experiment, methods, metrics, nets, plots, training
+from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import Array, InputError, Method
 from ae_jax.experiment import Count, Model, Splits, Sweep, Swept
 from ae_jax.methods import penalties
@@ -90,12 +90,12 @@ EMBEDDED = 1000
 
 def representations(config: Config) -> None:
     """Trains autoencoders of one latent size and classifies with their latents."""
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     if "label" not in splits.train.spec:
         raise InputError(f"representations needs labels, which {config.dataset} does not have")
-    train = experiment.first_batch(splits.train, config.labels)
-    test = experiment.first_batch(splits.test, 5000)
-    principal = metrics.pca(experiment.images(splits.train), config.latent_size)
+    train = data.head(splits.train, config.labels)
+    test = data.head(splits.test, 5000)
+    principal = metrics.pca(data.all_images(splits.train), config.latent_size)
     shown = {
         "pixels": test["image"],
         "PCA": metrics.pca_encode(principal, test["image"]),
@@ -120,7 +120,7 @@ def representations(config: Config) -> None:
         ({"representation": kind}, sweep(config, kind, splits)) for kind in config.autoencoder
     ]
     names = dict.fromkeys(name for kind in config.autoencoder for name in OWN[kind])
-    varied = experiment.swept(config, *names, "learning_rate")
+    varied = experiment.varied(config, *names, "learning_rate")
     by = ("representation", *varied)
     rows = experiment.numbered([*given, *experiment.side_by_side(sweeps, describe, by)], by)
     experiment.report(

@@ -89,7 +89,7 @@ def robust_ae(config: Config) -> None:
     """Sweeps criteria of reconstruction over contaminations of the training images."""
     if config.stack_criterion and not config.stack_widths:
         raise InputError("--stack-widths has no layer: give one, or --stack-criterion none")
-    clean, key = experiment.load(config), jax.random.key(config.contamination_seed)
+    clean, key = experiment.load_splits(config), jax.random.key(config.contamination_seed)
     swept = (config.contamination, config.level, config.fraction)
     splits = {
         condition: Splits(*spoiled, clean.test)
@@ -102,8 +102,8 @@ def robust_ae(config: Config) -> None:
         stack(config, criterion, shown, splits[conditions[shown]])
         for criterion in dict.fromkeys(config.stack_criterion)
     ]
-    test = experiment.first_batch(clean.test, 5000)
-    noisy = [experiment.first_batch(part.validation, 5000) for part in splits.values()]
+    test = data.head(clean.test, 5000)
+    noisy = [data.head(part.validation, 5000) for part in splits.values()]
     models: dict[int, Model] = {}
 
     def describe(model: Model) -> dict[str, float]:
@@ -221,11 +221,11 @@ def figures(
                 curves, "kernel width", "squared error", name="level", log_x=True, heading=name
             )
         shown = {
-            f"level {one:g}": experiment.first_batch(splits[kind, one, fraction].train, 10)["image"]
+            f"level {one:g}": data.head(splits[kind, one, fraction].train, 10)["image"]
             for one in config.level
         }
-        drawn[f"Training images, {fraction:.0%} of them with {name}."] = plots.rows(shown, name)
-        test = experiment.first_batch(splits[kind, level, fraction].test, 10)
+        drawn[f"Training images, {fraction:.0%} with {name}."] = plots.image_rows(shown, name)
+        test = data.head(splits[kind, level, fraction].test, 10)
         outputs = {
             f"{row['model']}, {row['criterion']}": models[row["lane"]].reconstruct(test)
             for row in experiment.where(own, seed=0, **last)

@@ -69,12 +69,12 @@ STRENGTHS = {
 
 def sparse_ae(config: Config) -> None:
     """Sweeps regularisers and their strengths over autoencoders with more units than pixels."""
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     builder = functools.partial(build, config, splits.train.spec)
     swept = {kind: {"regulariser": kind} for kind in config.regulariser}
     for kind, values in swept.items():
         values |= {name: getattr(config, name) for name in [STRENGTHS[kind]] if name}
-        experiment.check(builder, experiment.grid(config, values))
+        experiment.check(builder, experiment.lanes(config, values))
     test = data.head(splits.test, 5000)
 
     def describe(model: experiment.Model) -> dict[str, float]:

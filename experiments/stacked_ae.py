@@ -77,7 +77,7 @@ WAYS = {(1, True): "pre-trained", (0, True): "from scratch", (1, False): "pre-tr
 
 def stacked_ae(config: Config) -> None:
     """Pre-trains layer by layer, then fine-tunes an autoencoder and classifiers."""
-    splits = experiment.load(config)
+    splits = experiment.load_splits(config)
     orders, classes = experiment.label_orders(config, splits, config.labels)
     settings = ("layer_learning_rate", *STRENGTH[config.layers])
     values = {name: getattr(config, name) for name in settings}
@@ -110,9 +110,9 @@ def stacked_ae(config: Config) -> None:
     bernoulli = methods.observations.bernoulli()
     whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=bernoulli)
     before = len(config.widths) * config.layer_steps
-    lanes, steps = experiment.grid(config, values), config.steps
+    lanes, steps = experiment.lanes(config, values), config.steps
     tuned = run(carrying(whole, settings), lanes, steps, "fine-tuned", [*map(start, lanes)])
-    scratch = run(whole, experiment.grid(config, {}), before + steps, "from-scratch")
+    scratch = run(whole, experiment.lanes(config, {}), before + steps, "from-scratch")
 
     drawn = np.unique(orders)  # what any seed has the labels of
     pool, places = data.subset(splits.train, drawn), np.searchsorted(drawn, orders)
@@ -125,8 +125,8 @@ def stacked_ae(config: Config) -> None:
     starts = [{"order": places[x["seed"]], "encoder": start(x)["encoder"]} for x in lanes]
     result = run(build, lanes, config.classifier_steps, "classifiers", starts)
     rows = [described(row, settings) for row in result.rows]
-    varied = experiment.swept(config, *settings, "learning_rate")
-    test = experiment.first_batch(splits.test, 5000)["image"]
+    varied = experiment.varied(config, *settings, "learning_rate")
+    test = data.head(splits.test, 5000)["image"]
 
     def greedily(lane: Mapping[str, Any], x: Array) -> Array:
         """What the layers alone make of images."""

@@ -115,7 +115,7 @@ WORKLOADS = {
             ae.nets.recurrent_decoder((28, 28), 128),
             observation=ae.methods.observations.bernoulli(),
         ),
-        data=lambda ae, images: ae.data.rows(images),
+        data=lambda ae, images: ae.data.row_sequences(images),
     ),
 }
 

@@ -25,7 +25,6 @@ BUILDING_BLOCKS = {"core", "corruptions", "losses", "nets", "probability"}
 MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
-    "checks": {"core"},
     "cli": {"core", "training"},
     "shuffle": {"core"},
     "probability": {"core"},
@@ -40,7 +39,7 @@ MAY_IMPORT = {
     "plots": BUILDING_BLOCKS | {"metrics"},
     "recipes": {"core", "methods", "nets", "training"},
     "experiment": {
-        *("checks", "cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
+        *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
     },
 }
 

@@ -6,7 +6,7 @@ import os
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
 from ae_jax.data.reading import all_images, head, vectors
-from ae_jax.data.sequences import rows
+from ae_jax.data.sequences import row_sequences
 from ae_jax.data.sources import digits, images, npz, patterns, prepared, shapes, tones, words
 from ae_jax.data.splits import SPLITS, labelled
 from ae_jax.data.stored import binarized, side_by_side, stored, subset
@@ -21,7 +21,7 @@ __all__ = [
     "labelled",
     "load",
     "names",
-    "rows",
+    "row_sequences",
     "side_by_side",
     "stored",
     "subset",

@@ -10,7 +10,7 @@ from ae_jax.core import Array, Batch, Dataset, InputError
 from ae_jax.data.content import derived, shared
 
 
-def rows(dataset: Dataset) -> Dataset:
+def row_sequences(dataset: Dataset) -> Dataset:
     """Images read row by row.
 
     Args:
@@ -24,7 +24,7 @@ def rows(dataset: Dataset) -> Dataset:
       InputError: if the data have no images.
     """
     if "image" not in dataset.spec:
-        raise InputError(f"rows needs images; these data have {', '.join(dataset.spec)}")
+        raise InputError(f"row_sequences needs images; these data have {', '.join(dataset.spec)}")
     image = dataset.spec["image"]
     height, width, channels = image.shape
     spec = {

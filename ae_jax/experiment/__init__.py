@@ -1,11 +1,8 @@
 """What experiments share: options, splits, the sweep, and the page that reports it."""
 
-from ae_jax.checks import at_least, classes, trace_stack
 from ae_jax.cli import Count, Swept, Whole
-from ae_jax.data import all_images as images
-from ae_jax.data import head as first_batch
-from ae_jax.data import vectors
-from ae_jax.experiment.config import Config, grid, swept
+from ae_jax.experiment.checks import classes, trace, trace_stack
+from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
@@ -13,7 +10,7 @@ from ae_jax.experiment.opening import open
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
 from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
-from ae_jax.experiment.splits import Splits, label_orders, load
+from ae_jax.experiment.splits import Splits, label_orders, load_splits
 from ae_jax.experiment.study import Outcome, Study
 from ae_jax.training import Model, model
 
@@ -31,18 +28,15 @@ __all__ = [
     "accuracy_curves",
     "accuracy_gains",
     "assessed",
-    "at_least",
     "best_settings",
     "check",
     "classes",
     "complete",
     "described",
-    "first_batch",
     "firsts",
-    "grid",
-    "images",
     "label_orders",
-    "load",
+    "lanes",
+    "load_splits",
     "model",
     "named",
     "numbered",
@@ -55,8 +49,8 @@ __all__ = [
     "run_options",
     "side_by_side",
     "sweep",
-    "swept",
+    "trace",
     "trace_stack",
-    "vectors",
+    "varied",
     "where",
 ]

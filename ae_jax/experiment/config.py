@@ -23,7 +23,7 @@ class Config(cli.Execution):
     batch_size: Count = 64
 
 
-def grid(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def lanes(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the lanes of some values and the configuration's learning rates and seeds.
 
     Raises:
@@ -34,6 +34,6 @@ def grid(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     )
 
 
-def swept(config: Config, *names: str) -> list[str]:
+def varied(config: Config, *names: str) -> list[str]:
     """Returns those of a configuration's options that have several values."""
     return [name for name in names if len(getattr(config, name)) > 1]

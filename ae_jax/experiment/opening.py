@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 
-import ae_jax
 from ae_jax import training
 from ae_jax.core import InputError
 from ae_jax.experiment.config import Config
@@ -19,7 +18,7 @@ from ae_jax.training import Model, manifest
 from ae_jax.training import directory as run_directory
 
 #: Where scripts are looked for: here, and beside the package in a checkout.
-SCRIPTS = (Path("experiments"), Path(ae_jax.__file__).parents[1] / "experiments")
+SCRIPTS = (Path("experiments"), Path(__file__).parents[2] / "experiments")
 
 
 def open(

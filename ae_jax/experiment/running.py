@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ae_jax import cli, training
-from ae_jax.checks import trace_stack
 from ae_jax.core import Method
-from ae_jax.experiment.config import Config, grid
+from ae_jax.experiment.checks import trace_stack
+from ae_jax.experiment.config import Config
+from ae_jax.experiment.config import lanes as lanes_of
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import greedy
 from ae_jax.training.lanes import grouped
@@ -64,7 +65,7 @@ def sweep(
       InputError: as `training.run`.
       SystemExit: with the lanes that are missing, where a process died.
     """
-    lanes = grid(config, values)
+    lanes = lanes_of(config, values)
     options = run_options(config, splits) | {"experiment": name} | options
     steps = options.pop("steps", config.steps)
     out = cli.directory(config, name)
@@ -100,7 +101,7 @@ def pretrain(
       InputError: as `training.run`.
       SystemExit: as `sweep`.
     """
-    lanes = grid(config, values)
+    lanes = lanes_of(config, values)
     for layer in layers:
         check(layer.method, lanes)
     trace_stack(layers, splits.image_shape)

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ae_jax import data
-from ae_jax.checks import classes, same_kind
 from ae_jax.core import Dataset, InputError
+from ae_jax.experiment.checks import classes, same_kind
 from ae_jax.experiment.config import Config
 
 
@@ -24,7 +24,7 @@ class Splits(NamedTuple):
         return self.train.spec["image"].shape
 
 
-def load(
+def load_splits(
     config: Config,
     held_out: int = 10_000,
     whole: bool = False,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ae_jax import cli, data, plots, training
 from ae_jax.core import Method
 from ae_jax.experiment import models, reporting, running, splits
-from ae_jax.experiment.config import Config, grid
+from ae_jax.experiment.config import Config, lanes
 from ae_jax.experiment.splits import Splits
 
 
@@ -80,7 +80,7 @@ class Study(NamedTuple):
     table: Sequence[str]
     figures: Callable[[Outcome], Mapping[str, Any]]
     options: Callable[[Any], Mapping[str, Any]] = lambda config: {}
-    load: Callable[[Any], Splits] = splits.load
+    load: Callable[[Any], Splits] = splits.load_splits
     reference: Callable[[Any, Splits], Any] = lambda config, splits: None
     describe: Callable[[models.Model, Outcome], Mapping[str, Any]] = lambda model, outcome: {}
 
@@ -93,7 +93,7 @@ class Study(NamedTuple):
         loaded = self.load(config)
         values, options = cli.swept(config), self.options(config)
         build = functools.partial(self.build, config, loaded.train.spec)
-        running.check(build, grid(config, values), options.get("schedules", ()))
+        running.check(build, lanes(config, values), options.get("schedules", ()))
         reference = self.reference(config, loaded)
         result, out = running.sweep(config, self.name, build, loaded, values, **options)
         outcome = Outcome(config, loaded, reference, result, out, result.rows)

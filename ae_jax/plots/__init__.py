@@ -7,7 +7,7 @@ from ae_jax.plots.animation import Animation, animation
 from ae_jax.plots.curves import learning_curves
 from ae_jax.plots.distributions import histograms
 from ae_jax.plots.filters import filters
-from ae_jax.plots.images import image_grid, manifold, reconstructions, rows, traversals
+from ae_jax.plots.images import image_grid, image_rows, manifold, reconstructions, traversals
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import MOST_CLASSES, scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
@@ -34,6 +34,7 @@ __all__ = [
     "histograms",
     "history",
     "image_grid",
+    "image_rows",
     "learning_curves",
     "lines",
     "manifold",
@@ -45,7 +46,6 @@ __all__ = [
     "read_records",
     "read_results",
     "reconstructions",
-    "rows",
     "scatter",
     "scatters",
     "spectrum",

@@ -69,12 +69,12 @@ def reconstructions(
                 f"{list(inputs.shape)}; pass them for the same examples"
             )
         table[str(name)] = output
-    figure = rows(table, heading)
+    figure = image_rows(table, heading)
     figure.axes[0].get_yticklabels()[0].set_fontweight("bold")
     return figure
 
 
-def rows(table: Mapping[str, Any], heading: str = "") -> Any:
+def image_rows(table: Mapping[str, Any], heading: str = "") -> Any:
     """Rows of images, each with a label.
 
     Args:

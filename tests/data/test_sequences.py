@@ -141,14 +141,14 @@ def test_without_the_language_reference(monkeypatch):
 
 def test_rows():
     digits = data.load("digits", "test")
-    dataset = data.rows(digits)
+    dataset = data.row_sequences(digits)
     check_spec(dataset)
     batch = whole(dataset, 4)
     np.testing.assert_array_equal(batch["sequence"], batch["image"][..., 0])
     np.testing.assert_array_equal(batch["length"], [8] * 4)
     np.testing.assert_array_equal(batch["label"], whole(digits, 4)["label"])
     images = np.arange(2 * 3 * 4 * 2).reshape(2, 3, 4, 2).astype(np.uint8)
-    colours = data.rows(data.stored(images))
+    colours = data.row_sequences(data.stored(images))
     np.testing.assert_allclose(whole(colours)["sequence"], images.reshape(2, 3, 8) / 255, rtol=1e-6)
-    with pytest.raises(InputError, match="rows needs images"):
-        data.rows(data.load("tones"))
+    with pytest.raises(InputError, match="row_sequences needs images"):
+        data.row_sequences(data.load("tones"))

@@ -12,7 +12,7 @@ from ae_jax.corruptions import CORRUPTIONS
 from ae_jax.data import (
     binarized,
     contaminate,
-    rows,
+    row_sequences,
     shapes,
     side_by_side,
     stored,
@@ -284,7 +284,7 @@ def test_the_digest_names_content_and_order():
         subset(base, np.array([0, 0, 2, 3, 4])),
         binarized(base),
         binarized(base, 0.25),
-        rows(base),
+        row_sequences(base),
         side_by_side([base, base]),
         side_by_side([base, binarized(base)]),
         contaminate(jax.random.key(0), base, CORRUPTIONS["masking"], 0.5),
@@ -310,7 +310,12 @@ def test_equal_content_has_equal_digests():
         assert alike.digest == base.digest
     assert subset(base, slice(1, 3)).digest == subset(base, np.array([1, 2])).digest
     unknown = base._replace(digest="")
-    assert binarized(unknown).digest == rows(unknown).digest == subset(unknown, [1]).digest == ""
+    assert (
+        binarized(unknown).digest
+        == row_sequences(unknown).digest
+        == subset(unknown, [1]).digest
+        == ""
+    )
     assert side_by_side([base, unknown]).digest == ""
 
 
@@ -320,7 +325,7 @@ def test_what_is_made_alike_is_fetched_by_the_same_function():
     grid = shapes.load("all", 16)
     pairs += [(subset(grid, [1]), subset(shapes.load("all", 16), slice(2, 4)))]
     pairs += [tuple(map(binarized, pair)) for pair in pairs]
-    pairs += [tuple(map(rows, pair)) for pair in pairs]
+    pairs += [tuple(map(row_sequences, pair)) for pair in pairs]
     spoiled = [contaminate(jax.random.key(0), one, CORRUPTIONS["masking"], 0.5) for one in pairs[0]]
     pairs += [spoiled, (side_by_side([first, first]), side_by_side([first]))]
     for one, other in pairs:

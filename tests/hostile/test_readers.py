@@ -65,7 +65,7 @@ def test_binarised_mnist_as_everybody_saves_it(tmp_path):
     label = np.arange(30)[:, None] % 10  # Keras' [N, 1]
     np.savez(tmp_path / "mnist.npz", x_train=bits, y_train=label, x_test=bits[:5], y_test=label[:5])
     with pytest.warns(UserWarning) as said:  # noqa: PT030
-        splits = experiment.load(experiment.Config(dataset=f"npz:{tmp_path / 'mnist.npz'}"))
+        splits = experiment.load_splits(experiment.Config(dataset=f"npz:{tmp_path / 'mnist.npz'}"))
     assert {"are taken as that" in str(one.message) for one in said} == {True, False}
     assert splits.image_shape == (28, 28, 1)
     np.testing.assert_array_equal(images_of(splits.test), bits[:5].transpose(0, 2, 3, 1))
@@ -78,11 +78,11 @@ def test_data_of_another_scale_have_a_way_in(tmp_path):
     np.savez(tmp_path / "faces.npz", image=faces.transpose(0, 2, 3, 1))
     config = experiment.Config(dataset=f"npz:{tmp_path / 'faces.npz'}")
     with pytest.raises(InputError, match="--value-range LOW HIGH"):
-        experiment.load(config)
+        experiment.load_splits(config)
     options = ["--dataset", config.dataset, "--value-range", "-1", "1"]
     config = cli.parse({"default": experiment.Config()}, options)
     assert cli.identity(config)["value_range"] == [-1, 1]
-    image = np.concatenate([images_of(part) for part in experiment.load(config)])
+    image = np.concatenate([images_of(part) for part in experiment.load_splits(config)])
     expected = (faces.transpose(0, 2, 3, 1) + 1) / 2
     np.testing.assert_allclose(np.sort(image, axis=0), np.sort(expected, axis=0), atol=1e-6)
 
@@ -134,7 +134,7 @@ def test_an_enumerated_distribution_is_one_of_bits(tmp_path):
         ("tones", "but no image"),
     ]:
         with pytest.raises(InputError, match=message):
-            experiment.load(experiment.Config(dataset=name), whole=True)
+            experiment.load_splits(experiment.Config(dataset=name), whole=True)
 
 
 # -- npz: whatever an archive may hold ------------------------------------------------------------

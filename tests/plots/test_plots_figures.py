@@ -8,11 +8,11 @@ from ae_jax.core import InputError
 from ae_jax.plots import (
     against,
     image_grid,
+    image_rows,
     learning_curves,
     manifold,
     rate_distortion,
     reconstructions,
-    rows,
     traversals,
 )
 from ae_jax.plots.style import render
@@ -207,7 +207,7 @@ def test_reconstructions_are_rows_under_their_inputs(channels):
     with pytest.raises(InputError, match="same examples"):
         reconstructions(black, {"β = 1": white[:3]})
     with pytest.raises(InputError, match="no row"):
-        rows({})
+        image_rows({})
 
 
 @pytest.mark.parametrize("count", [2, 16])
@@ -215,7 +215,7 @@ def test_reconstructions_are_rows_under_their_inputs(channels):
 def test_labels_of_rows_are_inside_the_figure_and_beside_their_images(label, count):
     images = np.zeros((count, 8, 8, 1))
     for figure in (
-        rows({label: images, "1": images}),
+        image_rows({label: images, "1": images}),
         reconstructions(images, {"1": images}, label),
     ):
         render(figure, "png")

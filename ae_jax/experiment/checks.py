@@ -11,21 +11,6 @@ import numpy as np
 from ae_jax.core import Array, Batch, Dataset, InputError, Method, Network
 
 
-def at_least(config: Any, least: float, *names: str) -> None:
-    """Raises InputError where an option, or one of its values, is below what makes sense.
-
-    Args:
-      config: of the experiment.
-      least: the smallest value that does.
-      names: of the options.
-    """
-    for name in names:
-        value = getattr(config, name)
-        for one in value if isinstance(value, tuple) else (value,):
-            if not one >= least:  # nor is NaN
-                raise InputError(f"{name} must be at least {least:g}, got {one}")
-
-
 def same_kind(name: str, splits: Sequence[Dataset], kinds: Sequence[str]) -> None:
     """Raises InputError where data are not what an experiment is for, or differ between splits.
 

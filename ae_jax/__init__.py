@@ -24,7 +24,7 @@ A subpackage is imported when it is first used.
 import importlib
 from types import ModuleType
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PARTS = (
     "cli",

@@ -9,45 +9,49 @@ Reference: Vincent et al. (2010), Stacked Denoising Autoencoders, sections 3 and
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Array, Dataset, InputError, Method
+from ae_jax.core import FRACTION, Array, Domain, Method
+from ae_jax.experiment import Count, Model, Swept
 
 Kind = Literal["masking", "gaussian_noise", "salt_and_pepper", "occlusion", "dropout"]
 Criterion = Literal["squared_error", "absolute_error", "bernoulli"]
+#: At a level of 0 there is no noise to gain over.
+NOISE = Domain(0, 1, low_open=True)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    corruption: tuple[Kind, ...] = (
+    corruption: Swept[Kind] = (
         "masking", "gaussian_noise", "salt_and_pepper", "occlusion", "dropout",
     )  # fmt: skip
     """Each is compiled on its own, trained and tested with itself."""
-    corruption_level: tuple[float, ...] = (0.0, 0.25, 0.5)
+    corruption_level: Swept[Annotated[float, FRACTION]] = (0.0, 0.25, 0.5)
     """In training: a pixel's probability, a block's side over the image's, or a deviation."""
-    test_level: tuple[float, ...] = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
+    test_level: Swept[Annotated[float, NOISE]] = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
     """Where the denoising gain is measured."""
-    criterion: tuple[Criterion, ...] = ("squared_error",)
+    criterion: Swept[Criterion] = ("squared_error",)
     """Each value is compiled on its own."""
-    latent_size: int = 256
-    widths: tuple[int, ...] = ()
+    latent_size: Count = 256
+    widths: tuple[Count, ...] = ()
     """Hidden layers before the latent; not swept."""
     activation: Literal["relu", "tanh", "sigmoid"] = "relu"
     """Of hidden layers and of the latent."""
     tied: bool = False
     """Whether the decoder uses the encoder's transposed kernels."""
-    learning_rate: tuple[float, ...] = (5e-3,)
+    learning_rate: Swept[float] = (5e-3,)
     """At first; it falls to 0 as a half cosine."""
-    seeds: int = 2
-    steps: int = 2000
+    seeds: Count = 2
+    steps: Count = 2000
 
 
 PRESETS = {
@@ -76,33 +80,27 @@ PRESETS = {
 }
 
 
-class Noisy(NamedTuple):
-    """Test images [L, N, H, W, C] at L levels, clean and corrupted, and their quality."""
-
-    clean: Array
-    corrupted: Array
-    psnr: np.ndarray
-    ssim: np.ndarray
-
-
 def denoising_ae(config: Config) -> None:
     """Sweeps corruptions and their levels over denoising autoencoders and reports the gain."""
-    check(config)
     splits = experiment.load_splits(config)
-    noisy = {kind: spoiled(kind, config.test_level, splits.test) for kind in config.corruption}
+    clean = data.head(splits.test, 1000)["image"]
+    noisy = {kind: spoiled(kind, config.test_level, clean) for kind in config.corruption}
     trained = experiment.sweep(
         config,
         "denoising_ae",
-        builder(config, splits.image_shape),
+        functools.partial(build, config, splits.train.spec),
         splits,
         {name: getattr(config, name) for name in ("corruption", "criterion", "corruption_level")},
         schedules=[training.warmup_cosine(config.steps)],
     )
-    gains = {}
+    gains: dict[int, dict[str, np.ndarray]] = {}
 
-    def describe(model: experiment.Model) -> dict[str, float]:
-        found = gains[model.row["lane"]] = gain(model, noisy[model.row["corruption"]])
-        return {name: float(values.mean()) for name, values in found.items()}
+    def describe(model: Model) -> dict[str, float]:
+        corrupted = noisy[model.row["corruption"]]
+        same = jnp.broadcast_to(clean, corrupted.shape)
+        found = metrics.restoration_gain(denoised(model, corrupted), corrupted, same)
+        gains[model.row["lane"]] = {name: np.asarray(gain) for name, gain in found.items()}
+        return {name: float(gain.mean()) for name, gain in gains[model.row["lane"]].items()}
 
     rows = experiment.described(trained, describe)
     experiment.report(
@@ -112,7 +110,7 @@ def denoising_ae(config: Config) -> None:
         rows,
         ("corruption", "criterion", "corruption_level", "learning_rate"),
         ("squared_error", "psnr_gain", "ssim_gain"),
-        lambda: figures(config, trained.result, gains, noisy, splits.image_shape),
+        lambda: figures(config, trained.result, gains, noisy, clean),
         trained.result,
         notes=[
             "squared_error is that of clean test images. The gains are in PSNR (dB) and SSIM, "
@@ -122,57 +120,25 @@ def denoising_ae(config: Config) -> None:
     )
 
 
-def check(config: Config) -> None:
-    """Raises InputError for a level that the corruptions do not have."""
-    for name in ("corruption_level", "test_level"):
-        for level in getattr(config, name):
-            if not 0 <= level <= 1:
-                raise InputError(f"{name} is {level:g}: use 0 to 1")
-    levels = config.test_level
-    if not levels or 0 in levels or len(set(levels)) < len(levels):
-        raise InputError("test_level needs different values above 0: at 0 there is no noise")
-
-
-def builder(config: Config, shape: tuple[int, int, int]) -> Callable[..., Method]:
-    """Returns what builds the autoencoder of one corruption and criterion."""
-
-    def build(corruption: str, criterion: str) -> Method:
-        return methods.autoencoder(
-            nets.mlp(config.latent_size, config.widths, config.activation, config.activation),
-            nets.mlp(shape, config.widths[::-1], config.activation),
-            reconstruction=methods.observations.OBSERVATIONS[criterion](),
-            corruption=corruptions.CORRUPTIONS[corruption],
-            tie=nets.transposed if config.tied else None,
-        )
-
-    return build
-
-
-def spoiled(kind: str, levels: Sequence[float], test: Dataset) -> Noisy:
-    """Corrupts test images, the same for all models; as shown, that is clipped to [0, 1]."""
-    images = data.head(test, 1000)["image"]
-    keys = jax.random.split(jax.random.key(0), len(levels))
-    corrupted = jax.vmap(corruptions.CORRUPTIONS[kind], (0, None, 0))(
-        keys, images, jnp.array(levels)
+def build(config: Config, spec: Mapping[str, Any], corruption: str, criterion: str) -> Method:
+    """Returns the autoencoder of one corruption and criterion."""
+    return methods.autoencoder(
+        nets.mlp(config.latent_size, config.widths, config.activation, config.activation),
+        nets.mlp(spec["image"].shape, config.widths[::-1], config.activation),
+        reconstruction=methods.observations.OBSERVATIONS[criterion](),
+        corruption=corruptions.CORRUPTIONS[corruption],
+        tie=nets.transposed if config.tied else None,
     )
-    clean = jnp.broadcast_to(images, corrupted.shape)
-    return Noisy(clean, corrupted, *quality(corrupted, clean))
 
 
-@jax.jit
-def quality(shown: Array, clean: Array) -> tuple[Array, Array]:
-    """PSNR (dB, of the mean error: one image may be exact) and mean SSIM at each level, [L]."""
-    shown = jnp.clip(shown, 0, 1)
-    return metrics.psnr(shown, clean), jnp.mean(jax.vmap(metrics.ssim)(shown, clean), axis=1)
+def spoiled(kind: str, levels: Sequence[float], images: Array) -> Array:
+    """Corrupts images at L levels, the same for all models: [N, ...] -> [L, N, ...]."""
+    keys = jax.random.split(jax.random.key(0), len(levels))
+    corrupt = jax.vmap(corruptions.CORRUPTIONS[kind], (0, None, 0))
+    return corrupt(keys, images, jnp.array(levels))
 
 
-def gain(model: experiment.Model, noisy: Noisy) -> dict[str, np.ndarray]:
-    """Returns how much better a lane's reconstructions are than what it was given, [L]."""
-    psnr, ssim = quality(denoised(model, noisy.corrupted), noisy.clean)
-    return {"psnr_gain": np.asarray(psnr - noisy.psnr), "ssim_gain": np.asarray(ssim - noisy.ssim)}
-
-
-def denoised(model: experiment.Model, corrupted: Array) -> Array:
+def denoised(model: Model, corrupted: Array) -> Array:
     """Reconstructs images [L, N, ...]."""
     flat = corrupted.reshape(-1, *corrupted.shape[2:])
     return model.reconstruct({"image": flat}).reshape(corrupted.shape)
@@ -182,22 +148,28 @@ def figures(
     config: Config,
     result: training.Result,
     gains: Mapping[int, Mapping[str, np.ndarray]],
-    noisy: Mapping[str, Noisy],
-    shape: tuple[int, int, int],
+    noisy: Mapping[str, Array],
+    clean: Array,
 ) -> dict[str, Any]:
     """Draws for each corruption the gains over its level, images, and filters."""
     drawn = {}
     rows = [row for row in result.rows if row["status"] == "ok" and row["lane"] in gains]
     for kind, criterion in dict.fromkeys((row["corruption"], row["criterion"]) for row in rows):
-        own = [row for row in rows if (row["corruption"], row["criterion"]) == (kind, criterion)]
+        own = experiment.where(rows, corruption=kind, criterion=criterion)
         name = kind.replace("_", " ")
         if len(config.criterion) > 1:
             name += f", {criterion.replace('_', ' ')}"
         for measure, unit in (("PSNR", " (dB)"), ("SSIM", "")):
-            found = curves(config, own, gains, f"{measure.lower()}_gain")
+            points = [
+                {**row, "level": level, "gain": gain}
+                for row in own
+                for level, gain in zip(
+                    config.test_level, gains[row["lane"]][f"{measure.lower()}_gain"], strict=True
+                )
+            ]
             drawn[f"{measure} gained over the level of {name}, by the level in training."] = (
                 plots.lines(
-                    found,
+                    plots.mean_curves(points, "level", "gain", lambda row: row["corruption_level"]),
                     "noise level of test images",
                     f"{measure} gain{unit}",
                     name="trained at",
@@ -205,61 +177,35 @@ def figures(
                     heading=name,
                 )
             )
-        drawn |= pictures(config, name, first_models(result, own), noisy[kind], shape)
+        first = {row["corruption_level"]: row["lane"] for row in reversed(own)}
+        models = {level: experiment.model(result, first[level]) for level in sorted(first)}
+        drawn |= pictures(config, name, models, noisy[kind], clean)
     return drawn
 
 
-def curves(
-    config: Config,
-    rows: Sequence[Mapping[str, Any]],
-    gains: Mapping[int, Mapping[str, np.ndarray]],
-    name: str,
-) -> dict[float, tuple[Any, np.ndarray, np.ndarray]]:
-    """Returns, for each training level, the mean gain and its spread over lanes."""
-    found = {}
-    for level in sorted({row["corruption_level"] for row in rows}):
-        values = [gains[row["lane"]][name] for row in rows if row["corruption_level"] == level]
-        spread = np.std(values, axis=0, ddof=1) if len(values) > 1 else None
-        found[level] = (config.test_level, np.mean(values, axis=0), spread)
-    return found
-
-
-def first_models(
-    result: training.Result, rows: Sequence[Mapping[str, Any]]
-) -> dict[float, experiment.Model]:
-    """Returns the first lane of each training level, in ascending order."""
-    first = {row["corruption_level"]: row["lane"] for row in reversed(rows)}
-    return {level: experiment.model(result, first[level]) for level in sorted(first)}
-
-
 def pictures(
-    config: Config,
-    name: str,
-    models: Mapping[float, experiment.Model],
-    noisy: Noisy,
-    shape: tuple[int, int, int],
+    config: Config, name: str, models: Mapping[float, Model], noisy: Array, clean: Array
 ) -> dict[str, Any]:
     """Figures of noisy, denoised and original images, and of filters."""
     ends = {level: models[level] for level in (min(models), max(models))}
     place = int(np.argmin(np.abs(np.array(config.test_level) - max(models))))
-    images = noisy.corrupted[place : place + 1, :16]
-    shown = {f"trained at {level:g}": denoised(ends[level], images)[0] for level in ends}
-    level = config.test_level[place]
+    images, level = noisy[place : place + 1, :16], config.test_level[place]
+    shown = {f"trained at {end:g}": denoised(model, images)[0] for end, model in ends.items()}
     drawn = {
         f"Test images with {name} at {level:g}, what models make of them, and the originals.": (
             plots.reconstructions(
                 images[0],
-                {**shown, "original": noisy.clean[place, :16]},
+                {**shown, "original": clean[:16]},
                 first="noisy",
                 heading=f"{name} {level:g}",
             )
         )
     }
-    for level, model in ends.items():
-        kernel = np.asarray(model.state.params["encoder"]["Dense_0"]["kernel"])
-        trained = f"with {name} at {level:g}" if level else "without corruption"
+    for end, model in ends.items():
+        kernel = nets.layers(model.state.params["encoder"])[0].kernel
+        trained = f"with {name} at {end:g}" if end else "without corruption"
         drawn[f"Filters learned {trained}, the largest norm first."] = plots.filters(
-            kernel, shape, count=40, heading=trained
+            kernel, clean.shape[1:], count=40, heading=trained
         )
     return drawn
 

@@ -81,6 +81,14 @@ def test_samples_follow_the_distribution_and_carry_gradients():
     np.testing.assert_allclose(by_log_var, (draws - mean) / 2, rtol=1e-9)
 
 
+def test_noise_does_not_depend_on_how_it_is_laid_out():
+    zeros = jnp.zeros((7, 3, 2))
+    np.testing.assert_array_equal(
+        gaussian.sample(jax.random.key(2), zeros, zeros),
+        jax.random.normal(jax.random.key(2), zeros.shape),
+    )
+
+
 @pytest.mark.parametrize(
     ("function", "count"),
     [(gaussian.log_prob, 3), (gaussian.kl_standard, 2), (gaussian.kl, 4), (gaussian.entropy, 1)],

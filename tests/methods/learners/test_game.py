@@ -177,7 +177,8 @@ def remembering(turns, **options):
 
 
 def test_a_move_made_several_times_sees_a_part_of_the_batch_each_time():
-    method = remembering([[scaled(3)], [scaled(1, "b")]])
+    method = remembering([[scaled(3)], [scaled(1, "b")]], conclude=max)
+    assert method.conclude is max
     given = batch(0.2, 0.4, 0.6, 0.8, 1.0, 1.2)
     state = method.init(KEY, given, method.hparams)
     after, info = jax.jit(method.step)(KEY, state, given, dict(method.hparams))

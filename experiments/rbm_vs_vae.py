@@ -92,8 +92,6 @@ BY = ("model", "latent_size", "learning_rate", "weight_decay")
 def rbm_vs_vae(config: Config) -> None:
     """Trains machines and VAEs on the same zeros and ones, and compares what they are good for."""
     splits = experiment.Splits(*map(data.binarized, experiment.load_splits(config)))
-    vae = functools.partial(build, config, splits.train.spec, "VAE")
-    experiment.check(vae, experiment.lanes(config, {"latent_size": config.latent_size}))
     sweeps = [({"model": model}, trained(config, model, splits)) for model in ("RBM", "VAE")]
     train = data.vectors(data.head(splits.train, 10_000))
     seen = data.head(splits.train, config.labels)
@@ -212,8 +210,11 @@ def figures(
     """Draws likelihoods, the bound, reconstructions, samples and the probe of chosen settings."""
     samples = {metrics.bound_name(count): count for count in (1, *config.importance_samples)}
     bounds = plots.unpivoted(rows, samples, "samples", "bound")
-    own = [row for row in reversed(rows) if row["lane"] in models]
-    firsts = {f"{row['model']} {row['latent_size']}": models[row["lane"]] for row in own}
+    firsts = {
+        f"{row['model']} {row['latent_size']}": models[row["lane"]]
+        for row in reversed(rows)
+        if row["lane"] in models
+    }
     again = {name: model.reconstruct({"image": test}) for name, model in reversed(firsts.items())}
     drawn = {name: model.sample(jax.random.key(0), 16) for name, model in reversed(firsts.items())}
     found = {

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots
-from ae_jax.core import Method
+from ae_jax.core import InputError, Method
 from ae_jax.methods import bottlenecks, penalties
 
 KINDS = ("none", "weight_decay", "l1", "kl", "k_sparse", "dropout", "contractive", "denoising")
@@ -49,7 +49,7 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(regulariser=("kl",), latent_size=16, seeds=2, steps=40),
+    "smoke": Config(regulariser=("kl",), k=(4, 12), latent_size=16, seeds=2, steps=40),
     "paper": Config(dataset="mnist", latent_size=1000, steps=100_000, batch_size=100),
 }
 
@@ -71,10 +71,15 @@ def sparse_ae(config: Config) -> None:
     """Sweeps regularisers and their strengths over autoencoders with more units than pixels."""
     splits = experiment.load_splits(config)
     builder = functools.partial(build, config, splits.train.spec)
-    swept = {kind: {"regulariser": kind} for kind in config.regulariser}
-    for kind, values in swept.items():
+    if "k_sparse" in config.regulariser and max(config.k, default=1) > config.latent_size:
+        raise InputError(
+            f"k is {max(config.k):g}, but there are {config.latent_size} units: lower it"
+        )
+    every = {kind: {"regulariser": kind} for kind in KINDS}
+    for kind, values in every.items():  # what is not trained with makes sense as well
         values |= {name: getattr(config, name) for name in [STRENGTHS[kind]] if name}
         experiment.check(builder, experiment.lanes(config, values))
+    swept = {kind: every[kind] for kind in config.regulariser}
     test = data.head(splits.test, 5000)
 
     def describe(model: experiment.Model) -> dict[str, float]:

@@ -126,13 +126,29 @@ def check(method: Method, dataset: Dataset, *, full: bool = False, **options: An
 
     Raises:
       AssertionError: one line that names the first promise that is broken, and how.
+      InputError: if it is given no method or no data set, or a data set that is too small or
+        lacks the entry.
     """
+    for given, kind in ((method, Method), (dataset, Dataset)):
+        if not isinstance(given, kind):
+            what = type(given).__name__
+            raise InputError(
+                f"check() takes a {kind.__name__}, not a {what}: give what is returned"
+            )
     subject = Subject(method, dataset, **options)
+    if dataset.size < 2 * BATCH:
+        raise InputError(f"the data set has {dataset.size} examples: give {2 * BATCH} or more")
+    if subject.entry not in dataset.spec:
+        entries = ", ".join(dataset.spec)
+        raise InputError(
+            f"the data have no {subject.entry}: say which entry is meant, of {entries}"
+        )
     for name, promise in (PROMISES | (FULL if full else {})).items():
         try:
             promise(subject)
         except Exception as error:
-            how = " ".join(str(error).split()) or type(error).__name__
+            told = isinstance(error, (AssertionError, InputError))
+            how = " ".join(f"{'' if told else f'{type(error).__name__}: '}{error}".split())
             raise AssertionError(f"{name}: {how[:600]}") from error
 
 
@@ -230,10 +246,20 @@ def _keys(subject: Subject) -> None:
     """Every key a method is given is split or used, once; traced anew, nothing is computed."""
     method, key = subject.method, jax.random.key(0)
     batch, hparams, state = subject.batch(), subject.hparams, subject.first
+    calls = {
+        "init": (method.init, (key, batch, hparams)),
+        "the step": (method.step, (key, state, batch, hparams)),
+        "the evaluation or a view": (
+            functools.partial(_given, method),
+            (key, state, batch, hparams),
+        ),
+    }
     with jax.debug_key_reuse(True):
-        jax.eval_shape(jax.jit(lambda *x: method.init(*x)), key, batch, hparams)
-        jax.eval_shape(jax.jit(lambda *x: method.step(*x)), key, state, batch, hparams)
-        jax.eval_shape(jax.jit(lambda *x: _given(method, *x)), key, state, batch, hparams)
+        for name, (function, given) in calls.items():
+            try:
+                jax.eval_shape(jax.jit(lambda *x, function=function: function(*x)), *given)
+            except jax.errors.KeyReuseError as error:
+                raise AssertionError(f"by {name}: {error}") from error
 
 
 def _no_retrace(subject: Subject) -> None:
@@ -311,6 +337,22 @@ def _independent(subject: Subject) -> None:
     beside = subject.program(key, state, subject.batch(rows), hparams)[2]["evaluate"]
     for name, value in values.items():
         np.testing.assert_allclose(beside[name][:9], value[:9], rtol=1e-6, err_msg=name)
+
+
+def _absent(subject: Subject) -> None:
+    """The values of all but five examples change, and are said to be padding."""
+    if subject.method.conclude is None:
+        return
+    given, present = subject.states[-1][2], jnp.arange(BATCH) < 5
+
+    def moved(x: Array) -> Array:
+        absent = jnp.reshape(~present, (-1, *[1] * (x.ndim - 1)))
+        return x + absent.astype(x.dtype)
+
+    concluded = jax.jit(subject.method.conclude)
+    found = concluded(jax.tree.map(moved, given["evaluate"]), present, subject.hparams)
+    for name, value in given["conclude"].items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, err_msg=name)
 
 
 def _inference(subject: Subject) -> None:
@@ -462,6 +504,7 @@ PROMISES: Mapping[str, Callable[[Subject], None]] = {
     "every hyperparameter has its effect": _effects,
     "every hyperparameter has a domain that holds its default": _domains,
     "the evaluation of an example does not depend on the others": _independent,
+    "what is padding counts for nothing in what is concluded": _absent,
     "inference needs only what is kept for it": _inference,
     "all is of 64 bits where those are enabled": _double_precision,
     "a step lowers for CUDA and TPU": _lowers,

@@ -188,6 +188,10 @@ MUTANTS = {
         "the evaluation of an example does not depend on the others",
         evaluated(lambda key, rest, loss: {"loss": loss - jnp.mean(loss)}),
     ),
+    "a conclusion from all that there is": (
+        "what is padding counts for nothing in what is concluded",
+        OWN._replace(conclude=lambda values, present, h: {"loss": jnp.mean(values["loss"])}),
+    ),
     "inference that drops what a view needs": (
         "inference needs only what is kept for it",
         OWN._replace(inference=lambda state: {**state, "weights": ()}),
@@ -210,6 +214,39 @@ def test_a_broken_promise_is_named(name):
     with pytest.raises(AssertionError, match=f"^{promise}") as caught:
         testing.check(mutant, digits())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("a key used twice in a step", "the step"),
+        ("a key used twice in a view", "the evaluation or a view"),
+    ],
+)
+def test_where_a_key_is_used_twice_is_said(name, where):
+    with pytest.raises(AssertionError, match=f"{KEYS}: by {where}: "):
+        testing.check(MUTANTS[name][1], digits())
+
+
+def test_an_error_of_the_method_is_said_with_its_kind():
+    lost = OWN._replace(evaluate=lambda key, state, batch, h: {"loss": batch["picture"]})
+    with pytest.raises(AssertionError, match=f"^{SHAPES}.*: KeyError: 'picture'$"):
+        testing.check(lost, digits())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((lambda: OWN, digits), "check.. takes a Method, not a function"),
+        ((OWN, lambda: "digits"), "check.. takes a Dataset, not a str"),
+        ((OWN, lambda: data.subset(digits(), slice(0, 40))), "has 40 examples: give 64 or more"),
+        ((OWN, digits, "words"), "the data have no words: .* of image, label"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(given, message):
+    method, dataset, *entry = given
+    with pytest.raises(InputError, match=message):
+        testing.check(method, dataset(), **({"entry": entry[0]} if entry else {}))
 
 
 def test_what_is_trained_outside_its_domain_is_named(monkeypatch):

@@ -44,13 +44,13 @@ def open(
     stored = run_directory.read(directory)
     path = _script(directory, stored.get("experiment")) if script is None else Path(script)
     module = _imported(path)
-    build = getattr(module, "build", None)
-    if build is None or "spec" not in inspect.signature(build).parameters:
+    build, kind = (getattr(module, name, None) for name in ("build", "Config"))
+    if None in (build, kind) or "spec" not in inspect.signature(build).parameters:
         raise InputError(
-            f"{path} has no function build(config, spec, ...): load {directory} by training.load "
-            "with the method that it was given"
+            f"{path} has no function build(config, spec, ...) of a Config: load {directory} "
+            "by training.load with the method that it was given"
         )
-    config = _config(path, module.Config, stored["config"])
+    config = _config(path, kind, stored["config"])
     batch = manifest.read(directory).batch
     spec = {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in batch.items()}
     result = training.load(directory, functools.partial(build, config, spec))
@@ -64,11 +64,13 @@ def _script(directory: Path, name: str | None) -> Path:
     for folder in SCRIPTS:
         if (path := folder / f"{name}.py").exists():
             return path
-    raise InputError(f"{directory} is of the experiment {name}: say where its script is")
+    raise InputError(
+        f"{directory} is of the experiment {name}: say where its script is, as script="
+    )
 
 
 def _imported(path: Path) -> ModuleType:
-    if not path.is_file():
+    if not path.is_file() or path.suffix != ".py":
         raise InputError(f"there is no script {path}")
     found = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(found)

@@ -74,6 +74,9 @@ def split(
 
     Returns:
       What is built from each combination of static values, and the lanes that have them.
+
+    Raises:
+      InputError: if that is no method.
     """
     static = _static_names(method, list(lanes[0]))
     places: dict[tuple, list[int]] = {}
@@ -81,7 +84,11 @@ def split(
         places.setdefault(tuple(lane[name] for name in static), []).append(i)
 
     def built(point):
-        return method(**dict(zip(static, point, strict=True))) if callable(method) else method
+        made = method(**dict(zip(static, point, strict=True))) if callable(method) else method
+        if not isinstance(made, Method):
+            what = f"a {type(made).__name__}"
+            raise InputError(f"the method is {what}: give a Method, or a function that returns one")
+        return made
 
     return [(built(point), members) for point, members in places.items()]
 

@@ -97,7 +97,8 @@ def _groups(run: Manifest, method: Method | Callable[..., Method]) -> list[Group
     groups = split(method, run.lanes)
     if len(groups) != len(run.defaults):
         raise InputError(
-            f"it has {len(run.defaults)} groups of lanes, and the method makes {len(groups)}"
+            f"it has {len(run.defaults)} groups of lanes, and the method makes {len(groups)}: it "
+            f"was given a function of {_static(run)} that builds the method"
         )
     for (built, _), defaults in zip(groups, run.defaults, strict=True):
         own = {name for name in defaults if name not in run.scheduling}
@@ -108,6 +109,11 @@ def _groups(run: Manifest, method: Method | Callable[..., Method]) -> list[Group
         of(built, run.lanes, members, defaults)
         for (built, members), defaults in zip(groups, run.defaults, strict=True)
     ]
+
+
+def _static(run: Manifest) -> str:
+    traced = {"seed"}.union(*run.defaults)
+    return ", ".join(name for name in run.lanes[0] if name not in traced)
 
 
 def _figures(group: Group, figures: Mapping[int, Mapping[str, float]]) -> dict[str, np.ndarray]:

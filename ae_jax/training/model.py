@@ -29,13 +29,15 @@ def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State,
                 raise InputError("no best state was kept: give run() keep_best=True")
             state = jax.tree.map(lambda x, i=i: x[i], states)
             return group.method, state, {name: np.asarray(hparams[name][i]) for name in hparams}
-    raise InputError(f"this process has no lane {index}")
+    own = sorted(int(i) for group in (*result.groups, *result.others) for i in group.index)
+    there = ", ".join(map(str, own[:8])) + (", ..." if len(own) > 8 else "")
+    raise InputError(f"this process has no lane {index}: it has {there or 'none'}")
 
 
 class Model(NamedTuple):
     """One lane, ready to be looked at: the views without their state and hyperparameters.
 
-    Each raises InputError where the method has no such view.
+    Each raises InputError where the method has no such view, or is given arrays and no batch.
 
     Attributes:
       row: what the run says of the lane.
@@ -51,7 +53,7 @@ class Model(NamedTuple):
 
     def encode(self, batch: Batch) -> Array:
         """-> [B, Z]."""
-        return self._view("encode")(self.state, batch, self.hparams)
+        return self._view("encode", batch)(self.state, batch, self.hparams)
 
     def decode(self, latent: Array) -> Array:
         """[B, Z] -> [B, ...]."""
@@ -59,11 +61,11 @@ class Model(NamedTuple):
 
     def reconstruct(self, batch: Batch) -> Array:
         """-> [B, ...]."""
-        return self._view("reconstruct")(self.state, batch, self.hparams)
+        return self._view("reconstruct", batch)(self.state, batch, self.hparams)
 
     def predict(self, batch: Batch) -> Array:
         """-> [B, ...], such as logits of classes."""
-        return self._view("predict")(self.state, batch, self.hparams)
+        return self._view("predict", batch)(self.state, batch, self.hparams)
 
     def sample(self, key: Array, count: int) -> Array:
         """-> [count, ...]."""
@@ -71,17 +73,19 @@ class Model(NamedTuple):
 
     def generate(self, key: Array, batch: Batch) -> Array:
         """-> [B, ...], drawn for what the batch says."""
-        return self._view("generate")(key, self.state, batch, self.hparams)
+        return self._view("generate", batch)(key, self.state, batch, self.hparams)
 
     def log_likelihood(self, key: Array, batch: Batch) -> Array:
         """-> [B], nats."""
-        return self._view("log_likelihood")(key, self.state, batch, self.hparams)
+        return self._view("log_likelihood", batch)(key, self.state, batch, self.hparams)
 
-    def _view(self, name: str) -> Callable[..., Array]:
+    def _view(self, name: str, batch: Batch | None = None) -> Callable[..., Array]:
         views = self.method.views._asdict()
         if views[name] is None:
             known = ", ".join(view for view in views if views[view]) or "none"
             raise InputError(f"the method has no view {name}: its views are {known}")
+        if batch is not None and not isinstance(batch, Mapping):
+            raise InputError(f"{name} takes a batch, arrays by name: as {{'image': x}}")
         return views[name]
 
 

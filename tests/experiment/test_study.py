@@ -110,11 +110,17 @@ def test_what_cannot_be_opened_is_said(trained, tmp_path, monkeypatch):
         experiment.open(folder / "run")
     with pytest.raises(InputError, match=r"there is no script .*other\.py"):
         experiment.open(folder / "run", script=tmp_path / "other.py")
+    (tmp_path / "tiny.md").write_text(SCRIPT)
+    with pytest.raises(InputError, match=r"there is no script .*tiny\.md"):
+        experiment.open(folder / "run", script=tmp_path / "tiny.md")
     (tmp_path / "tiny.py").write_text(SCRIPT.replace("l1_weight:", "other_weight:"))
     with pytest.raises(InputError, match="has no option l1_weight"):
         experiment.open(folder / "run")
     (tmp_path / "tiny.py").write_text(SCRIPT.replace("spec", "shape"))
     with pytest.raises(InputError, match=r"has no function build\(config, spec, \.\.\.\)"):
+        experiment.open(folder / "run")
+    (tmp_path / "tiny.py").write_text("def build(config, spec):\n    pass\n")
+    with pytest.raises(InputError, match=r"has no function build\(.*\) of a Config"):
         experiment.open(folder / "run")
     with pytest.raises(InputError, match="no run directory"):
         experiment.open(tmp_path)

@@ -287,6 +287,7 @@ def test_a_run_that_has_no_checkpoint_yet_is_refused(toy, copy):
             lambda toy: toy._replace(init=lambda key, batch, hparams, start: None),
             "begins with what earlier runs left",
         ),
+        (lambda toy: "toy", "the method is a str: give a Method, or a function that returns one"),
         (lambda toy: lambda size: toy, "does not fit its data .*missing 1 required.*; load it"),
     ],
 )
@@ -297,7 +298,7 @@ def test_another_method_is_refused(toy, kept, change, message):
 def test_the_builder_of_a_run_of_several_methods_is_needed(sized, images, tmp_path):
     sweep = training.grid(bias=[0.0, 1.0])
     training.run(sized, images(100), sweep, 2, tmp_path, **OPTIONS)
-    refused(tmp_path, sized(), "it has 2 groups of lanes, and the method makes 1; load it with")
+    refused(tmp_path, sized(), "the method makes 1: it was given a function of bias that builds")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 2, "run": 3}'])

@@ -59,3 +59,17 @@ def test_a_view_that_there_is_not_is_said(result, name):
     with pytest.raises(InputError, match=f"no view {name}: its views are {other}$") as caught:
         getattr(model._replace(method=method), name)(*given)
     assert "\n" not in str(caught.value)
+
+
+def test_an_array_is_no_batch(result):
+    method = training.model(result, 0).method._replace(views=Views(*[len] * len(GIVEN)))
+    model = training.model(result, 0)._replace(method=method)
+    for name, (before, after) in GIVEN.items():
+        if after and after[0] is BATCH:
+            with pytest.raises(InputError, match=f"{name} takes a batch, arrays by name"):
+                getattr(model, name)(*before, BATCH["image"])
+
+
+def test_the_lanes_that_there_are_are_said(result):
+    with pytest.raises(InputError, match=r"this process has no lane 2: it has 0, 1$"):
+        training.model(result, 2)

@@ -3,8 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
+import jax
+import jax.numpy as jnp
+
 from ae_jax import corruptions, data, losses, nets, testing
-from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
+from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, State, traced
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import boltzmann, bottlenecks, penalties
@@ -15,6 +18,9 @@ from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
+from ae_jax.methods.learners.composing import Numbers
+from ae_jax.methods.learners.game import Move, game
+from ae_jax.methods.learners.views import coded
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.stage import stage
@@ -125,6 +131,68 @@ def _gan() -> Method:
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
 
 
+def _adversarial_autoencoder() -> Method:
+    """A game with a move that is made twice, a running mean and an average of weights.
+
+    Latents about their running mean are to look like a Gaussian's, to a discriminator:
+    Makhzani et al. (2016), Adversarial Autoencoders.
+    """
+    encoder, decoder = nets.mlp(2, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    discriminator = nets.mlp(1, (16,))
+
+    def logits(params, latent):
+        return discriminator.apply(params["discriminator"], latent)[:, 0]
+
+    def centred(params, batch):
+        return encoder.apply(params["encoder"], batch["image"]) - params["centre"][None]
+
+    def reconstructing(key, params, batch, hparams, training):
+        latent = encoder.apply(params["encoder"], batch["image"])
+        error = losses.squared_error(decoder.apply(params["decoder"], latent), batch["image"])
+        mean = jax.lax.stop_gradient(jnp.mean(latent, axis=0))
+        return {"loss": error}, {"centre": 0.9 * params["centre"] + 0.1 * mean}
+
+    def discriminating(key, params, batch, hparams, training):
+        latent = centred(params, batch)
+        real = jax.random.normal(key, latent.shape, latent.dtype)
+        loss = jax.nn.softplus(-logits(params, real)) + jax.nn.softplus(logits(params, latent))
+        return {"loss": loss}, {}
+
+    def deceiving(key, params, batch, hparams, training):
+        loss = jax.nn.softplus(-logits(params, centred(params, batch)))
+        return {"loss": hparams["adversarial_weight"] * loss}, {}
+
+    def init(key, batch, hparams):
+        keys, x = jax.random.split(key, 3), batch["image"]
+        latent = jnp.zeros((len(x), 2), x.dtype)
+        return {
+            "encoder": encoder.init(keys[0], x),
+            "decoder": decoder.init(keys[1], latent),
+            "discriminator": discriminator.init(keys[2], latent),
+        }
+
+    def evaluate(key, state, batch, hparams):
+        return reconstructing(key, state.running | state.params, batch, hparams, False)[0]
+
+    return game(
+        init,
+        [
+            [Move("autoencoder", ("encoder", "decoder"), reconstructing, learning_rate=1e-3)],
+            [Move("discriminator", ("discriminator",), discriminating, repeats=2)],
+            [Move("encoder", ("encoder",), deceiving)],
+        ],
+        evaluate,
+        coded(
+            lambda state, batch, hparams: encoder.apply(state.params["encoder"], batch["image"]),
+            lambda state, latent, hparams: decoder.apply(state.params["decoder"], latent),
+        ),
+        parts=[Numbers(**traced(adversarial_weight=(0.1, NOT_NEGATIVE)))],
+        running=lambda params, batch, hparams: {"centre": jnp.zeros(2, batch["image"].dtype)},
+        average=["encoder", "decoder"],
+        ema_decay=0.9,
+    )
+
+
 def _recurrent_autoencoder() -> Method:
     return recurrent_autoencoder(
         nets.recurrent_encoder(8, 12), nets.recurrent_decoder((8, 8), 12, cell="gru")
@@ -146,8 +214,9 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
+    "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
-        _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"
+        _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),
     "skip_gram": Registered(_skip_gram, some_contexts, "centre"),
 }

@@ -93,6 +93,10 @@ def representations(config: Config) -> None:
     splits = experiment.load(config)
     if "label" not in splits.train.spec:
         raise InputError(f"representations needs labels, which {config.dataset} does not have")
+    for kind in config.autoencoder:  # the stacked one has the numbers of a denoising one
+        method = build(config, splits.train.spec, "denoising" if kind == "stacked" else kind)
+        values = {name: getattr(config, name) for name in OWN[kind]}
+        experiment.check(method, experiment.grid(config, values))
     train = experiment.first_batch(splits.train, config.labels)
     test = experiment.first_batch(splits.test, 5000)
     principal = metrics.pca(experiment.images(splits.train), config.latent_size)

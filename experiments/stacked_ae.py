@@ -85,8 +85,11 @@ def stacked_ae(config: Config) -> None:
     out = cli.directory(config, "stacked_ae")
     lanes = training.grid(**values, seed=range(config.seeds))
     layer_lanes = [{name.removeprefix("layer_"): lane[name] for name in lane} for lane in lanes]
+    layers, bernoulli = stack_layers(config, splits.image_shape), methods.observations.bernoulli()
+    whole = methods.autoencoder(*greedy.networks(layers), reconstruction=bernoulli)
+    experiment.check(whole, experiment.grid(config, {}))
     stack = greedy.train(
-        stack_layers(config, splits.image_shape),
+        layers,
         splits.train,
         layer_lanes,
         config.layer_steps,
@@ -107,8 +110,6 @@ def stacked_ae(config: Config) -> None:
         experiment.complete(result)
         return result
 
-    bernoulli = methods.observations.bernoulli()
-    whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=bernoulli)
     before = len(config.widths) * config.layer_steps
     lanes, steps = experiment.lanes(config, values), config.steps
     tuned = run(carrying(whole, settings), lanes, steps, "fine-tuned", [*map(start, lanes)])

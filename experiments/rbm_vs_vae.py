@@ -85,14 +85,19 @@ PRESETS = {
         batch_size=100,
     ),
 }
-#: What the table has a row for each combination of.
 BY = ("model", "latent_size", "learning_rate", "weight_decay")
 
 
 def rbm_vs_vae(config: Config) -> None:
     """Trains machines and VAEs on the same zeros and ones, and compares what they are good for."""
     splits = experiment.Splits(*map(data.binarized, experiment.load_splits(config)))
-    sweeps = [({"model": model}, trained(config, model, splits)) for model in ("RBM", "VAE")]
+    phases = {model: phase(config, splits.train.spec, model) for model in ("RBM", "VAE")}
+    for build_one, values, options in phases.values():
+        experiment.check(build_one, experiment.lanes(config, values), options["schedules"])
+    sweeps = []
+    for model, (build_one, values, options) in phases.items():
+        trained = experiment.sweep(config, "rbm_vs_vae", build_one, splits, values, **options)
+        sweeps.append(({"model": model}, trained))
     train = data.vectors(data.head(splits.train, 10_000))
     seen = data.head(splits.train, config.labels)
     validation, test = (data.head(part, config.test_images) for part in splits[1:])
@@ -161,22 +166,21 @@ def build(config: Config, spec: Any, model: str, latent_size: int, samples: int 
     )
 
 
-def trained(config: Config, model: str, splits: experiment.Splits) -> experiment.Sweep:
-    """Trains all machines, or all VAEs."""
+def phase(config: Config, spec: Any, model: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """Returns how one of the two is built, what of it is swept, and how it is trained."""
     rbm, values = model == "RBM", {"latent_size": config.latent_size}
     if rbm:
         values |= {"learning_rate": config.rbm_learning_rate, "weight_decay": config.weight_decay}
     steps = config.rbm_steps if rbm else config.steps
-    return experiment.sweep(
-        config,
-        "rbm_vs_vae",
-        functools.partial(build, config, splits.train.spec, model),
-        splits,
+    return (
+        functools.partial(build, config, spec, model),
         values,
-        part=model.lower(),
-        steps=steps,
-        schedules=[training.warmup_cosine(steps, 0 if rbm else steps / 20)],
-        select="last" if rbm else "best",
+        {
+            "part": model.lower(),
+            "steps": steps,
+            "schedules": [training.warmup_cosine(steps, 0 if rbm else steps / 20)],
+            "select": "last" if rbm else "best",
+        },
     )
 
 
@@ -208,8 +212,8 @@ def figures(
     config: Config, rows: Sequence, models: Mapping, test: Array, names: Sequence, pixels: Mapping
 ) -> dict[str, Any]:
     """Draws likelihoods, the bound, reconstructions, samples and the probe of chosen settings."""
-    samples = {metrics.bound_name(count): count for count in (1, *config.importance_samples)}
-    bounds = plots.unpivoted(rows, samples, "samples", "bound")
+    counts = {metrics.bound_name(count): count for count in (1, *config.importance_samples)}
+    bounds = plots.unpivoted(rows, counts, "samples", "bound")
     firsts = {
         f"{row['model']} {row['latent_size']}": models[row["lane"]]
         for row in reversed(rows)
@@ -217,18 +221,13 @@ def figures(
     }
     again = {name: model.reconstruct({"image": test}) for name, model in reversed(firsts.items())}
     drawn = {name: model.sample(jax.random.key(0), 16) for name, model in reversed(firsts.items())}
+    table = plots.mean_table(rows, lambda row: f"{row['latent_size']} latents", names)
+    curves = plots.mean_curves(bounds, "samples", "bound", lambda row: row["latent_size"])
     found = {
         "Log-likelihood of test images: the machine's lies between reverse AIS and AIS, on "
-        "average, the VAE's above its bounds.": plots.dots(
-            plots.mean_table(rows, lambda row: f"{row['latent_size']} latents", names),
-            "log-likelihood (nats)",
-        ),
+        "average, the VAE's above its bounds.": plots.dots(table, "log-likelihood (nats)"),
         "The VAE's bound rises from the ELBO with its importance samples.": plots.lines(
-            plots.mean_curves(bounds, "samples", "bound", lambda row: row["latent_size"]),
-            "importance samples",
-            "bound on log p (nats)",
-            name="latents",
-            log_x=True,
+            curves, "importance samples", "bound on log p (nats)", name="latents", log_x=True
         ),
         "Test images and what is left of them: pixels' means given the latents' means.": (
             plots.reconstructions(test, again, first="test")

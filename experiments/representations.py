@@ -93,6 +93,10 @@ def representations(config: Config) -> None:
     splits = experiment.load_splits(config)
     if "label" not in splits.train.spec:
         raise InputError(f"representations needs labels, which {config.dataset} does not have")
+    for kind in config.autoencoder:  # the stacked one has the numbers of a denoising one
+        method = build(config, splits.train.spec, "denoising" if kind == "stacked" else kind)
+        values = {name: getattr(config, name) for name in OWN[kind]}
+        experiment.check(method, experiment.lanes(config, values))
     train = data.head(splits.train, config.labels)
     test = data.head(splits.test, 5000)
     principal = metrics.pca(data.all_images(splits.train), config.latent_size)

@@ -13,14 +13,14 @@ Reference: Vincent et al. (2010), Stacked Denoising Autoencoders, sections 3 and
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, losses, methods, nets, plots, training
-from ae_jax.core import Array, Method
+from ae_jax.core import FRACTION, NOT_NEGATIVE, Array, Method
 from ae_jax.experiment import Count, Swept
 from ae_jax.methods import penalties
 from ae_jax.recipes import greedy
@@ -32,9 +32,9 @@ class Config(experiment.Config):
 
     layers: Literal["plain", "denoising", "contractive"] = "denoising"
     """What keeps a layer from copying its input; not swept."""
-    corruption_level: Swept[float] = (0.5,)
+    corruption_level: Swept[Annotated[float, FRACTION]] = (0.5,)
     """Of denoising layers: the probability of each of a layer's inputs to be masked."""
-    contractive_weight: Swept[float] = (0.1,)
+    contractive_weight: Swept[Annotated[float, NOT_NEGATIVE]] = (0.1,)
     """Of contractive layers."""
     widths: tuple[Count, ...] = (256, 128, 64)
     """Units of the layers, upwards; not swept."""
@@ -85,8 +85,11 @@ def stacked_ae(config: Config) -> None:
     out = cli.directory(config, "stacked_ae")
     lanes = training.grid(**values, seed=range(config.seeds))
     layer_lanes = [{name.removeprefix("layer_"): lane[name] for name in lane} for lane in lanes]
+    layers, bernoulli = stack_layers(config, splits.image_shape), methods.observations.bernoulli()
+    whole = methods.autoencoder(*greedy.networks(layers), reconstruction=bernoulli)
+    experiment.check(whole, experiment.grid(config, {}))
     stack = greedy.train(
-        stack_layers(config, splits.image_shape),
+        layers,
         splits.train,
         layer_lanes,
         config.layer_steps,
@@ -107,8 +110,6 @@ def stacked_ae(config: Config) -> None:
         experiment.complete(result)
         return result
 
-    bernoulli = methods.observations.bernoulli()
-    whole = methods.autoencoder(stack.encoder, stack.decoder, reconstruction=bernoulli)
     before = len(config.widths) * config.layer_steps
     lanes, steps = experiment.lanes(config, values), config.steps
     tuned = run(carrying(whole, settings), lanes, steps, "fine-tuned", [*map(start, lanes)])

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from ae_jax.core import InputError
+from ae_jax.experiment import running
 from tests.hostile import options
 from tests.hostile.without_training import SCRIPTS
 
@@ -56,8 +57,8 @@ def test_what_is_wrong_with_a_refusal_is_seen(run, fault, monkeypatch):
 
 
 def test_a_refusal_after_training_is_seen(monkeypatch):
-    def late(*trained):
+    def late(result):
         raise InputError("too late")
 
-    monkeypatch.setattr(sys.modules["ae_jax.training.run"], "_rows", late)
+    monkeypatch.setattr(running, "complete", late)
     assert "refused after 1 trainings" in options.attempt("autoencoder", []).fault

@@ -72,7 +72,8 @@ def game(
       turns: of a step.
       evaluate: as a method's, of a GradientState, whose optimizer states are by move.
       views: likewise.
-      parts: what brings the traced hyperparameters of the losses.
+      parts: what brings the traced hyperparameters of the losses: parts of methods, and
+        `Numbers(**traced(...))` for others.
       main: the move whose learning rate is `learning_rate`; the first one where None.
       running: (params, batch, hparams) -> what losses remember from move to move at first, such
         as pools of images, by name; None where they remember nothing.

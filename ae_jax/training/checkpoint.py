@@ -198,7 +198,7 @@ def restore(
             known = dict(zip(record["lanes"], record.get(name) or (), strict=False))
             if any(known.get(lane) != values[left[lane]] for lane in here):
                 raise InputError(
-                    f"{path} is a checkpoint of lanes with another {name}: choose another --out"
+                    f"{path} is a checkpoint of lanes with another {name}: choose another directory"
                 )
         places = [left.pop(lane) for lane in here]
         parts.setdefault(step, []).append((places, [leaf[rows] for leaf in leaves]))

@@ -58,13 +58,13 @@ def opened(directory: Path, config: Mapping[str, Any]) -> Iterator[None]:
         lock = (directory / f".lock.{jax.process_index()}").open("w")
     except OSError as error:
         raise InputError(
-            f"{directory} cannot be made or written ({error.strerror}): choose another --out"
+            f"{directory} cannot be made or written ({error.strerror}): choose another directory"
         ) from None
     with lock:
         others = [path for path in directory.glob(".lock.*") if _of_another_launch(path)]
         if not _locked(lock, directory) or any(_held(path) for path in others):
             raise InputError(
-                f"{directory} is in use by another run: wait for it or choose another --out"
+                f"{directory} is in use by another run: wait for it or choose another directory"
             )
         if jax.process_index() == 0 and stored is None:
             content = {"format": FORMAT, **_plain(config), "versions": versions}
@@ -103,7 +103,7 @@ def check(directory: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
       InputError: where `opened` would because of what the directory holds.
     """
     if directory.exists() and not directory.is_dir():
-        raise InputError(f"{directory} is a file: choose another --out")
+        raise InputError(f"{directory} is a file: choose another directory")
     path = directory / "config.json"
     try:
         stored = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -112,7 +112,7 @@ def check(directory: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
         stored, lost = None, True
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read ({error.strerror}): choose another --out"
+            f"{path} cannot be read ({error.strerror}): choose another directory"
         ) from None
     if lost or stored is None:
         _check_without(directory, config, lost)
@@ -123,7 +123,7 @@ def check(directory: Path, config: Mapping[str, Any]) -> dict[str, Any] | None:
     if differing:
         raise InputError(
             f"{directory} holds a run with another configuration ({'; '.join(differing[:3])}): "
-            "choose another --out, or repeat that run's command to resume it"
+            "choose another directory, or repeat that run's command to resume it"
         )
     return stored
 
@@ -191,18 +191,20 @@ def _check_without(directory: Path, config: Mapping[str, Any], lost: bool) -> No
     elif checkpoints:
         raise InputError(
             f"{path} was lost, and the checkpoints are of another configuration: repeat that "
-            "run's command, which writes it again, or choose another --out"
+            "run's command, which writes it again, or choose another directory"
         )
     elif lost:
         raise InputError(
             f"{path} was damaged, and there is no checkpoint to go on from: delete {directory} "
-            "to begin anew, or choose another --out"
+            "to begin anew, or choose another directory"
         )
     elif jax.process_index() == 0:
         ours = (".lock.", ".config.json", ".launch-", ".metrics.lock")
         names = sorted(path.name for path in directory.glob("*"))
         if others := [name for name in names if not name.startswith(ours)]:
-            raise InputError(f"{directory} holds other files ({others[0]}): choose another --out")
+            raise InputError(
+                f"{directory} holds other files ({others[0]}): choose another directory"
+            )
 
 
 def _identity_of(record: Path) -> str | None:

@@ -76,7 +76,7 @@ def split(
       What is built from each combination of static values, and the lanes that have them.
 
     Raises:
-      InputError: if that is no method.
+      InputError: if that is no method, or the factory has further arguments.
     """
     static = _static_names(method, list(lanes[0]))
     places: dict[tuple, list[int]] = {}
@@ -84,10 +84,21 @@ def split(
         places.setdefault(tuple(lane[name] for name in static), []).append(i)
 
     def built(point):
-        made = method(**dict(zip(static, point, strict=True))) if callable(method) else method
+        values = dict(zip(static, point, strict=True))
+        if callable(method):
+            try:
+                inspect.signature(method).bind(**values)
+            except TypeError as error:
+                given = ", ".join(static) or "nothing"
+                raise InputError(
+                    f"the function that builds the method is given {given} by the lanes: {error}"
+                ) from None
+        made = method(**values) if callable(method) else method
         if not isinstance(made, Method):
-            what = f"a {type(made).__name__}"
-            raise InputError(f"the method is {what}: give a Method, or a function that returns one")
+            kind = type(made).__name__
+            raise InputError(
+                f"the method is of type {kind}: give a Method, or a function that returns one"
+            )
         return made
 
     return [(built(point), members) for point, members in places.items()]

@@ -132,6 +132,23 @@ def test_static_values_split_the_grid_into_groups(toy_factory):
     assert first.hparams["extra"].tolist() == [7.0] * 4
 
 
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (None, "the method is of type NoneType: give a Method, or a function that returns one"),
+        (lambda bias: bias, "the method is of type int: give"),
+        (
+            lambda bias, size: None,
+            "is given bias by the lanes: missing a required argument: 'size'",
+        ),
+        (lambda size: None, "is given nothing by the lanes: missing a required argument: 'size'"),
+    ],
+)
+def test_what_builds_no_method_is_refused(method, message):
+    with pytest.raises(InputError, match=message):
+        grouped(method, training.grid(bias=1))
+
+
 def test_each_group_is_compiled_once_and_its_rows_keep_the_order_of_the_sweep(toy_factory, images):
     lanes = training.grid(noise=[0.0, 0.5], bias=[1.0, 2.0])
     result = training.run(toy_factory, images(100), lanes, 7, batch_size=40, chunk=2)

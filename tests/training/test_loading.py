@@ -287,8 +287,14 @@ def test_a_run_that_has_no_checkpoint_yet_is_refused(toy, copy):
             lambda toy: toy._replace(init=lambda key, batch, hparams, start: None),
             "begins with what earlier runs left",
         ),
-        (lambda toy: "toy", "the method is a str: give a Method, or a function that returns one"),
-        (lambda toy: lambda size: toy, "does not fit its data .*missing 1 required.*; load it"),
+        (
+            lambda toy: "toy",
+            "the method is of type str: give a Method, or a function that returns one",
+        ),
+        (
+            lambda toy: lambda size: toy,
+            "is given nothing by the lanes: missing a required argument: .size.; load",
+        ),
     ],
 )
 def test_another_method_is_refused(toy, kept, change, message):

@@ -147,7 +147,7 @@ REGISTRY: Mapping[str, Registered] = {
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
     "recurrent_autoencoder": Registered(
-        _recurrent_autoencoder, lambda: sequences.rows(digits()), "sequence"
+        _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),
     "skip_gram": Registered(_skip_gram, some_contexts, "centre"),
 }

@@ -100,8 +100,8 @@ def dbn(config: Config) -> None:
     experiment.trace(top_method, (config.widths[-2],), label=True)
     experiment.trace(method, shape, label=True)
     values = {"learning_rate": config.layer_learning_rate}
-    experiment.check(top_method, experiment.grid(config, values))
-    experiment.check(method, experiment.grid(config, {}))
+    experiment.check(top_method, experiment.lanes(config, values))
+    experiment.check(method, experiment.lanes(config, {}))
     stack = experiment.pretrain(config, "dbn", machines, splits, values, config.layer_steps)
     top = experiment.sweep(
         config,

@@ -87,7 +87,7 @@ def stacked_ae(config: Config) -> None:
     layer_lanes = [{name.removeprefix("layer_"): lane[name] for name in lane} for lane in lanes]
     layers, bernoulli = stack_layers(config, splits.image_shape), methods.observations.bernoulli()
     whole = methods.autoencoder(*greedy.networks(layers), reconstruction=bernoulli)
-    experiment.check(whole, experiment.grid(config, {}))
+    experiment.check(whole, experiment.lanes(config, {}))
     stack = greedy.train(
         layers,
         splits.train,

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import data, testing
+from ae_jax import data, testing, training
 from ae_jax.core import NOT_NEGATIVE, POSITIVE, InputError, Method, Views
+from ae_jax.testing import promises
 
 LATENT = 4
 
@@ -251,14 +252,14 @@ def test_what_cannot_be_checked_is_refused(given, message):
 
 def test_what_is_trained_outside_its_domain_is_named(monkeypatch):
     """As by an engine that does not look."""
-    monkeypatch.setattr(testing.training, "run", lambda *args, **options: None)
+    monkeypatch.setattr(training, "run", lambda *args, **options: None)
     with pytest.raises(AssertionError, match="learning_rate nan is trained with"):
         testing.PROMISES["values outside a domain are refused"](testing.Subject(OWN, digits()))
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0])
 def test_each_end_of_a_domain_is_tried(value):
-    assert value in testing._outside(POSITIVE)
+    assert value in promises._outside(POSITIVE)
     assert value not in POSITIVE
 
 

@@ -75,7 +75,7 @@ BETWEEN = Domain(0, 1, low_open=True, high_open=True)
 COUNT = Domain(1, whole=True)
 
 
-def traced(**numbers: tuple[float, Domain]) -> dict[str, Mapping[str, Any]]:
+def traced(**numbers: tuple[float, Domain]) -> dict[str, dict[str, Any]]:
     """Returns the fields `hparams` and `domains` of a method, or of a part of one.
 
     Args:

@@ -72,7 +72,7 @@ def autoencoder(
     if corruption is not None:
         levels = corruptions.LEVELS.get(corruption, NOT_NEGATIVE)
         own["corruption_level"] = (corruption_level, levels)
-    numbers = joined(own, reconstruction, *penalties, *bottlenecks)
+    numbers = joined(reconstruction, *penalties, *bottlenecks, **own)
     wholes = [penalty.over for penalty in penalties if penalty.over is not None]
 
     def code(latent: Array, hparams: HParams, keys: Array | None = None) -> Array:
@@ -162,7 +162,7 @@ def autoencoder(
         return reconstruction.mean(decoder.apply(decoder_params(state.params), latent))
 
     objective = Objective(
-        init, terms, *numbers, running=running, conclude=conclude if wholes else None
+        init, terms, **numbers, running=running, conclude=conclude if wholes else None
     )
     return descend(
         objective, coded(encode, decode), optimizer=optimizer, learning_rate=learning_rate

@@ -151,7 +151,7 @@ def recurrent_autoencoder(
         return observation.mean(free(state.params, latent))
 
     return descend(
-        Objective(init, terms, *joined({}, observation, *bottlenecks)),
+        Objective(init, terms, **joined(observation, *bottlenecks)),
         coded(encode, decode),
         optimizer=optimizer,
         learning_rate=learning_rate,

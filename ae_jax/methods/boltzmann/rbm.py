@@ -276,7 +276,7 @@ def rbm(
     if not pixels_binary:
         numbers["variance_rate"] = (variance_rate, NOT_NEGATIVE)
     return Method(
-        **joined(numbers, estimator)._asdict(),
+        **joined(estimator, **numbers),
         init=init,
         step=step,
         evaluate=evaluate,

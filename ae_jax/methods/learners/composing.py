@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Domain, InputError
+from ae_jax.core import Domain, InputError, traced
 
 
 class Part(Protocol):
@@ -23,30 +23,29 @@ class Part(Protocol):
 
 
 class Numbers(NamedTuple):
-    """Traced hyperparameters: their defaults, and the values that each may take."""
+    """Traced hyperparameters that no other part brings, as a part: `Numbers(**traced(...))`."""
 
     hparams: Mapping[str, float]
     domains: Mapping[str, Domain] = {}
 
 
-def joined(own: Mapping[str, tuple[float, Domain]], *parts: Part) -> Numbers:
-    """Returns a method's own hyperparameters and those of its parts.
+def joined(*parts: Part, **own: tuple[float, Domain]) -> dict[str, Mapping[str, Any]]:
+    """Returns the fields `hparams` and `domains` of what is made of parts.
 
     Args:
-      own: the default and the domain of each, by name.
-      *parts: whatever has `hparams` and `domains`.
+      *parts: whatever has those fields.
+      **own: further numbers by name, each one's default and domain.
 
     Raises:
       InputError: if two share a name.
     """
-    hparams = {name: default for name, (default, _) in own.items()}
-    domains = {name: domain for name, (_, domain) in own.items()}
+    numbers = traced(**own)
     for part in parts:
-        if shared := hparams.keys() & part.hparams.keys():
+        if shared := numbers["hparams"].keys() & part.hparams.keys():
             raise InputError(f"two parts share the hyperparameter {', '.join(sorted(shared))}")
-        hparams |= part.hparams
-        domains |= part.domains
-    return Numbers(hparams, domains)
+        numbers["hparams"] |= part.hparams
+        numbers["domains"] |= part.domains
+    return numbers
 
 
 def require(domain: Domain, **values: float) -> None:

@@ -193,7 +193,7 @@ def game(
         evaluate = of_averages(evaluate)
         views = Views(*(view and of_averages(view) for view in views))
     return Method(
-        **joined(own, *parts)._asdict(),
+        **joined(*parts, **own),
         init=method_init,
         step=step,
         evaluate=evaluate,

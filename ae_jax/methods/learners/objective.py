@@ -81,7 +81,7 @@ def descend(
         return objective.terms(key, seen, batch, hparams, training=False)[0]
 
     return Method(
-        **joined({"learning_rate": (learning_rate, POSITIVE)}, objective)._asdict(),
+        **joined(objective, learning_rate=(learning_rate, POSITIVE)),
         init=init,
         step=step,
         evaluate=evaluate,

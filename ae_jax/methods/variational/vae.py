@@ -164,7 +164,7 @@ def vae_objective(
         }
         return values, {"encoder": moved, "decoder": moved_after}
 
-    return Objective(init, terms, *joined({"beta": (beta, NOT_NEGATIVE)}, likelihood))
+    return Objective(init, terms, **joined(likelihood, beta=(beta, NOT_NEGATIVE)))
 
 
 def _halves(latent_size: int, log_var_bound: float | None) -> Callable:

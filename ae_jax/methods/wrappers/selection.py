@@ -28,7 +28,7 @@ def one_of_several(method: Method) -> Method:
         return {**batch, "image": jnp.take(batch["image"], place, axis=1)}
 
     return method._replace(
-        **joined({"condition": (0.0, Domain(0, whole=True))}, method)._asdict(),
+        **joined(method, condition=(0.0, Domain(0, whole=True))),
         init=lambda key, batch, hparams: method.init(key, seen(batch, hparams), hparams),
         step=lambda key, state, batch, hparams: method.step(
             key, state, seen(batch, hparams), hparams
@@ -73,9 +73,7 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         return FewLabels(state.order, learned), info
 
     return Method(
-        **joined(
-            {"labels": (100.0, COUNT), "pretrained": (1.0, Domain(0, 1, whole=True))}, method
-        )._asdict(),
+        **joined(method, labels=(100.0, COUNT), pretrained=(1.0, Domain(0, 1, whole=True))),
         init=init,
         step=step,
         evaluate=lambda key, state, batch, hparams: method.evaluate(

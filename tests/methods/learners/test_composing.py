@@ -9,15 +9,15 @@ from ae_jax.methods.learners import composing
 
 def test_hyperparameters_are_joined_with_their_domains_and_never_shared():
     part = composing.Numbers({"weight": 2.0}, {"weight": NOT_NEGATIVE})
-    joined = composing.joined({"rate": (1.0, POSITIVE)}, part, bottlenecks.noise(3.0))
-    assert joined.hparams == {"rate": 1.0, "weight": 2.0, "latent_noise": 3.0}
-    assert joined.domains == {
+    joined = composing.joined(part, bottlenecks.noise(3.0), rate=(1.0, POSITIVE))
+    assert joined["hparams"] == {"rate": 1.0, "weight": 2.0, "latent_noise": 3.0}
+    assert joined["domains"] == {
         **{"rate": POSITIVE, "weight": NOT_NEGATIVE},
         **bottlenecks.noise(3.0).domains,
     }
     for own, second in (({"l1_weight": (1.0, REAL)}, penalties.l1()), ({}, penalties.l1())):
         with pytest.raises(InputError, match="two parts share the hyperparameter l1_weight"):
-            composing.joined(own, penalties.l1(), second)
+            composing.joined(penalties.l1(), second, **own)
 
 
 def test_a_static_number_is_refused_by_its_name():

@@ -104,9 +104,8 @@ def _keep_compiled(wanted: bool) -> None:
     more and a lock around every reading, and fails for good where a process was killed between
     two files; so it is bounded here, once for each run.
     """
-    if not wanted:
-        jax.config.update("jax_enable_compilation_cache", False)
-    elif not jax.config.jax_compilation_cache_dir:
+    jax.config.update("jax_enable_compilation_cache", wanted)
+    if wanted and not jax.config.jax_compilation_cache_dir:
         with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: there is no home
             given = Path(os.environ.get("XDG_CACHE_HOME", ""))
             caches = given if given.is_absolute() else Path.home() / ".cache"
@@ -129,8 +128,9 @@ def _shrink(folder: Path, limit: int) -> None:
     for _, size, path in sorted(files):
         if total <= limit:
             break
-        path.unlink(missing_ok=True)
-        total -= size
+        with contextlib.suppress(OSError):  # one that cannot be deleted keeps no other
+            path.unlink(missing_ok=True)
+            total -= size
 
 
 def _verdict(error: BaseException) -> tuple[int, str] | None:

@@ -147,7 +147,8 @@ def build(config: Config, spec: Mapping[str, Any], criterion: str) -> Method:
             nets.mlp(config.latent_size, config.widths, config.activation),
             nets.mlp(spec["image"].shape[1:], config.widths[::-1], config.activation),
             reconstruction=compared(config, criterion)[0],
-        )
+        ),
+        spec["image"].shape[0],
     )
 
 

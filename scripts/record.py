@@ -95,13 +95,16 @@ def record(name: str, arguments: Sequence[str], records: Path) -> None:
         facts |= {"versions": versions(), "tables": tables}
         records.mkdir(parents=True, exist_ok=True)
         shown = chosen(name, pictures)
-        for old in records.glob(f"{name}-*.webp"):
-            old.unlink()
         for figure in shown:
             shrink(pictures[figure][0], records / f"{name}-{figure}.webp")
     facts["pictures"] = {f"{name}-{figure}.webp": pictures[figure][1] for figure in shown}
     text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    (records / f"{name}.json").write_text(text, encoding="utf-8")
+    beside = records / f".{name}.json.tmp"  # a kill leaves the record of before
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, records / f"{name}.json")
+    for picture in records.glob(f"{name}-*.webp"):
+        if picture.name not in facts["pictures"]:
+            picture.unlink()
 
 
 def reported(out: Path) -> tuple[list[dict[str, Any]], dict[str, tuple[Path, str]]]:
@@ -193,7 +196,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error(f"unknown experiment {name!r}; known are {', '.join(known)}")
     if bool(options.names) + options.all + options.missing != 1:
         parser.error("name experiments, or use --all or --missing")
-    if options.arguments and options.records == RECORDS:
+    if options.arguments and options.records.resolve() == RECORDS:
         parser.error("docs/records has default presets alone: give --records another directory")
     if options.all or options.missing:
         options.names = [

@@ -61,6 +61,8 @@ def _script(directory: Path, name: str | None) -> Path:
     """The script that a run names."""
     if name is None:
         raise InputError(f"{directory} is of no experiment: load it by training.load")
+    if not str(name).isidentifier():
+        raise InputError(run_directory.damaged(directory))
     for folder in SCRIPTS:
         if (path := folder / f"{name}.py").exists():
             return path

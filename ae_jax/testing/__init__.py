@@ -45,6 +45,8 @@ def check(method: Method, dataset: Dataset, *, full: bool = False, **options: An
         raise InputError(
             f"the data have no {subject.entry}: say which entry is meant, of {entries}"
         )
+    if full and "learning_rate" not in method.hparams:
+        raise InputError("sweeps are of a learning_rate, which the method has not: leave out full")
     for name, promise in (PROMISES | (FULL if full else {})).items():
         try:
             promise(subject)

@@ -118,7 +118,10 @@ def _another(subject: Subject, name: str) -> float:
     """Another value of a hyperparameter, in its domain and not far from its default."""
     value, domain = float(subject.method.hparams[name]), _domain(subject, name)
     tried = (0.7 * value + 0.01, 0.9 * value, value + 0.01, value - 0.01, value + 1, value - 1)
-    return next((x for x in tried if x in domain and x != value), value)
+    tried += (domain.low, domain.high, (domain.low + domain.high) / 2)
+    found = next((x for x in tried if x in domain and x != value), None)
+    keep(found is not None, f"{name} has no value but {value:g}")
+    return found
 
 
 def _effects(subject: Subject) -> None:

@@ -32,7 +32,7 @@ from ae_jax.core import InputError
 
 KEEP = 2
 #: What reading a file with wrong content raises.
-_DAMAGE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 class Writer(NamedTuple):
@@ -260,7 +260,7 @@ def _records(
         try:
             record = json.loads((path / "record.json").read_text(encoding="utf-8"))["record"]
             found.append((step, path, {**record, "lanes": list(record["lanes"])}))
-        except (FileNotFoundError, *_DAMAGE) as error:
+        except (FileNotFoundError, *DAMAGE) as error:
             damaged(path, error)
     return found
 
@@ -281,7 +281,7 @@ def _read(
         leaves = checkpointer.restore(path.absolute(), args=content()).leaves
         if _whole(leaves, record) != record.get("digest"):
             raise ValueError("its contents do not match their digest")
-    except (FileNotFoundError, *_DAMAGE) as error:
+    except (FileNotFoundError, *DAMAGE) as error:
         damaged(path, error)
         return None
     except OSError as error:

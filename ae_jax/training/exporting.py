@@ -1,7 +1,7 @@
 """One lane's parameters in a file that needs none of this library to be read."""
 
+import contextlib
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import InputError
-from ae_jax.training.checkpoint import names
+from ae_jax.training.checkpoint import DAMAGE, names
 from ae_jax.training.model import lane as of_lane
 from ae_jax.training.results import Result
 
@@ -40,13 +40,18 @@ def export(result: Result, lane: int, path: str | Path, best: bool = False) -> N
     arrays = {name: _known(name, np.asarray(leaf)) for name, leaf in _by_name(kept).items()}
     arrays |= {f"{_NUMBERS}{name}": np.asarray(value, float) for name, value in hparams.items()}
     path = Path(path)
-    beside = path.with_name(f".{path.name}.tmp")
+    if not path.name:
+        raise InputError(f"{path} names no file: choose another path")
+    if taken := sorted({"file", "allow_pickle"} & arrays.keys()):
+        raise InputError(f"{taken[0]} cannot be the name of an array in a .npz: rename it")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
             np.savez(file, **arrays)
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise InputError(
             f"{path} cannot be written ({error.strerror}): choose another path"
         ) from None
@@ -71,17 +76,18 @@ def import_parameters(path: str | Path, like: Any = None) -> tuple[Any, dict[str
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        hparams = {
+            name.removeprefix(_NUMBERS): float(arrays.pop(name))
+            for name in [*arrays]
+            if name.startswith(_NUMBERS)
+        }
+        nested = _nested(arrays)
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile):
+    except (AttributeError, IndexError, NotImplementedError, *DAMAGE):
         raise InputError(f"{path} is no .npz of arrays: give a file that export() wrote") from None
-    hparams = {
-        name.removeprefix(_NUMBERS): float(arrays.pop(name))
-        for name in [*arrays]
-        if name.startswith(_NUMBERS)
-    }
     if like is None:
-        return _nested(arrays), hparams
+        return nested, hparams
     wanted = _by_name(like)
     for name in [*wanted, *arrays]:
         if name not in arrays or name not in wanted:
@@ -95,8 +101,11 @@ def _by_name(tree: Any) -> dict[str, Any]:
     """The leaves of a pytree by readable names, in its order."""
     places, leaves = names(tree), jax.tree.leaves(tree)
     short = ["/".join(part for part in place.split("/") if part != "params") for place in places]
-    unique = len({*short}) == len(short) and all(short)
-    return dict(zip(short if unique else places, leaves, strict=True))
+    if len({*short}) < len(short) or not all(short):
+        short = places
+    if len({*short}) < len(short):
+        raise InputError("two arrays of the state have the same name: rename a network's")
+    return dict(zip(short, leaves, strict=True))
 
 
 def _known(name: str, leaf: np.ndarray) -> np.ndarray:

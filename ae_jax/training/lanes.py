@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import REAL, Domain, InputError, Method
-from ae_jax.training.schedules import Schedule, joined
+from ae_jax.training.schedules import Schedule, numbers
 
 #: What a lane is set to: values of hyperparameters by name, and its `seed`.
 Setting = Mapping[str, Any]
@@ -135,7 +135,7 @@ def grouped(
     static = _static_names(method, names)
     groups = []
     for built, members in split(method, lanes):
-        defaults = {**joined(schedules, built.hparams), **built.hparams}
+        defaults = {**numbers(schedules, built.hparams), **built.hparams}
         unknown = [name for name in names if name not in {*static, *defaults, "seed"}]
         if unknown:
             known = ", ".join(sorted({*static, *defaults, "seed"}))

@@ -85,7 +85,9 @@ def _of_the_method(directory: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{directory} cannot be loaded: {error}; {advice}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever a method makes of data that are not its own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
             f"{directory} cannot be loaded: the method does not fit its data ({reason}); {advice}"
@@ -98,7 +100,7 @@ def _groups(run: Manifest, method: Method | Callable[..., Method]) -> list[Group
     if len(groups) != len(run.defaults):
         raise InputError(
             f"it has {len(run.defaults)} groups of lanes, and the method makes {len(groups)}: it "
-            f"was given a function of {_static(run)} that builds the method"
+            f"was given a function of {_static(run) or 'nothing'} that builds the method"
         )
     for (built, _), defaults in zip(groups, run.defaults, strict=True):
         own = {name for name in defaults if name not in run.scheduling}

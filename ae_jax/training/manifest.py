@@ -13,7 +13,7 @@ from ae_jax.training import directory as run_directory
 from ae_jax.training.checkpoint import digest
 from ae_jax.training.lanes import Group, Setting
 from ae_jax.training.plan import Plan, batch_of
-from ae_jax.training.schedules import joined
+from ae_jax.training.schedules import numbers
 
 
 class Manifest(NamedTuple):
@@ -58,7 +58,7 @@ def describe(
       started: whether lanes begin with what earlier runs left.
       written: whether it is written: only then what the data hold is looked at.
     """
-    own = [joined(plan.schedules, group.method.hparams) for group in groups]
+    own = [numbers(plan.schedules, group.method.hparams) for group in groups]
     return {
         "experiment": experiment,
         "config": dict(config or {}),
@@ -94,19 +94,21 @@ def read(directory: Path) -> Manifest:
     stored = run_directory.read(directory)
     try:
         run = stored["run"]
+        lanes = [{name: _hashable(lane[name]) for name in lane} for lane in stored["lanes"]]
+        lanes[0]  # there is one
         return Manifest(
-            lanes=[{name: _hashable(lane[name]) for name in lane} for lane in stored["lanes"]],
+            lanes=lanes,
             steps=run["steps"],
             keep_best=run["keep_best"],
             batch={
                 name: jax.ShapeDtypeStruct(tuple(leaf["shape"]), jnp.dtype(leaf["dtype"]))
                 for name, leaf in run["batch"].items()
             },
-            defaults=run["defaults"],
-            scheduling=run["scheduling"],
+            defaults=[dict(group) for group in run["defaults"]],
+            scheduling=list(run["scheduling"]),
             double=run["double"],
         )
-    except (KeyError, TypeError, AttributeError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise InputError(run_directory.damaged(directory)) from None
 
 

@@ -131,10 +131,13 @@ def kept(directory: Path) -> dict[int, dict[str, float]]:
     path = directory / "figures.json"
     try:
         text = path.read_text(encoding="utf-8")
-        return {int(lane): figures for lane, figures in json.loads(text).items()}
+        return {
+            int(lane): {name: float(value) for name, value in figures.items()}
+            for lane, figures in json.loads(text).items()
+        }
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError):
         raise InputError(
             f"{path} was damaged: repeat the run's command, which writes it again"
         ) from None

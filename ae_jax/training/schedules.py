@@ -83,7 +83,7 @@ def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -
     )
 
 
-def joined(schedules: Sequence[Schedule], hparams: Mapping[str, float]) -> dict[str, float]:
+def numbers(schedules: Sequence[Schedule], hparams: Mapping[str, float]) -> dict[str, float]:
     """Returns the schedules' own hyperparameters and their defaults.
 
     Args:

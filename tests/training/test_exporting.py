@@ -206,3 +206,24 @@ def test_what_cannot_be_read_or_written_is_said_in_a_line(toy, images, tmp_path)
     with pytest.raises(InputError, match="no lane 9"):
         training.export(result, 9, tmp_path / "lane.npz")
     assert [*tmp_path.iterdir()] == []
+    (tmp_path / "file").touch()
+    for path, message in (
+        (tmp_path / "file" / "x.npz", "cannot be written"),
+        ("", "names no file"),
+    ):
+        with pytest.raises(InputError, match=message):
+            training.export(result, 0, path)
+    for name in ("file", "allow_pickle"):
+        with pytest.raises(InputError, match=f"{name} cannot be the name"):
+            training.export(trained(keeping(toy, {name: jnp.ones(3)}), images), 0, tmp_path / "x")
+    twice = keeping(toy, {"a/b": jnp.ones(3), "a": {"b": jnp.zeros(3)}})
+    with pytest.raises(InputError, match="have the same name"):
+        training.export(trained(twice, images), 0, tmp_path / "x")
+
+
+def test_files_of_other_programs_are_refused(tmp_path):
+    for number, arrays in enumerate(
+        ({"a": np.ones(2), "a/b": np.ones(2)}, {"hyperparameters/x": np.ones(2)})
+    ):
+        np.savez(tmp_path / f"{number}.npz", **arrays)
+        refused(tmp_path / f"{number}.npz", None, "is no .npz of arrays: give a file that")

@@ -284,6 +284,10 @@ def test_a_run_that_has_no_checkpoint_yet_is_refused(toy, copy):
             "does not fit its data .'label'.; load it with",
         ),
         (
+            lambda toy: toy._replace(init=lambda key, batch, hparams: batch["image"].pixels),
+            "does not fit its data .*pixels.*; load it with",
+        ),
+        (
             lambda toy: toy._replace(init=lambda key, batch, hparams, start: None),
             "begins with what earlier runs left",
         ),
@@ -307,7 +311,17 @@ def test_the_builder_of_a_run_of_several_methods_is_needed(sized, images, tmp_pa
     refused(tmp_path, sized(), "the method makes 1: it was given a function of bias that builds")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2}', '{"format": 2, "run": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 2}',
+        '{"format": 2, "run": 3}',
+        '{"format": 2, "run": {}, "lanes": []}',
+    ],
+)
 def test_a_damaged_configuration_is_refused(toy, copy, text):
     (copy / "config.json").write_text(text)
     refused(copy, toy, "config.json was damaged: delete it and repeat")
@@ -321,7 +335,9 @@ def test_a_lost_configuration_is_refused_and_the_same_command_mends_it(toy, imag
     assert_same(loaded(copy, toy), kept[1])
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"0": 3}', '{"0": {"loss": "low"}}', '{"0": {"loss": null}}']
+)
 def test_damaged_figures_are_refused(toy, copy, text):
     (copy / "figures.json").write_text(text)
     refused(copy, toy, "figures.json was damaged: repeat the run's command")

@@ -49,7 +49,7 @@ def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
         training.warmup_cosine(10, 5, final_fraction=1.0, name="beta"),
         training.step_decay(3, name="beta"),
     ]
-    own = schedules.joined(both, HPARAMS)
+    own = schedules.numbers(both, HPARAMS)
     assert own == {
         "learning_rate_warmup_steps": 2,
         "learning_rate_final_fraction": 1e-4,
@@ -79,7 +79,7 @@ def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
 )
 def test_schedules_that_do_not_fit_are_refused(given, message):
     with pytest.raises(InputError, match=message):
-        schedules.joined(given, HPARAMS)
+        schedules.numbers(given, HPARAMS)
 
 
 def rates_of(result, lane):

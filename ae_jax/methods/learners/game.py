@@ -103,6 +103,9 @@ def game(
     main = names[0] if main is None else main
     if len(set(names)) < len(names) or main not in names:
         raise InputError(f"moves need a name each, one of them the main one's, {main}: got {names}")
+    for move in moves:
+        if isinstance(move.moves, str):
+            raise InputError(f"{move.name} moves several networks: give ({move.moves!r},)")
     for turn in turns:
         moved = [network for move in turn for network in move.moves]
         if twice := sorted({network for network in moved if moved.count(network) > 1}):
@@ -120,6 +123,8 @@ def game(
 
     def remembered(params: Mapping[str, Any], batch: Batch, hparams: HParams) -> dict[str, Any]:
         first = {} if running is None else dict(running(params, batch, hparams))
+        if average and "average" in first:
+            raise InputError("what is running may not be named average, where one is kept")
         return first | ({"average": _named(params, average)} if average else {})
 
     def method_init(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.core import COUNT, Array, Batch, Dataset, Domain, HParams, Info, Method, State
-from ae_jax.methods.learners.composing import joined
+from ae_jax.methods.learners.composing import joined, require
 
 
 class FewLabels(NamedTuple):
@@ -17,19 +17,30 @@ class FewLabels(NamedTuple):
     method: State
 
 
-def one_of_several(method: Method) -> Method:
+def one_of_several(method: Method, count: int) -> Method:
     """Returns a method that sees the images of one of the data sets in `data.side_by_side`.
 
-    Which one is the traced hyperparameter `condition`: all of them are one program.
+    Which one is the traced hyperparameter `condition`: all of them are one program. Views are the
+    method's own: they take one image for each example.
+
+    Args:
+      method: what learns.
+      count: how many data sets stand side by side.
+
+    Raises:
+      InputError: if there is none.
     """
+    require(COUNT, count=count)
 
     def seen(batch: Batch, hparams: HParams) -> Batch:
         place = jnp.asarray(hparams["condition"]).astype(int)
         return {**batch, "image": jnp.take(batch["image"], place, axis=1)}
 
     return method._replace(
-        **joined(method, condition=(0.0, Domain(0, whole=True))),
-        init=lambda key, batch, hparams: method.init(key, seen(batch, hparams), hparams),
+        **joined(method, condition=(0.0, Domain(0, count - 1, whole=True))),
+        init=lambda key, batch, hparams, *start: method.init(
+            key, seen(batch, hparams), hparams, *start
+        ),
         step=lambda key, state, batch, hparams: method.step(
             key, state, seen(batch, hparams), hparams
         ),
@@ -49,8 +60,8 @@ def few_labels(method: Method, pool: Dataset) -> Method:
       pool: what the examples are of.
 
     Returns:
-      The method, with the hyperparameters `labels`, how many examples (at most N) it draws
-      its batches from, with replacement; and `pretrained`, 1 to start from parameters and 0
+      The method, with the hyperparameters `labels`, how many examples it draws its batches from,
+      with replacement, 100 or all by default; and `pretrained`, 1 to start from parameters and 0
       for random ones. Its `init` takes `order`, int [N], places in the pool, and `encoder`,
       parameters.
     """
@@ -73,7 +84,11 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         return FewLabels(state.order, learned), info
 
     return Method(
-        **joined(method, labels=(100.0, COUNT), pretrained=(1.0, Domain(0, 1, whole=True))),
+        **joined(
+            method,
+            labels=(float(min(100, pool.size)), Domain(1, pool.size, whole=True)),
+            pretrained=(1.0, Domain(0, 1, whole=True)),
+        ),
         init=init,
         step=step,
         evaluate=lambda key, state, batch, hparams: method.evaluate(

@@ -341,6 +341,7 @@ def test_refuses():
         ([[a, a._replace(name="c")]], {}, "a moves twice in one turn: give it two"),
         ([[a._replace(repeats=0)]], {}, "repeats of a is 0: use a whole number, 1 or more"),
         ([[a]], {"parts": [Numbers({"learning_rate": 1.0})]}, "share the hyperparameter"),
+        ([[a._replace(moves="a")]], {}, r"a moves several networks: give \('a',\)"),
     ):
         with pytest.raises(InputError, match=message):
             remembering(turns, **options)

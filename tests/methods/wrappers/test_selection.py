@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data
-from ae_jax.core import COUNT, POSITIVE, Domain, InputError, Method
+from ae_jax.core import POSITIVE, Domain, InputError, Method
 from ae_jax.methods import few_labels, one_of_several
 
 HPARAMS = {"rate": 0.5}
@@ -47,7 +47,7 @@ def test_a_lane_sees_the_images_of_its_condition_alone():
     assert several.size == 6
     assert several.spec["image"].shape == (3, 2, 2, 1)
     batch = several.fetch(several.arrays, jnp.arange(4))
-    method = one_of_several(recorder())
+    method = one_of_several(recorder(), 3)
 
     @jax.jit
     def passed(condition):
@@ -90,20 +90,25 @@ def test_a_lane_draws_from_its_first_labelled_examples_alone():
 def test_evaluation_of_few_labels_is_the_methods_own():
     pool = data.stored(np.zeros((3, 1, 1), np.uint8), np.arange(3))
     method = few_labels(recorder(), pool)
-    assert method.hparams == {**HPARAMS, "labels": 100.0, "pretrained": 1.0}
+    assert method.hparams == {**HPARAMS, "labels": 3.0, "pretrained": 1.0}
     flag = Domain(0, 1, whole=True)
-    assert method.domains == {"rate": POSITIVE, "labels": COUNT, "pretrained": flag}
+    assert method.domains == {
+        **{"rate": POSITIVE, "pretrained": flag},
+        "labels": Domain(1, 3, whole=True),  # as many as the pool has
+    }
     batch = pool.fetch(pool.arrays, jnp.arange(3))
     start = {"order": jnp.arange(3), "encoder": jnp.asarray(7.0)}
     state = method.init(jax.random.key(0), batch, method.hparams, start)
     assert method.evaluate(jax.random.key(0), state, batch, method.hparams).keys() == batch.keys()
     assert method.conclude({}, jnp.ones(3, bool), method.hparams) == {"rate": 0.5}
     assert method.inference(state) == ((), state.method._replace(batch=()))
-    several = one_of_several(recorder())
+    several = one_of_several(recorder(), 2)
     assert several.hparams == {**HPARAMS, "condition": 0.0}
-    assert several.domains == {"rate": POSITIVE, "condition": Domain(0, whole=True)}
+    assert several.domains == {"rate": POSITIVE, "condition": Domain(0, 1, whole=True)}
     assert several.conclude({}, jnp.ones(3, bool), several.hparams) == {"rate": 0.5}
     assert several.inference(state.method).batch == ()
+    with pytest.raises(InputError, match="count is 0"):
+        one_of_several(recorder(), 0)
 
 
 def test_few_labels_starts_from_parameters_where_it_is_pretrained():

@@ -106,7 +106,7 @@ def modules_outside_core() -> set[str]:
         module
         for module, owners in importlib.metadata.packages_distributions().items()
         if not needed & {canonical(owner) for owner in owners}
-    }
+    } - sys.stdlib_module_names  # of which backports are found
 
 
 def import_everything(*absent: str) -> set[str]:

@@ -35,20 +35,15 @@ def _one_compilation(subject: Subject) -> None:
 
 
 def _alone(subject: Subject) -> None:
-    alone = trained(subject, [training.grid(**GRID)[13]]).rows[0]
-    for name in _figures(alone):
-        np.testing.assert_allclose(
-            subject.sweep.rows[13][name], alone[name], rtol=1e-4, err_msg=name
-        )
-
-
-def _alone_in_double_precision(subject: Subject) -> None:
+    """In double precision, where rounding cannot hide a difference."""
     with jax.enable_x64(True):
         lanes = training.grid(learning_rate=GRID["learning_rate"][2:], seed=range(2))
         together, alone = (trained(subject, some, 50) for some in (lanes, lanes[3:]))
         states = training.lane(together, 3)[1], training.lane(alone, 0)[1]
     floats = [x for x in jax.tree.leaves(states[0]) if np.issubdtype(x.dtype, np.floating)]
     keep_double(states[0], "the state")
+    ends = [result.rows[i]["status"] for result, i in ((together, 3), (alone, 0))]
+    keep(ends == ["ok", "ok"], f"among others the lane is {ends[0]}, alone {ends[1]}")
     scale = max(np.abs(x).max() for x in floats)
     for x, y in zip(*map(jax.tree.leaves, states), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9 * scale)
@@ -86,8 +81,7 @@ def _siblings(subject: Subject) -> None:
 FULL: Mapping[str, Callable[[Subject], None]] = {
     "it learns": _learns,
     "a sweep is one compilation": _one_compilation,
-    "a lane of sixteen equals the same run alone": _alone,
-    "a lane equals the same run alone in double precision": _alone_in_double_precision,
+    "a lane equals the same run alone": _alone,
     "backends agree": _backends,
     "a lane that breaks leaves its siblings untouched": _siblings,
 }

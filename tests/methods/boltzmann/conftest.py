@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +12,31 @@ from ae_jax import nets
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import RBMParams, Units
 from ae_jax.methods.boltzmann.belief import DBNParams
+
+
+def whole(function, **options):
+    """A function as one program, and then NumPy: each operation on its own would be compiled."""
+    program = jax.jit(function, **options)
+    return lambda *args, **kwargs: jax.device_get(program(*args, **kwargs))
+
+
+class Compiled:
+    """The functions of `boltzmann`, each as a whole."""
+
+    static = frozenset({"chains", "classes", "count", "steps", "temperatures", "units"})
+
+    def __getattr__(self, name):
+        function = getattr(boltzmann, name)
+        static = self.static & inspect.signature(function).parameters.keys()
+        setattr(self, name, whole(function, static_argnames=static))
+        return getattr(self, name)
+
+
+compiled = Compiled()
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.asarray(x)))
 
 
 def states(units):
@@ -23,7 +47,7 @@ def states(units):
 def make(visible=3, hidden=2, scale=1.0, key=0, gaussian=False):
     random = np.random.RandomState(key)
     shapes = [(visible, hidden), (visible,), (hidden,)] + [(visible,)] * gaussian
-    return RBMParams(*(jnp.asarray(scale * random.standard_normal(shape)) for shape in shapes))
+    return RBMParams(*(scale * random.standard_normal(shape) for shape in shapes))
 
 
 def energies(params):
@@ -44,12 +68,12 @@ def kernel(params):
     v, h = states(params.visible_bias.size), states(params.hidden_bias.size)
 
     def conditional(logits, outcomes):
-        p = np.asarray(jax.nn.sigmoid(logits))[:, None, :]
+        p = sigmoid(logits)[:, None, :]
         return np.prod(np.where(outcomes[None] == 1, p, 1 - p), axis=2)
 
-    up = conditional(boltzmann.hidden_logits(params, jnp.asarray(v)), h)
-    field = boltzmann.visible_field(params, jnp.asarray(h))
-    return up, conditional(params.visible_bias[None, :] + field, v)
+    up = conditional(compiled.hidden_logits(params, v), h)
+    field = compiled.visible_field(params, h)
+    return up, conditional(params.visible_bias + field, v)
 
 
 def number(v):
@@ -99,9 +123,7 @@ def labelled_states():
 
 
 def directed(random, *shape):
-    return nets.Affine(
-        jnp.asarray(random.normal(size=shape)), jnp.asarray(random.normal(size=shape[1]))
-    )
+    return nets.Affine(random.normal(size=shape), random.normal(size=shape[1]))
 
 
 def network(classes=0):
@@ -118,7 +140,7 @@ def prior(params, classes):
         return joint(params.top).sum(axis=1)
     both = np.concatenate([np.repeat(x, 2, axis=0), np.tile(np.eye(2), (4, 1))], axis=1)
     units = Units(boltzmann.softmax(classes), boltzmann.bernoulli_hidden())
-    p = np.exp(-np.asarray(boltzmann.free_energy(params.top, jnp.asarray(both), units)))
+    p = np.exp(-compiled.free_energy(params.top, both, units))
     return p.reshape(4, 2).sum(axis=1) / p.sum()
 
 
@@ -126,6 +148,9 @@ def prior(params, classes):
 def machines(x64):
     """What tests of small machines share."""
     return SimpleNamespace(
+        whole=whole,
+        compiled=compiled,
+        sigmoid=sigmoid,
         states=states,
         make=make,
         energies=energies,

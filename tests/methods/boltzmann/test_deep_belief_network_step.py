@@ -22,11 +22,17 @@ def network(machines, classes):
     return DBNParams(up, down, machines.make(2 + classes, 2, key=6))
 
 
+def numpy_of(x):
+    """JAX's where a gradient is taken."""
+    return jnp if isinstance(x, jax.Array) else np
+
+
 def table(machines, layer, size):
     """Log-probabilities of a layer's states given each state of the layer before it, [in, out]."""
     x, y = machines.states(size), machines.states(layer.bias.size)
     logits = x @ layer.kernel + layer.bias[None]
-    return logits @ y.T - jnp.sum(jnp.log1p(jnp.exp(logits)), axis=1)[:, None]
+    np = numpy_of(logits)
+    return logits @ y.T - np.sum(np.log1p(np.exp(logits)), axis=1)[:, None]
 
 
 def top_states(machines, classes):
@@ -39,7 +45,8 @@ def top_states(machines, classes):
 
 def top_free_energy(top, v):
     logits = v @ top.weights + top.hidden_bias[None]
-    return -v @ top.visible_bias - jnp.sum(jnp.log1p(jnp.exp(logits)), axis=1)
+    np = numpy_of(logits)
+    return -v @ top.visible_bias - np.sum(np.log1p(np.exp(logits)), axis=1)
 
 
 def top_kernel(machines, top, classes):
@@ -92,10 +99,14 @@ def expectation(machines, params, classes, begin, steps):
         return wake + sleep + jnp.sum(joint_21.T * table(machines, up[1], 2))
 
     def contrast(top):
-        return (end - seen) @ top_free_energy(top, jnp.asarray(top_states(machines, classes)))
+        return (end - seen) @ top_free_energy(top, top_states(machines, classes))
 
-    value, (up, down) = jax.value_and_grad(both)((params.up, params.down))
-    return value, DBNParams(up, down, jax.grad(contrast)(params.top))
+    @machines.whole
+    def gradients(params):
+        value, (up, down) = jax.value_and_grad(both)((params.up, params.down))
+        return value, DBNParams(up, down, jax.grad(contrast)(params.top))
+
+    return gradients(params)
 
 
 CASES = {
@@ -113,20 +124,20 @@ def test_a_step_is_wake_and_sleep_and_contrast_on_average(machines, case):
     method = methods.deep_belief_network(
         (2, 2, 2), classes=classes, gibbs_steps=steps, chains=chains, learning_rate=0.3
     )
-    batch = {"image": jnp.asarray(V.reshape(2, 3, 1, 1))}
+    batch = {"image": V.reshape(2, 3, 1, 1)}
     if classes:
-        batch["label"] = jnp.asarray(LABEL)
+        batch["label"] = LABEL
     given = {"params": params}
     begin = None
     if chains:
         number = np.array([1, 1, 4])
-        given["chains"] = jnp.asarray(top_states(machines, classes)[number])
+        given["chains"] = top_states(machines, classes)[number]
         begin = np.bincount(number, minlength=8) / 3
     hparams = dict(method.hparams)
     assert hparams == {"learning_rate": 0.3}
-    state = method.init(jax.random.key(0), batch, hparams, given)
+    state = jax.jit(method.init)(jax.random.key(0), batch, hparams, given)
 
-    @jax.jit
+    @machines.whole
     def many(rate):
         def one(key):
             after, info = method.step(key, state, batch, {"learning_rate": rate})
@@ -161,49 +172,56 @@ def sigmoid(x):
 def up_and_down(params, v):
     """Means going up, and the log-odds of those that come down again, in NumPy."""
     for layer in params.up:
-        v = sigmoid(v @ np.asarray(layer.kernel) + np.asarray(layer.bias))
-    x = sigmoid(v @ np.asarray(params.down[1].kernel) + np.asarray(params.down[1].bias))
-    return v, x @ np.asarray(params.down[0].kernel) + np.asarray(params.down[0].bias)
+        v = sigmoid(v @ layer.kernel + layer.bias)
+    x = sigmoid(v @ params.down[1].kernel + params.down[1].bias)
+    return v, x @ params.down[0].kernel + params.down[0].bias
 
 
 @pytest.mark.parametrize("classes", [0, 2])
 def test_evaluation_by_its_definitions(machines, classes):
     params = network(machines, classes)
     method = methods.deep_belief_network((2, 2, 2), classes=classes, sample_steps=20)
-    batch = {"image": jnp.asarray(V.reshape(2, 3, 1, 1)), "label": jnp.asarray(LABEL)}
-    hparams = dict(method.hparams)
-    state = method.init(jax.random.key(0), batch, hparams, {"params": params})
-    evaluate = jax.jit(jax.vmap(lambda key: method.evaluate(key, state, batch, hparams)))
-    values = evaluate(jax.random.split(jax.random.key(1), KEYS))
+    batch = {"image": V.reshape(2, 3, 1, 1), "label": LABEL}
+    hparams, views = dict(method.hparams), method.views
+    state = jax.jit(method.init)(jax.random.key(0), batch, hparams, {"params": params})
+
+    @machines.whole
+    def found(state, latent):
+        keys = jax.random.split(jax.random.key(1), KEYS)
+        values = jax.vmap(lambda key: method.evaluate(key, state, batch, hparams))(keys)
+        encoded = views.encode(state, batch, hparams)
+        again = views.reconstruct(state, batch, hparams)
+        decoded = views.decode(state, latent, hparams)
+        predicted = views.predict and views.predict(state, {"image": batch["image"]}, hparams)
+        return values, encoded, again, decoded, predicted
+
     latent, logits = up_and_down(params, V)
+    values, encoded, again, decoded, predicted = found(state, latent)
     expected = -np.sum(V * np.log(sigmoid(logits)) + (1 - V) * np.log(sigmoid(-logits)), axis=1)
     for name in ("loss", "reconstruction"):
         np.testing.assert_allclose(values[name], np.tile(expected, (KEYS, 1)), rtol=1e-10)
     # E_q[log q(x1 | v) q(x2 | x1) - log p(v | x1) p(x1 | x2)] + F(x2), the label summed out
     up = [np.asarray(table(machines, layer, n)) for layer, n in zip(params.up, (3, 2), strict=True)]
     down = [np.asarray(table(machines, layer, 2)) for layer in params.down]
-    free = np.asarray(top_free_energy(params.top, jnp.asarray(top_states(machines, classes))))
+    free = top_free_energy(params.top, top_states(machines, classes))
     free = -np.log(np.exp(-free.reshape(4, -1)).sum(axis=1))
     for row, number in enumerate(machines.number(V)):
         q = np.exp(up[0][number])[:, None] * np.exp(up[1])
         each = up[0][number][:, None] + up[1] - down[0][:, number][:, None] - down[1].T + free
         draws = np.asarray(values["unnormalised_nll"])[:, row]
         assert abs(draws.mean() - np.sum(q * each)) < 4.5 * draws.std() / np.sqrt(KEYS)
-    views = method.views
-    np.testing.assert_allclose(views.encode(state, batch, hparams), latent, rtol=1e-10)
-    again = views.reconstruct(state, batch, hparams)
+    np.testing.assert_allclose(encoded, latent, rtol=1e-10)
     np.testing.assert_allclose(again, sigmoid(logits).reshape(2, 3, 1, 1), rtol=1e-10)
-    decoded = views.decode(state, jnp.asarray(latent), hparams)
     np.testing.assert_allclose(decoded, again, rtol=1e-10)
     if classes:
         # p(class | x2's means) by free energies
         both = [np.concatenate([latent, np.tile(one, (2, 1))], axis=1) for one in np.eye(2)]
         p = np.stack([np.exp(-np.asarray(top_free_energy(params.top, x))) for x in both], axis=1)
         p = p / p.sum(axis=1, keepdims=True)
-        found = values["class_nll"][0], values["error"][0]
-        np.testing.assert_allclose(found[0], -np.log(p[np.arange(2), LABEL]), rtol=1e-9)
-        np.testing.assert_array_equal(found[1], p[np.arange(2), LABEL] < 0.5)
-        predicted = jax.nn.softmax(views.predict(state, {"image": batch["image"]}, hparams))
+        right = p[np.arange(2), LABEL]
+        np.testing.assert_allclose(values["class_nll"][0], -np.log(right), rtol=1e-9)
+        np.testing.assert_array_equal(values["error"][0], right < 0.5)
+        predicted = np.exp(predicted) / np.exp(predicted).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(predicted, p, rtol=1e-9)
     assert (views.predict is None, views.generate is None) == (not classes, not classes)
 
@@ -211,9 +229,9 @@ def test_evaluation_by_its_definitions(machines, classes):
 def test_images_of_a_class_are_drawn_given_its_label(machines):
     params = network(machines, 2)
     method = methods.deep_belief_network((2, 2, 2), classes=2, sample_steps=20)
-    batch = {"image": jnp.asarray(V.reshape(2, 3, 1, 1)), "label": jnp.asarray(LABEL)}
-    state = method.init(jax.random.key(0), batch, {}, {"params": params})
-    given = {"label": jnp.repeat(jnp.asarray(LABEL), KEYS)}
+    batch = {"image": V.reshape(2, 3, 1, 1), "label": LABEL}
+    state = jax.jit(method.init)(jax.random.key(0), batch, {}, {"params": params})
+    given = {"label": np.repeat(LABEL, KEYS)}
     generate = jax.jit(method.views.generate)
     found = np.asarray(generate(jax.random.key(1), state, given, {})).reshape(2, KEYS, 3)
     joint = np.exp(-np.asarray(top_free_energy(params.top, top_states(machines, 2)))).reshape(4, 2)
@@ -224,29 +242,34 @@ def test_images_of_a_class_are_drawn_given_its_label(machines):
         error = images.std(axis=0) / np.sqrt(KEYS)
         assert np.all(np.abs(images.mean(axis=0) - expected) < 4.5 * error)
     machines.serves_by_inference(method, state, batch)
-    assert method.inference(state._replace(chains=jnp.ones(3))).chains == ()
+    assert method.inference(state._replace(chains=np.ones(3))).chains == ()
 
 
 def test_grey_images_are_drawn_from(machines):
     method = methods.deep_belief_network((2, 2, 2))
-    batch = {"image": jnp.full((1, 3, 1, 1), 0.3)}
-    hparams = dict(method.hparams)
-    state = method.init(jax.random.key(0), batch, hparams, {"params": network(machines, 0)})
-    keys = jax.random.split(jax.random.key(1), KEYS)
-    draws = jax.jit(jax.vmap(lambda key: method.evaluate(key, state, batch, hparams)["loss"]))(keys)
-    v = machines.states(3)
-    logits = up_and_down(state.params, v)[1]
+    batch = {"image": np.full((1, 3, 1, 1), 0.3)}
+    hparams, params = dict(method.hparams), network(machines, 0)
+
+    @machines.whole
+    def many():
+        state = method.init(jax.random.key(0), batch, hparams, {"params": params})
+        keys = jax.random.split(jax.random.key(1), KEYS)
+        return jax.vmap(lambda key: method.evaluate(key, state, batch, hparams)["loss"])(keys)
+
+    draws, v = many(), machines.states(3)
+    logits = up_and_down(params, v)[1]
     each = -np.sum(v * np.log(sigmoid(logits)) + (1 - v) * np.log(sigmoid(-logits)), axis=1)
     p = np.prod(np.where(v == 1, 0.3, 0.7), axis=1)
-    assert np.min(np.abs(np.asarray(draws) - each[None]), axis=1).max() < 1e-9
+    assert np.min(np.abs(draws - each), axis=1).max() < 1e-9
     assert abs(np.mean(draws) - p @ each) < 4.5 * np.std(draws) / np.sqrt(KEYS)
 
 
-def test_a_network_begins_at_the_data(x64):
-    image = jnp.ones((4, 2, 2, 1)).at[1:, 0, 0].set(0)
+def test_a_network_begins_at_the_data(machines):
+    image = np.ones((4, 2, 2, 1))
+    image[1:, 0, 0] = 0
     method = methods.deep_belief_network((300, 200, 100), classes=3, chains=5)
-    batch = {"image": image, "label": jnp.zeros(4, int)}
-    state = jax.jit(method.init)(jax.random.key(0), batch, dict(method.hparams))
+    batch = {"image": image, "label": np.zeros(4, int)}
+    state = machines.whole(method.init)(jax.random.key(0), batch, dict(method.hparams))
     # (1 + 1/2) / (4 + 1) = 0.3 and (4 + 1/2) / 5 = 0.9
     np.testing.assert_allclose(state.params.down[0].bias, np.log([0.3 / 0.7, 9, 9, 9]))
     np.testing.assert_allclose(state.image, np.mean(image, axis=0))
@@ -269,13 +292,15 @@ def test_a_network_begins_at_the_data(x64):
 def test_the_cross_entropy_of_sure_pixels_is_finite():
     """In single precision the sigmoid of 17 is 1."""
     method = methods.deep_belief_network((2, 2))
+    begin, evaluate = jax.jit(method.init), jax.jit(method.evaluate)
     for size in (15.0, 17.0, 1000.0):
         for wrong in (0.0, 1.0):
-            batch = {"image": jnp.full((2, 2, 2, 1), wrong)}
-            state = method.init(jax.random.key(0), batch, dict(method.hparams))
-            layer = nets.Affine(jnp.zeros((2, 4)), jnp.full(4, size if wrong == 0 else -size))
+            batch = {"image": np.full((2, 2, 2, 1), wrong, np.float32)}
+            state = begin(jax.random.key(0), batch, dict(method.hparams))
+            bias = np.full(4, size if wrong == 0 else -size, np.float32)
+            layer = nets.Affine(np.zeros((2, 4), np.float32), bias)
             state = state._replace(params=state.params._replace(down=(layer,)))
-            found = method.evaluate(jax.random.key(1), state, batch, dict(method.hparams))
+            found = evaluate(jax.random.key(1), state, batch, dict(method.hparams))
             exact = 4 * np.logaddexp(0, size)
             np.testing.assert_allclose(found["reconstruction"], exact, rtol=1e-6)
 
@@ -317,12 +342,17 @@ def test_a_network_of_three_layers_takes_its_steps():
     method = methods.deep_belief_network((5, 4, 6), classes=2)
     random = np.random.RandomState(0)
     batch = {
-        "image": jnp.asarray(random.uniform(size=(7, 3)), jnp.float32),
-        "label": jnp.asarray(random.randint(0, 2, 7), jnp.int32),
+        "image": random.uniform(size=(7, 3)).astype(np.float32),
+        "label": random.randint(0, 2, 7).astype(np.int32),
     }
     hparams = dict(method.hparams)
-    state = method.init(jax.random.key(0), batch, hparams)
-    after, info = jax.jit(method.step)(jax.random.key(1), state, batch, hparams)
+
+    @jax.jit
+    def begun_and_after():
+        state = method.init(jax.random.key(0), batch, hparams)
+        return state, *method.step(jax.random.key(1), state, batch, hparams)
+
+    state, after, info = jax.device_get(begun_and_after())
     chex.assert_trees_all_equal_shapes(state, after)
     chex.assert_tree_all_finite((after, info))
     moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), state.params, after.params)

@@ -1,7 +1,6 @@
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,8 +11,21 @@ from ae_jax.methods.boltzmann import BERNOULLI, assessment
 
 def problem(machines, scale=1.0):
     params = machines.make(5, 3, scale)
-    v = jnp.asarray(np.random.RandomState(2).randint(0, 2, (40, 5)).astype(float))
-    return params, boltzmann.base_of(params, v), v
+    v = np.random.RandomState(2).randint(0, 2, (40, 5)).astype(float)
+    return params, machines.compiled.base_of(params, v), v
+
+
+def alone(machines, params, base, v):
+    """What assessments are made of, by the first key: of 50 chains and 10 temperatures."""
+
+    @machines.whole
+    def found():
+        up_key, down_key = jax.random.split(jax.random.key(0))
+        up = boltzmann.log_partition_ais(up_key, params, base, chains=50, temperatures=10)
+        down = boltzmann.log_likelihood_reverse_ais(down_key, params, base, v, temperatures=10)
+        return up, down, boltzmann.free_energy(params, v), boltzmann.log_partition_exact(params)
+
+    return found()
 
 
 def test_more_temperatures_close_the_gap(machines):
@@ -35,12 +47,10 @@ def test_more_temperatures_close_the_gap(machines):
 def test_assessments_are_means_over_examples(machines):
     params, base, v = problem(machines)
     found = boltzmann.assess(jax.random.key(0), params, base, v, chains=50, temperatures=10)
-    up_key, down_key = jax.random.split(jax.random.key(0))
-    up = boltzmann.log_partition_ais(up_key, params, base, chains=50, temperatures=10)
-    down = boltzmann.log_likelihood_reverse_ais(down_key, params, base, v, temperatures=10)
-    free = np.mean(boltzmann.free_energy(params, v))
+    up, down, free, exact = alone(machines, params, base, v)
+    free = np.mean(free)
     expected = {
-        "exact": -free - boltzmann.log_partition_exact(params),
+        "exact": -free - exact,
         "ais": -free - up.log_partition,
         "ais_low": -free - up.high,
         "ais_high": -free - up.low,
@@ -59,11 +69,11 @@ def test_assessments_are_means_over_examples(machines):
 def test_examples_share_one_partition_function(machines):
     params, base, v = problem(machines)
     found = boltzmann.assess(jax.random.key(0), params, base, v, chains=5, temperatures=3)
-    each = boltzmann.example_log_likelihoods(params, v, found)
+    each = np.asarray(boltzmann.example_log_likelihoods(params, v, found))
     exact = np.log(machines.joint(params).sum(axis=1))[machines.number(v)]
     np.testing.assert_allclose(each, exact, rtol=1e-8)
     unknown = found._replace(exact=math.nan)
-    shifted = boltzmann.example_log_likelihoods(params, v, unknown)
+    shifted = np.asarray(boltzmann.example_log_likelihoods(params, v, unknown))
     np.testing.assert_allclose(np.mean(shifted), found.reverse_ais, rtol=1e-8)
     np.testing.assert_allclose(shifted - each, np.mean(shifted - each), rtol=1e-6)
 
@@ -112,11 +122,9 @@ def test_bounds_of_a_deep_model_differ_from_exact_ones_by_the_top_machines_parti
     params, base, v = problem(machines)
     key, few = jax.random.key(0), {"chains": 50, "temperatures": 10}
     found = boltzmann.bounds_above(key, params, base, v, -2.0, **few)
-    up_key, down_key = jax.random.split(key)
-    up = boltzmann.log_partition_ais(up_key, params, base, **few)
+    up, down, energy, _ = alone(machines, params, base, v)
     assert found["bound_ais"] == pytest.approx(-2 - up.log_partition, rel=1e-8)
     assert found["effective_sample_size"] == pytest.approx(up.effective_sample_size, rel=1e-8)
     # by reverse AIS log Z is what is missing of the mean log p(v): -F(v) - log p(v)
-    down = boltzmann.log_likelihood_reverse_ais(down_key, params, base, v, temperatures=10)
-    log_z = np.mean(-boltzmann.free_energy(params, v) - down)
+    log_z = np.mean(-energy - down)
     assert found["bound_reverse_ais"] == pytest.approx(-2 - log_z, rel=1e-8)

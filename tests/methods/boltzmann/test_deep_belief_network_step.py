@@ -31,8 +31,8 @@ def table(machines, layer, size):
     """Log-probabilities of a layer's states given each state of the layer before it, [in, out]."""
     x, y = machines.states(size), machines.states(layer.bias.size)
     logits = x @ layer.kernel + layer.bias[None]
-    np = numpy_of(logits)
-    return logits @ y.T - np.sum(np.log1p(np.exp(logits)), axis=1)[:, None]
+    xp = numpy_of(logits)
+    return logits @ y.T - xp.sum(xp.log1p(xp.exp(logits)), axis=1)[:, None]
 
 
 def top_states(machines, classes):
@@ -45,8 +45,8 @@ def top_states(machines, classes):
 
 def top_free_energy(top, v):
     logits = v @ top.weights + top.hidden_bias[None]
-    np = numpy_of(logits)
-    return -v @ top.visible_bias - np.sum(np.log1p(np.exp(logits)), axis=1)
+    xp = numpy_of(logits)
+    return -v @ top.visible_bias - xp.sum(xp.log1p(xp.exp(logits)), axis=1)
 
 
 def top_kernel(machines, top, classes):

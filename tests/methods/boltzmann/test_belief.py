@@ -2,7 +2,6 @@
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,7 +15,7 @@ LABELLED = Units(boltzmann.softmax(2), boltzmann.bernoulli_hidden())
 
 def conditional(machines, layer, x):
     """p of each state of a layer's units given x [B, in]: [B, 2^out]."""
-    p = np.asarray(jax.nn.sigmoid(logits_of(layer, jnp.asarray(x))))[:, None]
+    p = machines.sigmoid(logits_of(layer, x))[:, None]
     outcomes = machines.states(layer.bias.size)[None]
     return np.prod(np.where(outcomes == 1, p, 1 - p), axis=2)
 
@@ -30,10 +29,14 @@ def test_the_bound_is_its_expectation_and_below_the_likelihood(machines, classes
     p = machines.prior(params, classes)
     # E_q[log p(v | x) + log p(x) - log q(x | v)]
     expected = (up * (np.log(down.T) + np.log(p) - np.log(up))).sum(axis=1)
-    log_z = boltzmann.log_partition_exact(params.top, units)
-    draws = jax.jit(
-        jax.vmap(lambda key: bound(key, params, jnp.asarray(v), units, classes) - log_z)
-    )(jax.random.split(jax.random.key(0), 4000))
+
+    @machines.whole
+    def many(key):
+        keys = jax.random.split(key, 4000)
+        draws = jax.vmap(lambda key: bound(key, params, v, units, classes))(keys)
+        return draws - boltzmann.log_partition_exact(params.top, units)
+
+    draws = many(jax.random.key(0))
     error = np.std(draws, axis=0) / np.sqrt(4000)
     assert np.all(np.abs(np.mean(draws, axis=0) - expected) < 4.5 * error)
     assert np.all(expected < np.log(p @ down))
@@ -41,35 +44,36 @@ def test_the_bound_is_its_expectation_and_below_the_likelihood(machines, classes
 
 def test_draws_are_those_of_the_network(machines):
     params = machines.network()
-    means = np.asarray(
-        jax.jit(draw, static_argnums=(2, 3, 4))(jax.random.key(1), params, 8000, 20, BERNOULLI)
-    )
+    drawn = machines.whole(draw, static_argnums=(2, 3, 4))
+    means = drawn(jax.random.key(1), params, 8000, 20, BERNOULLI)
     expected = machines.prior(params, 0) @ conditional(machines, params.down[0], machines.states(2))
     expected = expected @ machines.states(3)
     error = means.std(axis=0) / np.sqrt(8000)
     assert np.all(np.abs(means.mean(axis=0) - expected) < 4.5 * error)
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_draws_given_a_label(machines, index):
+def test_draws_given_a_label(machines):
     params = machines.network(3)
     units = Units(boltzmann.softmax(3), boltzmann.bernoulli_hidden())
-    label = jnp.tile(jnp.eye(3)[index], (8000, 1))
-    means = np.asarray(
-        jax.jit(draw, static_argnums=(2, 3, 4))(jax.random.key(1), params, 8000, 20, units, label)
-    )
-    x = machines.states(2)
-    given = np.concatenate([x, label[:4]], axis=1)
-    p = np.exp(-np.asarray(boltzmann.free_energy(params.top, jnp.asarray(given), units)))
-    expected = (p / p.sum()) @ conditional(machines, params.down[0], x) @ machines.states(3)
-    error = means.std(axis=0) / np.sqrt(8000)
-    assert np.all(np.abs(means.mean(axis=0) - expected) < 4.5 * error)
+    drawn = machines.whole(draw, static_argnums=(2, 3, 4))
+    for index in (0, 1):
+        label = np.tile(np.eye(3)[index], (8000, 1))
+        means = drawn(jax.random.key(1), params, 8000, 20, units, label)
+        x = machines.states(2)
+        given = np.concatenate([x, label[:4]], axis=1)
+        p = np.exp(-machines.compiled.free_energy(params.top, given, units))
+        expected = (p / p.sum()) @ conditional(machines, params.down[0], x) @ machines.states(3)
+        error = means.std(axis=0) / np.sqrt(8000)
+        assert np.all(np.abs(means.mean(axis=0) - expected) < 4.5 * error)
 
 
 def test_a_bound_is_of_images_alone_unless_classes_are_given(machines):
-    params, v = machines.network(), jnp.asarray(machines.states(3))
-    found = bound(jax.random.key(0), params, v, BERNOULLI)
-    np.testing.assert_array_equal(found, bound(jax.random.key(0), params, v, BERNOULLI, 0))
+    params, v = machines.network(), machines.states(3)
+    found = jax.jit(bound, static_argnums=(3, 4))
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(
+        found(key, params, v, BERNOULLI), found(key, params, v, BERNOULLI, 0)
+    )
 
 
 def test_the_parts_of_a_stack_find_their_places(machines):

@@ -21,13 +21,12 @@ def make(mask, scale=1.0):
     random = np.random.RandomState(0)
     weights = np.triu(scale * random.normal(size=mask.shape), 1)
     weights = (weights + weights.T) * mask
-    return BoltzmannParams(jnp.asarray(weights), jnp.asarray(random.normal(size=len(mask))))
+    return BoltzmannParams(weights, random.normal(size=len(mask)))
 
 
 def begun(method, mask, scale=1.0):
-    batch = jax.tree.map(jnp.asarray, BATCH)
-    state = jax.jit(method.init)(jax.random.key(0), batch, dict(method.hparams))
-    return state._replace(params=make(mask, scale)), batch
+    state = jax.jit(method.init)(jax.random.key(0), BATCH, dict(method.hparams))
+    return state._replace(params=make(mask, scale)), BATCH
 
 
 def masses(machines, pairs, bias):
@@ -36,7 +35,7 @@ def masses(machines, pairs, bias):
     energy = -x @ bias
     for (i, j), weight in pairs.items():
         energy = energy - weight * x[:, i] * x[:, j]
-    return jnp.exp(-energy).reshape(-1, 8)
+    return (np if isinstance(energy, np.ndarray) else jnp).exp(-energy).reshape(-1, 8)
 
 
 @pytest.mark.parametrize("connections", [general.full, general.semi_restricted])
@@ -49,20 +48,20 @@ def test_a_step_climbs_the_likelihood_of_its_connections(machines, connections):
     state, batch = begun(method, mask)
     connected = [(i, j) for i, j in itertools.combinations(range(5), 2) if mask[i, j]]
     pairs = {pair: state.params.weights[pair] for pair in connected}
-    step = jax.jit(method.step)
 
     def objective(pairs, bias, decay):
         p = masses(machines, pairs, bias).sum(axis=0)
         data = jnp.mean(jnp.log(p)[machines.number(V)]) - jnp.log(p.sum())
         return data - 0.5 * decay * sum(w**2 for w in pairs.values()), data
 
+    @machines.whole
+    def both(rate, decay):
+        hparams = {"learning_rate": rate, "weight_decay": decay}
+        expected = jax.grad(objective, (0, 1), has_aux=True)(pairs, state.params.bias, decay)
+        return expected, method.step(jax.random.key(1), state, batch, hparams)
+
     for rate, decay in ((0.3, 0.2), (0.3, 0.0), (0.6, 0.2), (0.0, 0.2)):
-        after, info = step(
-            jax.random.key(1), state, batch, {"learning_rate": rate, "weight_decay": decay}
-        )
-        (by_pairs, by_bias), data = jax.grad(objective, (0, 1), has_aux=True)(
-            pairs, state.params.bias, decay
-        )
+        ((by_pairs, by_bias), data), (after, info) = both(rate, decay)
         weights = np.array(state.params.weights)
         for (i, j), slope in by_pairs.items():
             weights[i, j] += rate * slope
@@ -82,17 +81,20 @@ def test_a_step_follows_its_estimator_and_keeps_the_chains(machines):
     hparams = dict(method.hparams)
     assert state.estimator.shape == (5, 5)
 
-    @jax.jit
-    def both(state):
-        for number in range(2):
-            key, params = jax.random.key(number), state.params
-            gradient, carried, _ = estimator.gradient(key, params, V, state.estimator, mask)
-            weights = gradient.weights - 1e-4 * params.weights
-            expected = params.weights + 0.05 * weights, params.bias + 0.05 * gradient.bias, carried
-            state, _ = method.step(key, state, batch, hparams)
-        return expected, (*state.params, state.estimator)
+    def once(state, key):
+        params = state.params
+        gradient, carried, _ = estimator.gradient(key, params, V, state.estimator, mask)
+        weights = gradient.weights - 1e-4 * params.weights
+        expected = params.weights + 0.05 * weights, params.bias + 0.05 * gradient.bias, carried
+        state, _ = method.step(key, state, batch, hparams)
+        return state, (expected, (*state.params, state.estimator))
 
-    for expected, found in zip(*both(state), strict=True):
+    @jax.jit
+    def twice(state):
+        state = jax.tree.map(jnp.asarray, state)
+        return jax.lax.scan(once, state, jax.random.split(jax.random.key(0), 2))[1]
+
+    for expected, found in zip(*twice(state), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
 
@@ -104,10 +106,14 @@ def test_an_optimizer_gives_the_direction(machines):
     state, batch = begun(method, general.full(3, 2))
     velocity = jax.tree.map(lambda x: 0.1 * x, state.params)
     state = state._replace(optimizer=optax.TraceState(velocity))
-    key = jax.random.key(1)
-    after, _ = jax.jit(method.step)(key, state, batch, dict(method.hparams))
-    other = state._replace(optimizer=())
-    other, _ = jax.jit(plain.step)(key, other, batch, dict(plain.hparams))
+
+    @machines.whole
+    def both(key):
+        after, _ = method.step(key, state, batch, dict(method.hparams))
+        other = state._replace(optimizer=())
+        return after, plain.step(key, other, batch, dict(plain.hparams))[0]
+
+    after, other = both(jax.random.key(1))
     gradient = machines.flat(other.params) - machines.flat(state.params)
     moved = 0.5 * machines.flat(velocity) + gradient
     np.testing.assert_allclose(
@@ -121,13 +127,21 @@ def test_evaluation_and_views_by_their_definitions(machines):
     method = boltzmann_machine(2, exact_likelihood=True, sample_sweeps=20)
     state, batch = begun(method, mask)
     hparams = dict(method.hparams)
-    weights, bias = (np.asarray(x) for x in state.params)
+    weights, bias = state.params
     pairs = {(i, j): weights[i, j] for i, j in itertools.combinations(range(5), 2)}
-    joint = np.asarray(masses(machines, pairs, jnp.asarray(bias)))
+    joint = masses(machines, pairs, bias)
     joint = joint / joint.sum()
 
-    keys = jax.random.split(jax.random.key(1), 4000)
-    values = jax.jit(jax.vmap(lambda key: method.evaluate(key, state, batch, hparams)))(keys)
+    @machines.whole
+    def seen(state):
+        keys = jax.random.split(jax.random.key(1), 4000)
+        values = jax.vmap(lambda key: method.evaluate(key, state, batch, hparams))(keys)
+        encoded = method.views.encode(state, batch, hparams)
+        likelihood = method.views.log_likelihood(jax.random.key(0), state, batch, hparams)
+        drawn = method.views.sample(jax.random.key(3), state, 8000, hparams)
+        return values, encoded, likelihood, drawn
+
+    values, encoded, likelihood, drawn = seen(state)
     # minus sum_i log p(v_i | all others), over h drawn given v
     for row, number in enumerate(machines.number(V)):
         p = joint[:, number] / joint[:, number].sum()
@@ -140,12 +154,9 @@ def test_evaluation_and_views_by_their_definitions(machines):
     np.testing.assert_array_equal(values["loss"], values["reconstruction"])
     exact = np.log(joint.sum(axis=0))[machines.number(V)]
     np.testing.assert_allclose(values["log_likelihood"][0], exact, rtol=1e-9)
-    found = method.views.log_likelihood(jax.random.key(0), state, batch, hparams)
-    np.testing.assert_allclose(found, exact, rtol=1e-9)
+    np.testing.assert_allclose(likelihood, exact, rtol=1e-9)
     means = (joint / joint.sum(axis=0)).T[machines.number(V)] @ machines.states(2)
-    np.testing.assert_allclose(method.views.encode(state, batch, hparams), means, rtol=1e-9)
-    sample = jax.jit(method.views.sample, static_argnums=2)
-    drawn = np.asarray(sample(jax.random.key(3), state, 8000, hparams))
+    np.testing.assert_allclose(encoded, means, rtol=1e-9)
     assert drawn.shape == (8000, 3, 1, 1)
     p = joint.sum(axis=0)
     shares = np.bincount(machines.number(drawn.reshape(8000, 3)), minlength=8) / 8000
@@ -155,11 +166,12 @@ def test_evaluation_and_views_by_their_definitions(machines):
     machines.serves_by_inference(method, state, batch)
 
 
-def test_a_machine_begins_at_the_data(x64):
-    image = jnp.ones((4, 2, 2, 1)).at[1:, 0, 0].set(0)
+def test_a_machine_begins_at_the_data(machines):
+    image = np.ones((4, 2, 2, 1))
+    image[1:, 0, 0] = 0
     method = boltzmann_machine(300, connections=general.restricted)
     batch = {"image": image}
-    state = jax.jit(method.init)(jax.random.key(0), batch, dict(method.hparams))
+    state = machines.whole(method.init)(jax.random.key(0), batch, dict(method.hparams))
     # (1 + 1/2) / (4 + 1) = 0.3 and (4 + 1/2) / 5 = 0.9
     np.testing.assert_allclose(state.params.bias[:4], np.log([0.3 / 0.7, 9, 9, 9]))
     np.testing.assert_array_equal(state.params.bias[4:], np.zeros(300))
@@ -174,18 +186,23 @@ def test_a_machine_begins_at_the_data(x64):
     assert state.estimator.shape == (100, 304)
 
 
-def test_grey_images_are_drawn_from(x64):
+def test_grey_images_are_drawn_from(machines):
     """Where they are not taken as they are."""
-    image = jnp.full((2000, 3, 1, 1), 0.3)
+    image = np.full((2000, 3, 1, 1), 0.3)
     for drawn in (True, False):
         method = boltzmann_machine(
             0, exact_likelihood=True, estimator=general.exact(), stochastic_binarization=drawn
         )
         batch, hparams = {"image": image}, dict(method.hparams)
-        state = jax.jit(method.init)(jax.random.key(0), batch, hparams)
-        values = jax.jit(method.evaluate)(jax.random.key(0), state, batch, hparams)["loss"]
+
+        @machines.whole
+        def begun(method=method, batch=batch, hparams=hparams):
+            state = method.init(jax.random.key(0), batch, hparams)
+            return state, method.evaluate(jax.random.key(0), state, batch, hparams)["loss"]
+
+        state, values = begun()
         # independent units with the marginals of what was seen
-        p = float(jax.nn.sigmoid(state.params.bias[0]))
+        p = machines.sigmoid(state.params.bias[0])
         assert abs(p - 0.3) < (0.05 if drawn else 1e-3)
         assert (len(np.unique(np.round(values, 2))) > 3) == drawn
         entropy = -3 * (0.3 * np.log(0.3) + 0.7 * np.log(0.7))
@@ -195,7 +212,7 @@ def test_grey_images_are_drawn_from(x64):
 def test_a_likelihood_that_cannot_be_summed_is_refused_at_once():
     method = boltzmann_machine(18, exact_likelihood=True)
     with pytest.raises(InputError, match="at most 20 units"):
-        method.init(jax.random.key(0), jax.tree.map(jnp.asarray, BATCH), dict(method.hparams))
+        jax.eval_shape(method.init, jax.random.key(0), BATCH, dict(method.hparams))
 
 
 def test_codes_are_read_where_they_can_be_summed():

@@ -22,11 +22,11 @@ def mean_log_likelihood(params, v, units=BERNOULLI):
 def problem(machines, scale=1.5):
     """Parameters of 4 visible and 3 hidden units, and four examples."""
     params = machines.make(4, 3, scale)
-    return params, jnp.asarray(machines.states(4)[CASES])
+    return params, machines.states(4)[CASES]
 
 
 def exact_gradient(machines, params, v):
-    return machines.flat(jax.jit(jax.grad(mean_log_likelihood))(params, v))
+    return machines.flat(machines.whole(jax.grad(mean_log_likelihood))(params, v))
 
 
 def repeated(machines, estimator, params, v, calls, seeds=100, **hparams):
@@ -57,47 +57,46 @@ def within(draws, expected, errors=4.5):
 @pytest.mark.parametrize("units", [BERNOULLI, GAUSSIAN])
 def test_the_exact_gradient_is_that_of_the_log_likelihood(machines, units):
     params = machines.make(3, 2, gaussian=units is GAUSSIAN)
-    v = jnp.asarray(np.random.RandomState(1).normal(size=(4, 3)))
+    v = np.random.RandomState(1).normal(size=(4, 3))
     estimator = boltzmann.exact()
-    gradient, _, info = jax.jit(estimator.gradient, static_argnums=5)(
+    gradient, _, info = machines.whole(estimator.gradient, static_argnums=5)(
         jax.random.key(0), params, v, (), {}, units
     )
-    value = jax.jit(mean_log_likelihood, static_argnums=2)
+    value = machines.whole(mean_log_likelihood, static_argnums=2)
     np.testing.assert_allclose(info["log_likelihood"], value(params, v, units), rtol=1e-12)
     leaves, structure = jax.tree.flatten(params)
     for place, leaf in enumerate(leaves):
         for index in np.ndindex(leaf.shape):
-            ends = [
-                value(
-                    structure.unflatten(
-                        [x.at[index].add(h) if i == place else x for i, x in enumerate(leaves)]
-                    ),
-                    v,
-                    units,
-                )
-                for h in (-1e-5, 1e-5)
-            ]
+            ends = []
+            for change in (-1e-5, 1e-5):
+                moved = leaf.copy()
+                moved[index] += change
+                moved = [moved if i == place else x for i, x in enumerate(leaves)]
+                ends.append(value(structure.unflatten(moved), v, units))
             slope = (ends[1] - ends[0]) / 2e-5
             assert abs(jax.tree.leaves(gradient)[place][index] - slope) < 1e-7
 
 
-def expected_cd(machines, params, steps):
-    """The mean of CD's estimate, from the transition matrix."""
+def expected_cd(machines, params, *numbers):
+    """The mean of CD's estimate after numbers of steps, from the transition matrix."""
     up, down = machines.kernel(params)
     start = np.bincount(CASES, minlength=16) / 4
-    end = start @ np.linalg.matrix_power(up @ down, steps)
-    v = jnp.asarray(machines.states(4))
+    v = machines.states(4)
 
-    def contrast(params):
-        return jnp.asarray(end - start) @ boltzmann.free_energy(params, v)
+    @machines.whole
+    @jax.grad
+    def contrast(params, change):
+        return change @ boltzmann.free_energy(params, v)
 
-    return machines.flat(jax.grad(contrast)(params))
+    ends = [start @ np.linalg.matrix_power(up @ down, steps) for steps in numbers]
+    return [machines.flat(contrast(params, end - start)) for end in ends]
 
 
 def test_expected_contrastive_divergence_tends_to_the_exact_gradient(machines):
     params, v = problem(machines)
     exact = exact_gradient(machines, params, v)
-    errors = [np.abs(expected_cd(machines, params, k) - exact).max() for k in (1, 2, 5, 500)]
+    expected = expected_cd(machines, params, 1, 2, 5, 500)
+    errors = [np.abs(found - exact).max() for found in expected]
     assert all(np.diff(errors) < 0)
     assert errors[0] > 0.01
     assert errors[-1] < 1e-9
@@ -109,7 +108,7 @@ def test_contrastive_divergence_is_unbiased_for_its_expectation(machines, steps,
     params, v = problem(machines)
     estimator = boltzmann.contrastive_divergence(steps, statistics=statistics)
     draws = repeated(machines, estimator, params, v, 1, 4000)[:, 0]
-    assert within(draws, expected_cd(machines, params, steps)) < 0.02
+    assert within(draws, *expected_cd(machines, params, steps)) < 0.02
 
 
 def test_means_of_hidden_units_vary_less_than_samples(machines):
@@ -137,10 +136,9 @@ def test_persistent_chains_come_to_the_exact_gradient(machines, estimator):
 
 def test_tempering_crosses_where_persistent_chains_stay(machines):
     """Two modes, all on and all off, between which Gibbs sampling hardly ever moves."""
-    weights = jnp.full((4, 3), 6.0)
-    params = boltzmann.RBMParams(weights, jnp.full(4, -9.0), jnp.full(3, -12.0))
-    params = params._replace(visible_bias=params.visible_bias + jnp.array([0.3, 0, 0, 0]))
-    v = jnp.asarray(machines.states(4)[[0, 15]])
+    bias = np.array([0.3, 0, 0, 0]) - 9
+    params = boltzmann.RBMParams(np.full((4, 3), 6.0), bias, np.full(3, -12.0))
+    v = machines.states(4)[[0, 15]]
     exact = exact_gradient(machines, params, v)
     errors = {}
     for name, estimator in (
@@ -156,8 +154,12 @@ def test_tempering_crosses_where_persistent_chains_stay(machines):
 def test_tempering_reports_how_often_neighbours_swap(machines):
     params, v = problem(machines)
     estimator = boltzmann.parallel_tempering(chains=200, temperatures=3)
-    carried = estimator.init(jax.random.key(0), params, v, BERNOULLI)
-    step = jax.jit(lambda key, carried: estimator.gradient(key, params, v, carried, {}, BERNOULLI))
+    carried = machines.whole(lambda key: estimator.init(key, params, v, BERNOULLI))(
+        jax.random.key(0)
+    )
+    step = machines.whole(
+        lambda key, carried: estimator.gradient(key, params, v, carried, {}, BERNOULLI)
+    )
     np.testing.assert_array_equal(carried.swap_rates, [1, 1])
     for seed in range(6):  # even pairs, then odd ones
         before = carried.swap_rates
@@ -176,16 +178,21 @@ def test_fast_weights_decay_and_follow_the_gradient(machines):
     params, v = problem(machines)
     fast = boltzmann.fast_persistent(chains=6, decay=0.9)
     plain = boltzmann.persistent(chains=6)
-    key = jax.random.key(3)
-    carried = fast.init(key, params, v, BERNOULLI)
     hparams = {"fast_learning_rate": 0.2}
-    first, after, _ = fast.gradient(key, params, v, carried, hparams, BERNOULLI)
-    expected, chains, _ = plain.gradient(key, params, v, carried.chains, {}, BERNOULLI)
+
+    @machines.whole
+    def found(key):
+        carried = fast.init(key, params, v, BERNOULLI)
+        first, after, _ = fast.gradient(key, params, v, carried, hparams, BERNOULLI)
+        second, last, _ = fast.gradient(key, params, v, after, hparams, BERNOULLI)
+        expected, chains, _ = plain.gradient(key, params, v, carried.chains, {}, BERNOULLI)
+        return first, after, second, last, expected, chains
+
+    first, after, second, last, expected, chains = found(jax.random.key(3))
     # without fast weights yet it is PCD
     np.testing.assert_array_equal(machines.flat(first), machines.flat(expected))
     np.testing.assert_array_equal(after.chains, chains)
     np.testing.assert_allclose(machines.flat(after.weights), 0.2 * machines.flat(first))
-    second, last, _ = fast.gradient(key, params, v, after, hparams, BERNOULLI)
     np.testing.assert_allclose(
         machines.flat(last.weights),
         0.9 * machines.flat(after.weights) + 0.2 * machines.flat(second),
@@ -194,47 +201,44 @@ def test_fast_weights_decay_and_follow_the_gradient(machines):
 
 def test_grey_levels_stand_for_probabilities(machines):
     params, _ = problem(machines)
-    grey = jax.random.uniform(jax.random.key(5), (3, 4))
-    estimator = boltzmann.contrastive_divergence()
-    gradient, _, _ = estimator.gradient(jax.random.key(6), params, grey, (), {}, BERNOULLI)
+    grey = np.random.RandomState(5).uniform(size=(3, 4))
+    gradient, _, _ = machines.whole(boltzmann.contrastive_divergence().gradient, static_argnums=5)(
+        jax.random.key(6), params, grey, (), {}, BERNOULLI
+    )
     # the visible bias: the data's mean minus that of a chain of zeros and ones
     chain = np.mean(grey, axis=0) - gradient.visible_bias
     np.testing.assert_allclose(3 * chain, np.round(3 * chain), atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("text", "estimator"),
-    [
-        ("cd-3", boltzmann.contrastive_divergence(3)),
-        ("pcd-2", boltzmann.persistent(2, 12)),
-        ("fpcd-2", boltzmann.fast_persistent(2, 12)),
-        ("pt-2", boltzmann.parallel_tempering(2, 3, 4)),
-        ("exact", boltzmann.exact()),
-    ],
-)
-def test_estimators_by_name(machines, text, estimator):
+def test_estimators_by_name(machines):
     """The same chains, and the same gradient."""
     params, v = problem(machines)
-    found = boltzmann.estimator(text, 12, 4)
-    assert found.hparams == estimator.hparams
+    named = {
+        "cd-3": boltzmann.contrastive_divergence(3),
+        "pcd-2": boltzmann.persistent(2, 12),
+        "fpcd-2": boltzmann.fast_persistent(2, 12),
+        "pt-2": boltzmann.parallel_tempering(2, 3, 4),
+        "exact": boltzmann.exact(),
+    }
+    pairs = {text: (boltzmann.estimator(text, 12, 4), expected) for text, expected in named.items()}
 
-    @jax.jit
-    def both():
-        carried = [
-            each.init(jax.random.key(0), params, v, BERNOULLI) for each in (found, estimator)
-        ]
-        return carried, [
-            each.gradient(jax.random.key(1), params, v, start, each.hparams, BERNOULLI)[0]
-            for each, start in zip((found, estimator), carried, strict=True)
-        ]
+    def begun(estimator):
+        start = estimator.init(jax.random.key(0), params, v, BERNOULLI)
+        key, hparams = jax.random.key(1), estimator.hparams
+        return start, estimator.gradient(key, params, v, start, hparams, BERNOULLI)[0]
 
-    for pair in both():
-        chex.assert_trees_all_equal(*pair)
+    found = machines.whole(lambda: {text: [*map(begun, pair)] for text, pair in pairs.items()})()
+    for text, pair in pairs.items():
+        assert pair[0].hparams == pair[1].hparams
+        chex.assert_trees_all_equal(*found[text])
 
 
 def test_fewer_chains_than_temperatures_are_one_at_each(machines):
     params, v = problem(machines)
-    carried = boltzmann.estimator("pt-1", 3, 4).init(jax.random.key(0), params, v, BERNOULLI)
+    tempering = boltzmann.estimator("pt-1", 3, 4)
+    carried = jax.eval_shape(
+        lambda key: tempering.init(key, params, v, BERNOULLI), jax.random.key(0)
+    )
     assert carried.chains.shape == (4, 1, 4)
 
 

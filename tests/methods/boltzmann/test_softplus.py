@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -9,7 +8,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 
 
 def test_softplus_and_its_slope():
-    x = jnp.asarray([-800.0, -20.0, -1.0, 0.0, 1e-3, 3.0, 40.0, 800.0])
-    np.testing.assert_allclose(softplus(x), np.logaddexp(np.asarray(x), 0), rtol=1e-14)
-    slope = jax.vmap(jax.grad(softplus))(x)
-    np.testing.assert_allclose(slope, jax.nn.sigmoid(x), rtol=1e-14)
+    x = np.array([-800.0, -20.0, -1.0, 0.0, 1e-3, 3.0, 40.0, 800.0])
+    value, slope = jax.jit(jax.vmap(jax.value_and_grad(softplus)))(x)
+    np.testing.assert_allclose(value, np.logaddexp(x, 0), rtol=1e-14)
+    np.testing.assert_allclose(slope, np.exp(-np.logaddexp(0, -x)), rtol=1e-14)

@@ -128,7 +128,7 @@ def test_draws_are_as_frequent_as_probable(machines):
 def test_a_sweep_leaves_the_distribution_invariant(machines):
     params = make(5)
     p, states = table(machines, params), machines.states(5)
-    on = np.asarray(jax.nn.sigmoid(general.conditional_logits(params, jnp.asarray(states))))
+    on = machines.sigmoid(jax.jit(general.conditional_logits)(params, states))
     sweep = np.eye(32)
     for unit in range(5):
         kernel = np.zeros((32, 32))
@@ -184,8 +184,8 @@ def test_clamped_units_stay_and_the_others_follow_their_posterior(machines, name
 
 
 def test_the_exact_gradient_is_that_by_connections_weights(machines):
-    params, v = make(5), jnp.asarray(machines.states(3)[[1, 4, 6]])
-    value = jax.jit(lambda params: jnp.mean(general.log_likelihood_exact(params, v)))
+    params, v = make(5), machines.states(3)[[1, 4, 6]]
+    value = machines.whole(lambda params: jnp.mean(general.log_likelihood_exact(params, v)))
     found = jax.jit(lambda p: general.exact().gradient(jax.random.key(0), p, v, (), full)[::2])
     full, step = general.full(3, 2), 1e-5
     gradient, info = found(params)
@@ -213,23 +213,25 @@ def test_the_exact_gradient_is_that_by_connections_weights(machines):
 def test_long_chains_give_the_exact_gradient(machines, name):
     mask = ARCHITECTURES[name](4, 2)
     params, key = make(6, mask, scale=0.7), jax.random.key(0)
-    v = jnp.asarray(machines.states(4)[[3, 5, 10, 15]])
+    v = machines.states(4)[[3, 5, 10, 15]]
     estimator = general.persistent(sweeps=10, chains=10, clamped_sweeps=5)
 
-    @jax.jit
-    @jax.vmap
     def run(key):
         start_key, key = jax.random.split(key)
         start = estimator.init(start_key, params, v)
         return estimator.gradient(key, params, v, start, mask)[0]
 
-    draws = run(jax.random.split(jax.random.key(2), 1000))
-    expected = jax.jit(lambda: general.exact().gradient(key, params, v, (), mask)[0])()
+    @machines.whole
+    def both():
+        draws = jax.vmap(run)(jax.random.split(jax.random.key(2), 1000))
+        return draws, general.exact().gradient(key, params, v, (), mask)[0]
+
+    draws, expected = both()
     for found, exact in zip(draws, expected, strict=True):
         error = np.std(found, axis=0) / math.sqrt(len(found))
         assert np.all(np.abs(np.mean(found, axis=0) - exact) <= 4.5 * error)
         assert error.max() < 0.02
-    assert not np.asarray(draws.weights)[:, ~mask].any()
+    assert not draws.weights[:, ~mask].any()
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -245,25 +247,27 @@ def test_training_climbs_and_keeps_the_connections(machines, name, estimator, le
         learning_rate=learning_rate,
     )
     image = machines.states(4)[[0, 0, 0, 15] * 8].reshape(32, 2, 2, 1)
-    batch, hparams = {"image": jnp.asarray(image)}, dict(method.hparams)
-    first = jax.jit(method.init)(jax.random.key(0), batch, hparams)
+    batch, hparams = {"image": image}, dict(method.hparams)
 
-    @jax.jit
-    def train(state, keys):
-        def step(state, key):
-            return method.step(key, state, batch, hparams)[0], None
+    def step(state, key):
+        return method.step(key, state, batch, hparams)[0], None
 
-        return jax.lax.scan(step, state, keys)[0]
+    def likelihood(state):
+        return jnp.mean(method.views.log_likelihood(jax.random.key(2), state, batch, hparams))
 
-    state = train(first, jax.random.split(jax.random.key(1), 3000))
-    weights = np.asarray(state.params.weights)
+    @machines.whole
+    def train():
+        first = method.init(jax.random.key(0), batch, hparams)
+        last = jax.lax.scan(step, first, jax.random.split(jax.random.key(1), 3000))[0]
+        return last, jax.lax.map(likelihood, jax.tree.map(lambda *x: jnp.stack(x), first, last))
+
+    state, (before, after) = train()
+    weights = state.params.weights
     np.testing.assert_array_equal(weights, weights.T)
     mask = ARCHITECTURES[name](4, 2)
     assert not weights[~mask].any()
     assert weights[mask].all()
-    key = jax.random.key(2)
-    value = jax.jit(lambda s: jnp.mean(method.views.log_likelihood(key, s, batch, hparams)))
-    assert value(first) + 1 < value(state) < 0.25 * math.log(0.25) + 0.75 * math.log(0.75)
+    assert before + 1 < after < 0.25 * math.log(0.25) + 0.75 * math.log(0.75)
 
 
 def test_a_machine_without_hidden_units_learns_pairs(machines):
@@ -271,15 +275,15 @@ def test_a_machine_without_hidden_units_learns_pairs(machines):
         0, estimator=general.exact(), learning_rate=0.5, weight_decay=0.0
     )
     v = machines.states(3)[[0, 0, 3, 3, 7, 2, 5, 4, 6, 1]]
-    batch, hparams = {"image": jnp.asarray(v.reshape(10, 3, 1, 1))}, dict(method.hparams)
-    state = jax.jit(method.init)(jax.random.key(0), batch, hparams)
+    batch, hparams = {"image": v.reshape(10, 3, 1, 1)}, dict(method.hparams)
 
-    @jax.jit
-    def train(state):
+    @machines.whole
+    def train():
+        state = method.init(jax.random.key(0), batch, hparams)
         keys = jax.random.split(jax.random.key(1), 2000)
         return jax.lax.scan(lambda s, k: (method.step(k, s, batch, hparams)[0], None), state, keys)
 
-    p = table(machines, train(state)[0].params)
+    p = table(machines, train()[0].params)
     states = machines.states(3)
     pairs = states.T @ (p[:, None] * states)
     np.testing.assert_allclose(pairs, v.T @ v / len(v), atol=1e-5)
@@ -288,7 +292,7 @@ def test_a_machine_without_hidden_units_learns_pairs(machines):
 def test_estimators_by_name(machines):
     """The same chains, and the same gradient."""
     mask, key = general.full(2, 2), jax.random.key(0)
-    params, v = make(4, mask), jnp.asarray(machines.states(2))
+    params, v = make(4, mask), machines.states(2)
     pairs = [
         (general.estimator("exact"), general.exact()),
         (general.estimator("pcd-2", 5, 3), general.persistent(2, 5, 3)),
@@ -318,7 +322,7 @@ def test_estimators_by_name(machines):
         (lambda: general.log_partition_exact(make(21)), "at most 20 units"),
         (lambda: general.draw_exact(jax.random.key(0), make(21), 2), "at most 20 units"),
         (lambda: general.probabilities(make(21)), "at most 20 units"),
-        (lambda: general.free_energy(make(22), jnp.zeros((1, 1))), "at most 20 units"),
+        (lambda: general.free_energy(make(22), np.zeros((1, 1))), "at most 20 units"),
         (lambda: start(lambda v, h: np.ones((v + h, v + h), bool)), "none of a unit with itself"),
         (lambda: start(lambda v, h: np.tri(v + h, k=-1, dtype=bool)), "must be symmetric"),
         (lambda: start(lambda v, h: general.full(v, h).astype(float)), "must be bool"),
@@ -333,7 +337,7 @@ def test_bad_input_is_refused(machines, make_it, message):
 
 def start(connections):
     method = methods.boltzmann_machine(2, connections=connections)
-    return method.init(jax.random.key(0), {"image": jnp.zeros((2, 2, 1, 1))}, {})
+    return method.init(jax.random.key(0), {"image": np.zeros((2, 2, 1, 1))}, {})
 
 
 def test_what_is_left_out_is_what_is_documented(machines):
@@ -350,6 +354,8 @@ def test_the_least_of_everything_is_enough():
 
 def test_clamped_chains_start_at_units_of_their_own_biases():
     connections = general.full(2, 2)
-    params = BoltzmannParams(jnp.zeros((4, 4)), jnp.asarray([0.0, 0.0, 50.0, -50.0]))
-    x = general.clamped(jax.random.key(0), params, jnp.ones((3, 2)), 0, connections)
+    bias = np.array([0.0, 0.0, 50.0, -50.0], np.float32)
+    params = BoltzmannParams(jnp.asarray(np.zeros((4, 4), np.float32)), jnp.asarray(bias))
+    v = np.ones((3, 2), np.float32)
+    x = jax.jit(lambda key: general.clamped(key, params, v, 0, connections))(jax.random.key(0))
     np.testing.assert_array_equal(x, np.tile([1, 1, 1, 0], (3, 1)))

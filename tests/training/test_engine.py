@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import chex
 import jax
@@ -19,16 +20,22 @@ def read(directory):
         return records, list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("size", [1, 80, 100])
-def test_evaluation_is_the_plain_mean_whatever_the_size_of_the_last_batch(toy, images, size):
-    test = images(size, 1)
-    result = training.run(
-        toy, images(100), training.grid(seed=range(3)), 3, batch_size=40, test=test
-    )
-    x = np.asarray(test.arrays["image"], np.float64).reshape(size, -1) / 255
-    for i, row in enumerate(result.rows):
-        weights = training.lane(result, i)[1].weights.astype(np.float64)
-        np.testing.assert_allclose(row["loss"], ((x - weights) ** 2).sum(1).mean(), rtol=1e-6)
+@pytest.mark.parametrize("sizes", [(80, 100), (100, 1)])
+def test_evaluation_is_the_plain_mean_whatever_the_size_of_the_last_batch(
+    toy, images, tmp_path, sizes
+):
+    """Of a validation and of a test set."""
+    validation, test = (images(size, 1) for size in sizes)
+    options = {"batch_size": 40, "validation": validation, "test": test, "evaluate_every": 3}
+    lanes = training.grid(seed=range(3))
+    result = training.run(toy, images(100), lanes, 3, tmp_path, **options)
+    records = [row for row in read(tmp_path)[0] if row["split"] == "validation"]
+    for dataset, rows in ((validation, records), (test, result.rows)):
+        x = np.asarray(dataset.arrays["image"], np.float64).reshape(dataset.size, -1) / 255
+        assert [row["lane"] for row in rows] == [0, 1, 2]
+        for row in rows:
+            weights = training.lane(result, row["lane"])[1].weights.astype(np.float64)
+            np.testing.assert_allclose(row["loss"], ((x - weights) ** 2).sum(1).mean(), rtol=1e-6)
 
 
 def test_what_stands_in_masked_rows_cannot_leak(toy, images):
@@ -278,24 +285,26 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         assert not list(tmp_path.iterdir()), message
 
 
-@pytest.mark.parametrize("damaged", [1, 2])
-def test_after_damage_to_checkpoints_a_run_ends_with_the_same_bits(toy, images, tmp_path, damaged):
-    def train():
+def test_after_damage_to_checkpoints_a_run_ends_with_the_same_bits(toy, images, tmp_path):
+    def train(directory):
         options = {"chunk": 3, "checkpoint_seconds": 0.0, "validation": images(50, 1)}
         options["keep_best"] = True
         lanes = training.grid(noise=[0.0, 0.5])
         result = training.run(
-            toy, images(100), lanes, 9, tmp_path, batch_size=40, evaluate_every=3, **options
+            toy, images(100), lanes, 9, directory, batch_size=40, evaluate_every=3, **options
         )
-        files = {name: (tmp_path / name).read_bytes() for name in ("results.csv", "metrics.jsonl")}
+        names = ("results.csv", "metrics.jsonl")
+        files = {name: (directory / name).read_bytes() for name in names}
         return (result.groups[0].state, result.groups[0].best), files
 
-    states, files = train()
-    saved = sorted(tmp_path.glob("checkpoints/*/*/*"))
-    assert [int(path.name) for path in saved] == [6, 9]
-    for path in saved[-damaged:]:
-        (path / "arrays.npz").write_bytes(b"")
-    with pytest.warns(UserWarning, match="is damaged"):
-        again, files_again = train()
-    chex.assert_trees_all_equal(again, states)
-    assert files_again == files
+    states, files = train(tmp_path / "run")
+    for damaged in (1, 2):
+        copy = shutil.copytree(tmp_path / "run", tmp_path / f"{damaged}")
+        saved = sorted(copy.glob("checkpoints/*/*/*"))
+        assert [int(path.name) for path in saved] == [6, 9]
+        for path in saved[-damaged:]:
+            (path / "arrays.npz").write_bytes(b"")
+        with pytest.warns(UserWarning, match="is damaged"):
+            again, files_again = train(copy)
+        chex.assert_trees_all_equal(again, states)
+        assert files_again == files

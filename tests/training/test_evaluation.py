@@ -98,8 +98,9 @@ def expected(kernel, dataset):
     }
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("batch_size", [64, 2, 65])
+@pytest.mark.parametrize(
+    ("batch_size", "stream"), [(64, False), (65, False), (64, True), (2, True)]
+)
 def test_terms_over_the_batch_are_those_of_the_whole_set(
     whole, images, batch_size, stream, monkeypatch, x64
 ):

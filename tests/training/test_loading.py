@@ -77,7 +77,7 @@ def assert_same(found, result, best=False):
             chex.assert_trees_all_equal(hparams, others)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sized(toy):
     """Methods that differ in what they are built with, and one number in what they hold."""
 
@@ -95,29 +95,37 @@ def sized(toy):
     return build
 
 
-def test_a_finished_run_is_as_run_returned_it(sized, images, tmp_path):
+@pytest.fixture(scope="module")
+def finished(sized, images, tmp_path_factory):
+    """A run of two methods, one of whose lanes are fewer."""
     sweep = training.grid(noise=[0.0, 0.5], bias=[1.0, 2.0], widths=[(2,), (3, 1)], seed=[3, 1])
+    sweep = [lane for lane in sweep if (lane["bias"] == 1) == (lane["widths"] == (2,))]
     sweep = [lane for lane in sweep if lane["noise"] or lane["bias"] == 1]
     schedules = [training.warmup_cosine(9, 2, 0.1), training.step_decay(2, 0.7, name="noise")]
     options = {**OPTIONS, "schedules": schedules, "summarize": lambda *_: {"a_third": 1 / 3}}
     options |= {"validation": images(50, 1), "keep_best": True, "experiment": "toys"}
-    result = training.run(sized, images(100), sweep, 5, tmp_path, **options)
-    assert_same(loaded(tmp_path, sized), result, best=True)
-    assert len(result.groups) == 4
+    directory = tmp_path_factory.mktemp("finished")
+    return directory, training.run(sized, images(100), sweep, 5, directory, **options)
+
+
+def test_a_finished_run_is_as_run_returned_it(sized, finished):
+    directory, result = finished
+    assert_same(loaded(directory, sized), result, best=True)
+    assert [len(group.index) for group in result.groups] == [4, 2]
     falling = 0.1 + 0.9 * (1 + np.cos(np.pi * 2 / 7)) / 2  # step 4: two of seven after warming up
     for row in result.rows:
-        hparams = training.lane(loaded(tmp_path, sized), row["lane"])[2]
+        hparams = training.lane(loaded(directory, sized), row["lane"])[2]
         np.testing.assert_allclose(hparams["learning_rate"], 0.1 * falling, rtol=1e-6)
         np.testing.assert_allclose(hparams["noise"], row["noise"] * 0.7**2, rtol=1e-6)
         assert hparams["learning_rate_cosine_steps"] == 9
-    assert json.loads((tmp_path / "config.json").read_text())["experiment"] == "toys"
+    assert json.loads((directory / "config.json").read_text())["experiment"] == "toys"
 
     # The numbers are the run's, whatever the method's own are by now.
     def renewed(bias, widths):
         method = sized(bias, widths)
         return method._replace(hparams=dict.fromkeys(method.hparams, 7.0))
 
-    assert_same(loaded(tmp_path, renewed), result, best=True)
+    assert_same(loaded(directory, renewed), result, best=True)
 
 
 def test_frozen_lanes_and_figures_that_are_no_number(toy, images, tmp_path):
@@ -140,7 +148,8 @@ def test_frozen_lanes_and_figures_that_are_no_number(toy, images, tmp_path):
 def test_what_a_killed_run_left_is_said_to_be_unfinished(sized, images, tmp_path, monkeypatch):
     """The first group is at its end and has no figures yet, the second half-way, no third."""
     sweep = training.grid(learning_rate=[0.1, 0.2], bias=[0.0, 1.0, 2.0])
-    killed, there = [], training.run(sized, images(100), sweep, 4, **OPTIONS)
+    killed, second = [], [lane for lane in sweep if lane["bias"] == 1]
+    there = training.run(sized, images(100), second, 4, **OPTIONS)
     save = checkpoint.save
 
     def save_then_die(directory, step, tree, record):
@@ -164,8 +173,8 @@ def test_what_a_killed_run_left_is_said_to_be_unfinished(sized, images, tmp_path
     assert [row["step"] for row in found.rows] == [6, 4, 6, 4]
     assert not any("loss" in row for row in found.rows)
     assert [group.taken.tolist() for group in found.groups] == [[6, 6], [4, 4]]
-    for lane in (1, 4):
-        chex.assert_trees_all_equal(training.lane(found, lane)[1], training.lane(there, lane)[1])
+    for lane, own in ((1, 0), (4, 1)):
+        chex.assert_trees_all_equal(training.lane(found, lane)[1], training.lane(there, own)[1])
     with pytest.raises(InputError, match="no lane 2"):
         training.model(found, 2)
     result = training.run(sized, images(100), sweep, 6, tmp_path, **OPTIONS)
@@ -305,10 +314,9 @@ def test_another_method_is_refused(toy, kept, change, message):
     refused(kept[0], change(toy), message)
 
 
-def test_the_builder_of_a_run_of_several_methods_is_needed(sized, images, tmp_path):
-    sweep = training.grid(bias=[0.0, 1.0])
-    training.run(sized, images(100), sweep, 2, tmp_path, **OPTIONS)
-    refused(tmp_path, sized(), "the method makes 1: it was given a function of bias that builds")
+def test_the_builder_of_a_run_of_several_methods_is_needed(sized, finished):
+    message = "the method makes 1: it was given a function of bias, widths that builds"
+    refused(finished[0], sized(), message)
 
 
 @pytest.mark.parametrize(

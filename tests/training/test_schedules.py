@@ -1,6 +1,5 @@
 import math
 
-import jax
 import numpy as np
 import pytest
 
@@ -103,19 +102,17 @@ def test_a_scheduled_run_equals_learning_rates_applied_by_hand(toy, images, chun
     result = training.run(
         toy,
         dataset,
-        training.grid(noise=0.0),
+        training.grid(noise=0.0, learning_rate=[0.1, 0.0]),
         6,
         batch_size=100,
         chunk=chunk,
         schedules=[training.step_decay(2, 0.5)],
     )
     mean = dataset.fetch(dataset.arrays, np.arange(100))["image"].reshape(100, -1).mean(axis=0)
-    start = training.run(toy, dataset, training.grid(learning_rate=0.0), 1, batch_size=100)
-    weights = training.lane(start, 0)[1].weights
+    weights = training.lane(result, 1)[1].weights  # as at the start
     for rate in (0.1, 0.1, 0.05, 0.05, 0.025, 0.025):
         weights = weights - rate * (weights - mean)
     np.testing.assert_allclose(training.lane(result, 0)[1].weights, weights, rtol=1e-5, atol=1e-6)
-    assert jax.tree.leaves(weights)
 
 
 def test_schedules_that_do_not_go_together_are_refused_before_training(toy, images):
@@ -124,5 +121,3 @@ def test_schedules_that_do_not_go_together_are_refused_before_training(toy, imag
     for chosen, message in [(twice, "share the hyperparameter"), (unknown, "needs .* beta")]:
         with pytest.raises(InputError, match=message):
             training.run(toy, images(100), training.grid(), 5, batch_size=40, schedules=chosen)
-    both = [training.warmup_cosine(5), training.step_decay(2, name="noise")]
-    training.run(toy, images(100), training.grid(), 5, batch_size=40, schedules=both)

@@ -1,21 +1,14 @@
 """Data that are streamed give the results of data that lie on the device."""
 
-import functools
-
 import chex
 import jax
 import numpy as np
 import pytest
 
-from ae_jax import data, methods, nets, training
+from ae_jax import data, training
 from ae_jax.training import evaluation, streaming
 
-LANES = training.grid(learning_rate=[1e-3, 1e-2], seed=range(2))
-
-
-@functools.cache
-def method():
-    return methods.vae(nets.mlp(4, (8,)), nets.mlp((3, 3, 1), (8,)), 2)
+LANES = training.grid(learning_rate=[0.1, 0.2], seed=range(2))
 
 
 def random_images(size, seed):
@@ -23,24 +16,29 @@ def random_images(size, seed):
     return random.randint(0, 256, (size, 3, 3, 1)).astype(np.uint8)
 
 
-def run(train, stream, **options):
-    validation = data.stored(random_images(57, 1))
-    options = {"batch_size": 16, "evaluate_every": 5, "validation": validation, **options}
-    return training.run(method(), train, LANES, 12, stream=stream, **options)
+@pytest.fixture(scope="module")
+def run(toy):
+    def run(train, stream, **options):
+        validation = data.stored(random_images(57, 1))
+        options = {"batch_size": 16, "evaluate_every": 5, "validation": validation, **options}
+        return training.run(toy, train, LANES, 12, stream=stream, **options)
 
-
-@functools.cache
-def resident():
-    return run(data.stored(random_images(100, 0)), False)
+    return run
 
 
 def outcome(result):
     return [(group.state, group.best, group.final) for group in result.groups]
 
 
-def assert_same(result):
+@pytest.fixture(scope="module")
+def assert_same(run):
     """The programs differ, so XLA may round differently."""
-    chex.assert_trees_all_close(outcome(result), outcome(resident()), rtol=1e-5, atol=1e-6)
+    resident = outcome(run(data.stored(random_images(100, 0)), False))
+
+    def assert_same(result):
+        chex.assert_trees_all_close(outcome(result), resident, rtol=1e-5, atol=1e-6)
+
+    return assert_same
 
 
 @pytest.fixture
@@ -50,12 +48,12 @@ def mapped(tmp_path):
     return data.stored(np.load(tmp_path / "images.npy", mmap_mode="r"))
 
 
-def test_one_piece(mapped):
+def test_one_piece(run, assert_same, mapped):
     assert isinstance(mapped.arrays["image"], np.memmap)
     assert_same(run(mapped, True))
 
 
-def test_many_pieces(mapped, monkeypatch):
+def test_many_pieces(run, assert_same, mapped, monkeypatch):
     small = 4 * 2 * 16 * 9  # 4 lanes x 2 steps x 16 examples x 9 bytes
     monkeypatch.setattr(streaming, "CHUNK_BYTES", small)
     pieces = []
@@ -72,7 +70,7 @@ def test_many_pieces(mapped, monkeypatch):
     assert pieces == [7]  # windows of 2, 2, 1 steps in each 5, and 2 at the end
 
 
-def test_a_streamed_run_resumes_bit_for_bit(mapped, tmp_path, monkeypatch):
+def test_a_streamed_run_resumes_bit_for_bit(run, mapped, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 

@@ -43,7 +43,18 @@ def test_every_option_is_carried_out_or_refused_early_in_one_line(name, request)
 )
 def test_what_is_not_trained_with_makes_sense_as_well(name, arguments, error):
     verdict = options.attempt(name, arguments.split())
-    assert verdict.refused and error in verdict.refused
+    assert verdict.refused
+    assert error in verdict.refused
+    assert not verdict.fault
+
+
+@pytest.mark.parametrize(
+    "steps", ["0", "01", "-1", "1.5", "1e3", "1" + 30 * "0", 5000 * "9", "٣"], ids=lambda x: x[:9]
+)
+def test_an_estimator_takes_a_number_of_steps_that_can_be_taken(steps):
+    verdict = options.attempt("rbm", ["--estimator", f"pcd-{steps}"])
+    assert verdict.refused
+    assert "unknown estimator" in verdict.refused
     assert not verdict.fault
 
 

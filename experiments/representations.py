@@ -93,8 +93,8 @@ def representations(config: Config) -> None:
     splits = experiment.load_splits(config)
     if "label" not in splits.train.spec:
         raise InputError(f"representations needs labels, which {config.dataset} does not have")
-    for kind in config.autoencoder:  # the stacked one has the numbers of a denoising one
-        method = build(config, splits.train.spec, "denoising" if kind == "stacked" else kind)
+    for kind in ("denoising", "contractive", "sparse"):  # what is not trained makes sense as well
+        method = build(config, splits.train.spec, kind)
         values = {name: getattr(config, name) for name in OWN[kind]}
         experiment.check(method, experiment.lanes(config, values))
     train = data.head(splits.train, config.labels)

@@ -35,7 +35,7 @@ class Config(experiment.Config):
     sparsity_weight: experiment.Swept[float] = (0.1, 1.0)
     """Of the KL divergence of mean activations from the target."""
     sparsity_target: float = 0.05
-    k: experiment.Swept[float] = (8, 24)
+    k: experiment.Swept[experiment.Count] = (8, 24)
     """How many units pass."""
     dropout_rate: experiment.Swept[float] = (0.2, 0.5)
     contractive_weight: experiment.Swept[float] = (0.01, 0.1)
@@ -73,7 +73,7 @@ def sparse_ae(config: Config) -> None:
     builder = functools.partial(build, config, splits.train.spec)
     if "k_sparse" in config.regulariser and max(config.k, default=1) > config.latent_size:
         raise InputError(
-            f"k is {max(config.k):g}, but there are {config.latent_size} units: lower it"
+            f"k is {max(config.k)}, but there are {config.latent_size} units: lower it"
         )
     every = {kind: {"regulariser": kind} for kind in KINDS}
     for kind, values in every.items():  # what is not trained with makes sense as well

@@ -264,10 +264,13 @@ def test_each_end_of_a_domain_is_tried(value):
     assert value not in POSITIVE
 
 
-def counts_traces(key, state, batch, hparams, count=itertools.count(1)):
+TRACES = itertools.count(1)
+
+
+def counts_traces(key, state, batch, hparams):
     """A hidden state, so that every compilation is of another step."""
     after, info = step(key, state, batch, hparams)
-    return {**after, "weights": after["weights"] + 1e-4 * next(count)}, info
+    return {**after, "weights": after["weights"] + 1e-4 * next(TRACES)}, info
 
 
 def breaks_at_seven(after, info):

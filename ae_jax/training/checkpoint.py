@@ -136,6 +136,10 @@ def _forget_superseded(directory: Path) -> None:
                         _remove(path)
 
 
+class Superseded(Exception):
+    """A checkpoint was removed while it was to be read: newer ones are there."""
+
+
 class Found(NamedTuple):
     """Lanes that go on from the same step.
 
@@ -177,6 +181,7 @@ def restore(
       InputError: if one holds another structure, shapes or dtypes than `like`, or differs in
         `same`.
       OSError: if one cannot be read for another reason than its content.
+      Superseded: if nothing may be touched and another process just did.
     """
     damaged = _pass_over if own is None else _set_aside
     if own is not None:
@@ -307,8 +312,9 @@ def _set_aside(path: Path, error: Exception) -> None:
 
 def _pass_over(path: Path, error: Exception) -> None:
     """Leaves a damaged checkpoint where it is."""
-    if path.exists():
-        _warn(path, error, "the one before is read")
+    if not os.path.lexists(path):
+        raise Superseded from error
+    _warn(path, error, "the one before is read")
 
 
 def _warn(path: Path, error: Exception, then: str) -> None:

@@ -1,5 +1,6 @@
 """Where lanes go on from, and how those that were trained apart come together again."""
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,7 +102,9 @@ def reread(
         like = _like(group, batch, keep_best, _built(begun, len(lanes)))
     if like is None:
         raise InputError("the method begins with what earlier runs left, and these lanes did not")
-    return checkpoint.restore(checkpoints, None, lanes, like)
+    while True:
+        with contextlib.suppress(checkpoint.Superseded):  # the run goes on as it is read
+            return checkpoint.restore(checkpoints, None, lanes, like)
 
 
 def elsewhere(plan: Plan, group: Group, checkpoints: Path) -> Trained:

@@ -104,17 +104,22 @@ def of(result: training.Result, look: Callable) -> dict[str, np.ndarray]:
     return both(group.method, look, training.lane(result, 1)[1:], best)
 
 
-def halfway(method: Method, look: Callable, directory: Path, half: Path, kill: bool) -> Callable:
+def part(name: str) -> str:
+    """Where in the directory of a kind its run is: the stage is the second layer of a stack."""
+    return "layer-2" if name == "stage" else ""
+
+
+def halfway(kind: Kind, name: str, look: Callable, out: Path, kill: bool) -> Callable:
     """A `checkpoint.save` that copies the run half-way, and what is seen of it in training."""
-    save = checkpoint.save
+    save, run, half = checkpoint.save, out / name / part(name), out / "half" / name
 
     def saving(folder, step, tree, record):
         save(folder, step, tree, record)
-        if step == STEPS // 2 and directory in folder.parents:
+        if step == STEPS // 2 and run in folder.parents:
             first, last = (jax.tree.map(lambda x, i=i: x[i], tree) for i in range(2))
             best = None if first.lanes.best is None else (first.lanes.best, first.best_hparams)
-            found = both(method, look, (last.lanes.method, last.hparams), best)
-            shutil.copytree(directory, half)
+            found = both(kind.method, look, (last.lanes.method, last.hparams), best)
+            shutil.copytree(out / name, half)
             np.savez(half.with_suffix(".npz"), **found)
             if kill:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -122,36 +127,57 @@ def halfway(method: Method, look: Callable, directory: Path, half: Path, kill: b
     return saving
 
 
+def options(kind: Kind, name: str) -> dict[str, Any]:
+    """How a kind is trained."""
+    return {
+        "batch_size": 16,
+        "validation": data.subset(kind.dataset, slice(0, 32)),
+        "evaluate_every": STEPS // 2,
+        "checkpoint_seconds": 0.0,
+        "chunk": STEPS // 2,
+        "keep_best": name != "gan",  # which has no loss to be the best by
+        "schedules": [training.warmup_cosine(STEPS)],
+    }
+
+
+def run(kind: Kind, name: str, directory: Path) -> training.Result:
+    lanes = training.grid(seed=range(2))
+    if name == "stage":
+        stack = greedy.train(LAYERS, kind.dataset, lanes, STEPS, directory, **options(kind, name))
+        return stack.results[-1]
+    return training.run(
+        kind.method,
+        kind.dataset,
+        lanes,
+        STEPS,
+        directory,
+        start=kind.start,
+        **options(kind, name),
+    )
+
+
 def train(out: Path, *names: str) -> None:
     save = checkpoint.save
     for name in names:
         kind = KINDS[name]()
-        look, lanes = looking(kind), training.grid(seed=range(2))
-        # the stack's second layer is the stage
-        directory = out / name / "layer-2" if name == "stage" else out / name
-        half = out / "half" / name
-        checkpoint.save = halfway(kind.method, look, directory, half, name == names[-1])
-        options = {
-            "batch_size": 16,
-            "validation": data.subset(kind.dataset, slice(0, 32)),
-            "evaluate_every": STEPS // 2,
-            "checkpoint_seconds": 0.0,
-            "chunk": STEPS // 2,
-            "keep_best": name != "gan",  # which has no loss to be the best by
-            "schedules": [training.warmup_cosine(STEPS)],
-        }
-        if name == "stage":
-            stack = greedy.train(LAYERS, kind.dataset, lanes, STEPS, out / name, **options)
-            result = stack.results[-1]
-        else:
-            result = training.run(
-                kind.method, kind.dataset, lanes, STEPS, directory, start=kind.start, **options
-            )
-        np.savez(out / f"{name}.npz", **of(result, look))
+        look = looking(kind)
+        checkpoint.save = halfway(kind, name, look, out, kill=name == names[-1])
+        np.savez(out / f"{name}.npz", **of(run(kind, name, out / name), look))
         checkpoint.save = save
 
 
+def assert_same(found: dict[str, np.ndarray], path: Path) -> None:
+    """What is seen has the bits of what a file holds."""
+    with np.load(path) as expected:
+        assert sorted(found) == sorted(expected.files), path
+        for name, value in found.items():
+            was = expected[name]
+            assert (value.dtype, value.shape) == (was.dtype, was.shape), (path, name)
+            assert value.tobytes() == was.tobytes(), (path, name)
+
+
 def opened(out: Path, *names: str) -> None:
+    """Of the half runs all but the killed one go on as well, to the end of the finished ones."""
     for name in names:
         kind = KINDS[name]()
         look = looking(kind)
@@ -159,18 +185,13 @@ def opened(out: Path, *names: str) -> None:
             path = directory.with_suffix(".npz")
             if not path.exists():
                 continue
-            if (directory / "layer-2").exists():
-                directory /= "layer-2"
-            result = training.load(directory, kind.method)
+            result = training.load(directory / part(name), kind.method)
             found = of(result, look)
-            with np.load(path) as expected:
-                assert sorted(found) == sorted(expected.files), name
-                for what, value in found.items():
-                    was = expected[what]
-                    assert (value.dtype, value.shape) == (was.dtype, was.shape), (name, what)
-                    assert value.tobytes() == was.tobytes(), (name, what)
+            assert_same(found, path)
             said = [row["status"] for row in result.rows]
             print(path.relative_to(out).with_suffix(""), *said, *sorted(found), flush=True)
+        if (out / f"{name}.npz").exists():
+            assert_same(of(run(kind, name, out / "half" / name), look), out / f"{name}.npz")
 
 
 if __name__ == "__main__":

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from ae_jax import data, methods, nets, training
 from ae_jax.recipes import greedy
+from ae_jax.training import processes
 from tests.methods.examples import REGISTRY
 
 parser = argparse.ArgumentParser()
 parser.add_argument("out", type=Path)
 parser.add_argument("--methods", nargs="+", default=list(REGISTRY))
-parser.add_argument("--steps", type=int, default=64)
+parser.add_argument("--steps", type=int, default=96)
 parser.add_argument("--distributed")
+parser.add_argument("--silent", type=float, default=processes.SILENT)
 parser.add_argument("--checkpoint-seconds", type=float, default=0.0)
 options = parser.parse_args()
 
+processes.SILENT = options.silent
 devices = training.use_devices(1 if options.distributed else None, options.distributed)
 
 

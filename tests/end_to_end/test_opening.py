@@ -27,7 +27,7 @@ def python(environment, *arguments):
 
 @pytest.mark.parametrize("names", [STEPS, pytest.param(OTHERS, marks=pytest.mark.full)])
 def test_what_is_loaded_gives_the_bits_that_the_training_process_saw(environment, tmp_path, names):
-    """The last run is killed, and has no end."""
+    """And goes on to the bits of the end; the last run is killed, and has none."""
     status, _, said = python(environment, "train", tmp_path, *names)
     assert status == -signal.SIGKILL, said
     status, output, said = python(environment, "open", tmp_path, *names)

@@ -28,6 +28,36 @@ def test_every_option_is_carried_out_or_refused_early_in_one_line(name, request)
     assert options.attempt(name, []) == options.Verdict(None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "error"),
+    [
+        ("rbm_bars_and_stripes", "--optimizer gradient --estimator 0", "unknown estimator '0'"),
+        ("rbm_bars_and_stripes", "--optimizer adam --gradient-estimator 0", "unknown estimator"),
+        ("rbm_bars_and_stripes", "--optimizer adam --gradient-learning-rate 0", "use more than 0"),
+        ("representations", "--autoencoder basic --corruption-level 2", "use from 0 to 1"),
+        ("representations", "--autoencoder basic --contractive-weight -1", "use 0 or more"),
+        ("representations", "--autoencoder basic --sparsity-weight -1", "use 0 or more"),
+        ("representations", "--autoencoder basic --sparsity-target 1", "less than 1"),
+        ("sparse_ae", "--regulariser none --k 1e30", "--k"),
+    ],
+)
+def test_what_is_not_trained_with_makes_sense_as_well(name, arguments, error):
+    verdict = options.attempt(name, arguments.split())
+    assert verdict.refused
+    assert error in verdict.refused
+    assert not verdict.fault
+
+
+@pytest.mark.parametrize(
+    "steps", ["0", "01", "-1", "1.5", "1e3", "1" + 30 * "0", 5000 * "9", "٣"], ids=lambda x: x[:9]
+)
+def test_an_estimator_takes_a_number_of_steps_that_can_be_taken(steps):
+    verdict = options.attempt("rbm", ["--estimator", f"pcd-{steps}"])
+    assert verdict.refused
+    assert "unknown estimator" in verdict.refused
+    assert not verdict.fault
+
+
 def refusing(status=2, lines=("error: no",), out=None, error=None):
     def run(name, directory, arguments):
         if out:

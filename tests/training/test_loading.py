@@ -260,6 +260,30 @@ def test_an_older_whole_checkpoint_is_read_where_the_newest_is_damaged(toy, imag
     assert found.groups[0].final == {}
 
 
+def test_a_run_that_goes_on_while_it_is_read_is_read_as_it_is_then(
+    toy, images, tmp_path, monkeypatch, recwarn
+):
+    """What was listed first is gone when it is to be read."""
+
+    def train():
+        return training.run(toy, images(100), LANES, 8, tmp_path, **OPTIONS)
+
+    killed_after(monkeypatch, 2, train)
+    read, ended = checkpoint._read, []
+
+    def read_late(*args):
+        if not ended:
+            ended.append(None)
+            ended[0] = train()
+        return read(*args)
+
+    monkeypatch.setattr(checkpoint, "_read", read_late)
+    found = training.load(tmp_path, toy)
+    assert not newest(tmp_path).with_name(f"{2:012d}").exists()
+    chex.assert_trees_all_equal(found.groups[0].state, ended[0].groups[0].state)
+    assert not recwarn.list
+
+
 def test_lanes_that_were_at_the_end_and_are_lost_are_missed(toy, copy):
     shutil.rmtree(copy / "checkpoints")
     refused(copy, toy, "no whole checkpoint of lane 0: repeat the run's command")

@@ -3,6 +3,7 @@
 d log p(v) / d theta = -dF(v) / d theta + sum_v' p(v') dF(v') / d theta
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -245,16 +246,17 @@ def by_name(name: str, exact: Any, **of_chains: Callable[[int], Any]) -> Any:
     """Returns the estimator of a name, `exact` or a kind of chains with -k for k steps.
 
     Raises:
-      InputError: if there is no such kind, or no step.
+      InputError: if there is no such kind, no step, or more than can be counted.
     """
     kind, _, steps = name.partition("-")
     if name == "exact":
         return exact
-    if kind in of_chains and steps.isdecimal() and int(steps):
+    if kind in of_chains and re.fullmatch("[1-9][0-9]{0,8}", steps):
         return of_chains[kind](int(steps))
     others = ", ".join(f"{kind}-1" for kind in of_chains)
     raise InputError(
-        f"unknown estimator {name!r}: use exact, or {others} with any number of steps from 1"
+        f"unknown estimator {name!r}: use exact, or {others} with any number of steps "
+        "from 1 to 999999999"
     )
 
 

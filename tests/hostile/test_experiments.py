@@ -1,15 +1,15 @@
 """Experiments as a careless user starts them; their training is left out."""
 
 import csv
-import os
-import subprocess
+import io
+import locale
 import sys
 
 import numpy as np
 import pytest
 
 from ae_jax import experiment
-from tests.hostile.without_training import ROOT, SCRIPTS, replace_training, run
+from tests.hostile.without_training import SCRIPTS, replace_training, run
 
 
 @pytest.fixture
@@ -147,8 +147,8 @@ def test_nothing_that_pca_leaves_out_is_no_division_by_zero(tmp_path, untrained,
 
 
 def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
-    images = np.random.RandomState(0).uniform(size=(120, 4, 4)).astype(np.float32)
-    arguments = archive(tmp_path / "own.npz", images, np.zeros(120, int))
+    images = np.random.RandomState(0).uniform(size=(3000, 8, 8)).astype(np.float32)
+    arguments = archive(tmp_path / "own.npz", images, np.zeros(3000, int))
     run("rbm_vs_vae", tmp_path / "run", arguments)
     assert "linear_probe" not in capsys.readouterr().out
 
@@ -161,8 +161,8 @@ def test_data_of_another_kind_are_refused(name, tmp_path, untrained, capsys):
 
 
 def test_a_few_images_and_many_classes_are_enough(tmp_path, untrained, capsys):
-    images = np.random.RandomState(0).uniform(size=(400, 4, 4)).astype(np.float32)
-    many = archive(tmp_path / "many.npz", images, np.arange(400) % 40)
+    images = np.random.RandomState(0).uniform(size=(3000, 8, 8)).astype(np.float32)
+    many = archive(tmp_path / "many.npz", images, np.arange(3000) % 40)
     few = archive(tmp_path / "few.npz", images[:12], np.arange(12) % 2)
     for number, arguments in enumerate((many, few)):
         run("deep_ae", tmp_path / f"run-{number}", arguments)
@@ -182,17 +182,14 @@ def test_a_distribution_of_ones_own_is_learned_whole(tmp_path, untrained, monkey
         assert {row["log_likelihood"] for row in rows} == {20 * -2.0}
 
 
-def test_a_console_without_unicode_gets_its_table(tmp_path):
-    out = tmp_path / "run"
-    process = subprocess.run(
-        [sys.executable, ROOT / "experiments/autoencoder.py", "--preset", "smoke", "--steps", "2",
-         "--out", out],
-        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
-             "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        timeout=200,
-        check=False,
-    )  # fmt: skip
-    assert process.returncode == 0, process.stderr.decode(errors="replace")
-    assert b" ? " in process.stdout
+def test_a_console_without_unicode_gets_its_table(tmp_path, untrained, monkeypatch):
+    out, before = tmp_path / "run", locale.setlocale(locale.LC_CTYPE)
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    locale.setlocale(locale.LC_CTYPE, "C")  # and so are files that are opened without an encoding
+    try:
+        run("tied_ae", out, [])
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert b" ? " in sys.stdout.buffer.getvalue()
     assert "±" in (out / "report.html").read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ it says otherwise; the caller takes the mean over the batch. Of arrays in half p
 they are computed and returned in float32.
 """
 
+from ae_jax.losses import adversarial
 from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
 from ae_jax.losses.moments import (
     covariance,
@@ -33,6 +34,7 @@ from ae_jax.losses.reconstruction import (
 __all__ = [
     "absolute_error",
     "activation_rate",
+    "adversarial",
     "bernoulli_nll",
     "beta_elbo",
     "contractive_hutchinson",

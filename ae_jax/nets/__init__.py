@@ -29,3 +29,4 @@ from ae_jax.nets.recurrent import recurrent_encoder as recurrent_encoder
 from ae_jax.nets.residual import BatchNorm as BatchNorm
 from ae_jax.nets.residual import residual_decoder as residual_decoder
 from ae_jax.nets.residual import residual_encoder as residual_encoder
+from ae_jax.nets.spectral import spectral as spectral

@@ -32,6 +32,7 @@ FUNCTIONS = {
     ),
     "contractive_sigmoid": lambda a, b: losses.contractive_sigmoid(a, 90 * b),
     "jacobian_singular_values": lambda a, b: losses.jacobian_singular_values(lambda x: x**2, a),
+    "adversarial, slopes": lambda a, b: losses.adversarial.slope_penalty(lambda x: x @ b[0], a),
     "covariance": lambda a, b: losses.covariance(a),
     "mmd2": lambda a, b: losses.mmd2(a, b, KERNEL),
     "mmd2, linear": lambda a, b: losses.mmd2(a, b, losses.linear_kernel, unbiased=False),
@@ -42,6 +43,16 @@ FUNCTIONS = {
     "gaussian.kl_standard": gaussian.kl_standard,
     "gaussian.kl": lambda a, b: gaussian.kl(a, b, b, a),
     "gaussian.entropy": lambda a, b: gaussian.entropy(a),
+}
+
+
+def both_players(objective):
+    return lambda a, b: objective.discriminator(a, b, 0.1) + objective.generator(a, b)
+
+
+FUNCTIONS |= {
+    f"adversarial, {name}": both_players(factory())
+    for name, factory in losses.adversarial.OBJECTIVES.items()
 }
 
 

@@ -194,10 +194,10 @@ def test_modes_by_hand():
     np.testing.assert_allclose(
         metrics.mode_coverage(samples, RING, 0.1, weights=weights)["mode_kl"], 0, atol=1e-15
     )
-    # nearest is in units of each standard deviation: at 0.8 from the first, 0.5 from the second
-    scale = np.array([[0.1], [1.0]])
-    middle = metrics.mode_coverage(np.array([[0.8]]), np.array([[0.0], [1.3]]), scale[:, 0])
-    assert middle["high_quality"] == 1
+    # nearest is in units of each deviation: at 5 of the first centre's, at 0.8 of the second's
+    sample, centres, scale = np.array([[0.5]]), np.array([[0.0], [1.3]]), np.array([0.1, 1])
+    found = metrics.mode_coverage(sample, centres, scale, weights=np.array([0.0, 1]))
+    assert (found["high_quality"], found["mode_kl"]) == (1, 0)
 
 
 def test_modes_of_samples_of_the_mixture_itself():

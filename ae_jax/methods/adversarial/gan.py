@@ -4,7 +4,7 @@ Reference:
   Goodfellow et al. (2014), Generative Adversarial Nets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,10 +12,16 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network, Views
+from ae_jax.losses import adversarial
+from ae_jax.losses.adversarial import Adversarial
+from ae_jax.methods.adversarial.regularisers import Regulariser, together
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import require
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
+
+#: (key, shape) -> [shape]
+Noise = Callable[[Array, tuple[int, int]], Array]
 
 
 def gan(
@@ -23,86 +29,130 @@ def gan(
     discriminator: Network,
     latent_size: int,
     *,
+    objective: Adversarial | None = None,
+    regularisers: Sequence[Regulariser] = (),
+    prior: Noise = jax.random.normal,
+    output: Callable[[Array], Array] = jax.nn.sigmoid,
+    simultaneous: bool = False,
+    discriminator_steps: int = 1,
+    average: bool = False,
+    ema_decay: float = 0.999,
     learning_rate: float = 2e-4,
     discriminator_learning_rate: float = 2e-4,
     optimizer: optax.GradientTransformation | None = None,
+    discriminator_optimizer: optax.GradientTransformation | None = None,
 ) -> Method:
-    """Returns the non-saturating GAN; a step moves the discriminator, then the generator.
+    """Returns a GAN; a step moves the discriminator, then the generator.
 
-    The discriminator ascends E[log D(x)] + E[log(1 - D(G(z)))], the generator
-    E[log D(G(z))]. Both see fresh noise. A player's move takes training passes of both
-    networks, over real and generated examples apart; what they move, such as running
-    statistics, is kept of the player whose move it is.
+    Both see fresh noise. A player's move takes training passes of both networks, over real and
+    generated examples apart; what they move, such as running statistics and spectral vectors, is
+    kept of the player whose move it is. With the defaults the discriminator ascends
+    E[log D(x)] + E[log(1 - D(G(z)))], the generator E[log D(G(z))].
 
     Args:
-      generator: latent [B, Z] -> logits of pixels in [0, 1], [B, ...].
-      discriminator: [B, ...] -> logit of "real", [B, 1].
+      generator: latent [B, Z] -> [B, ...], of which `output` makes examples.
+      discriminator: [B, ...] -> logits of "real", large for real examples, [B, 1]; or [B, h, w, 1]
+        of patches, whose losses are averaged.
       latent_size: Z.
+      objective: what each of them lowers; `losses.adversarial.non_saturating()` where None.
+      regularisers: of the discriminator, each with traced numbers of its own.
+      prior: (key, (B, Z)) -> latents, such as `jax.random.normal`.
+      output: makes examples from what the generator gives, such as pixels in [0, 1] of logits.
+      simultaneous: the generator moves against the discriminator as it was before the step.
+      discriminator_steps: how often the discriminator moves in a step, each time on another part of
+        the batch.
+      average: whether an exponential moving average of the generator is kept over steps, which
+        evaluation and views then use.
+      ema_decay: the fraction of it that a step keeps; traced.
       learning_rate: the generator's; traced.
       discriminator_learning_rate: traced.
       optimizer: gives the direction for both players; Adam (0.5, 0.999) where None.
+      discriminator_optimizer: for the discriminator alone.
 
     Returns:
-      The method. Evaluation, per example in nats: `discriminator_loss` and
-      `generator_loss`, on one generated example for each real one. There is no `loss`: the
-      players' losses say how they stand to each other, not how good they are. So the best
-      state is that of the last step, unless `training.run` is told what to `monitor`.
+      The method. Evaluation, per example: `discriminator_loss` and `generator_loss`, the
+      objective's, in nats where that is of probabilities, on one generated example for each real
+      one. There is no `loss`: the players' losses say how they stand to each other, not how good
+      they are. So the best state is that of the last step, unless `training.run` is told what to
+      `monitor`. A step's discriminator_loss has the regularisers in it.
 
     Raises:
-      InputError: if there are no latents; when traced, if the discriminator's outputs are not
-        [B, 1].
+      InputError: if there are no latents or steps; when traced, if the discriminator does not
+        give logits [B, ..., 1], if a regulariser does not hold for it, or if the batch cannot be
+        cut into `discriminator_steps` parts.
 
     Reference:
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
       the optimizer.
     """
-    require(COUNT, latent_size=latent_size)
+    require(COUNT, latent_size=latent_size, discriminator_steps=discriminator_steps)
+    objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
+    regulariser = together(*regularisers)
 
     def noise(key: Array, count: int) -> Array:
-        return jax.random.normal(key, (count, latent_size), jnp.result_type(float))
+        return prior(key, (count, latent_size)).astype(jnp.result_type(float))
 
     def generated(
         key: Array, params: Mapping[str, Any], latent: Array, training: bool
     ) -> tuple[Array, Mapping]:
-        """Images, and what the pass moves."""
-        logits, moved = gradient.forward(generator, key, params["generator"], latent, training)
-        return jax.nn.sigmoid(logits), moved
+        """Examples, and what the pass moves."""
+        made, moved = gradient.forward(generator, key, params["generator"], latent, training)
+        return output(made), moved
 
     def judged(key: Array, params: Any, x: Array, training: bool) -> tuple[Array, Mapping]:
-        """Logits of "real", [B], and what the pass moves."""
+        """Logits of "real", [B, ...], and what the pass moves."""
         logits, moved = gradient.forward(discriminator, key, params, x, training)
-        if logits.shape != (x.shape[0], 1):
+        if logits.shape[0] != x.shape[0] or logits.ndim < 2 or logits.shape[-1] != 1:
             raise InputError(
-                f"the discriminator must give one logit, [B, 1], and gives {list(logits.shape)}"
+                "the discriminator must give one logit, [B, 1], or one for each patch, "
+                f"[B, ..., 1], and gives {list(logits.shape)}"
             )
-        return jnp.squeeze(logits, 1), jax.lax.stop_gradient(moved)
+        return jnp.squeeze(logits, -1), jax.lax.stop_gradient(moved)
 
     def discriminating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         x, own = batch["image"], params["discriminator"]
-        keys = jax.random.split(key, 4)
+        keys = jax.random.split(key, 7)
         fake, _ = generated(keys[1], params, noise(keys[0], x.shape[0]), training)
-        real_logit, moved = judged(keys[2], own, x, training)
+        if not training:
+            real_logit, _ = judged(keys[2], own, x, training)
+            fake_logit, _ = judged(keys[3], own, fake, training)
+            return {"loss": objective.discriminator(real_logit, fake_logit)}, {}
+        real = regulariser.shown(keys[4], x, hparams)
+        fake = regulariser.shown(keys[5], jax.lax.stop_gradient(fake), hparams)
+        real_logit, moved = judged(keys[2], own, real, training)
         fake_logit, moved_after = judged(keys[3], gradient.replaced(own, moved), fake, training)
-        # -log D(x) - log(1 - D(G(z)))
-        loss = jax.nn.softplus(-real_logit) + jax.nn.softplus(fake_logit)
+        loss = objective.discriminator(real_logit, fake_logit, regulariser.smoothing(hparams))
+        if regularisers:
+            pass_key, penalty_key = jax.random.split(keys[6])
+
+            def critic(y: Array) -> Array:  # every penalty sees the same dropout
+                return judged(jax.random.clone(pass_key), own, y, training)[0]
+
+            loss += regulariser.penalty(penalty_key, critic, real, fake, hparams)
         return {"loss": loss}, {"discriminator": gradient.replaced(moved, moved_after)}
 
     def generating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        keys = jax.random.split(key, 3)
-        latent = noise(keys[0], batch["image"].shape[0])
-        fake, moved = generated(keys[1], params, latent, training)
-        fake_logit, _ = judged(keys[2], params["discriminator"], fake, training)
-        # -log D(G(z))
-        return {"loss": jax.nn.softplus(-fake_logit)}, {"generator": moved}
+        x, own = batch["image"], params["discriminator"]
+        keys = jax.random.split(key, 6)
+        fake, moved = generated(keys[1], params, noise(keys[0], x.shape[0]), training)
+
+        def judgement(keys: Array, y: Array) -> Array:
+            y = regulariser.shown(keys[1], y, hparams) if training else y
+            return judged(keys[0], own, y, training)[0]
+
+        real_logit = judgement(keys[4:6], x) if objective.relativistic else None
+        loss = objective.generator(real_logit, judgement(keys[2:4], fake))
+        return {"loss": loss}, {"generator": moved}
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key)
         x = batch["image"]
+        regulariser.check(discriminator, x)
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
         return {
             "generator": generator.init(keys[0], latent),
@@ -120,7 +170,7 @@ def gan(
         }
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return jax.nn.sigmoid(generator.apply(state.params["generator"], latent))
+        return output(generator.apply(state.params["generator"], latent))
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
         return decode(state, noise(key, count), hparams)
@@ -130,15 +180,19 @@ def gan(
             "discriminator",
             ("discriminator",),
             discriminating,
-            optimizer,
+            optimizer if discriminator_optimizer is None else discriminator_optimizer,
             discriminator_learning_rate,
+            discriminator_steps,
         ),
         Move("generator", ("generator",), generating, optimizer, learning_rate),
     )
     return game(
         init,
-        [[move] for move in moves],
+        [moves] if simultaneous else [[move] for move in moves],
         evaluate,
         Views(decode=decode, sample=sample),
+        parts=[regulariser],
         main="generator",
+        average=["generator"] if average else (),
+        ema_decay=ema_decay,
     )

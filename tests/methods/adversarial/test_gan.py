@@ -8,8 +8,9 @@ import optax
 import pytest
 from scipy.special import expit
 
-from ae_jax import data, methods, nets, training
+from ae_jax import data, losses, methods, nets, training
 from ae_jax.core import NOT_NEGATIVE, POSITIVE, InputError, Network
+from ae_jax.methods.adversarial import regularisers
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -164,7 +165,7 @@ def test_refuses():
     with pytest.raises(InputError, match="latent_size is 0: use a whole number, 1 or more"):
         methods.gan(nets.mlp(1, ()), nets.mlp(1, ()), 0)
     two = methods.gan(nets.mlp(1, ()), nets.mlp(2, ()), 2)
-    with pytest.raises(InputError, match=r"one logit, \[B, 1\], and gives \[4, 2\]"):
+    with pytest.raises(InputError, match=r"one logit, \[B, 1\], or one .* gives \[4, 2\]"):
         two.init(KEY, real(), HPARAMS)
     # there is no best state of players of whom none has a loss that must fall
     images = data.stored(np.zeros((8, 2, 2, 1), np.float32))
@@ -179,3 +180,146 @@ def test_refuses():
             validation=images,
             select="best",
         )
+
+
+EVERYTHING = {
+    "objective": losses.adversarial.least_squares(-1.0, 1.0, 0.0),
+    "regularisers": [
+        regularisers.r1(0.8),
+        regularisers.r2(0.3),
+        regularisers.instance_noise(0.2),
+        regularisers.label_smoothing(0.1),
+    ],
+    "prior": lambda key, shape: jax.random.uniform(key, shape, minval=-1.0),
+    "output": jnp.tanh,
+    "average": True,
+    "ema_decay": 0.75,
+}
+
+
+def drawn(key, rows):
+    """What a move draws: latents, and the noise on the two sides that the critic is shown."""
+    keys = jax.random.split(key, 7)
+    z = jax.random.uniform(keys[0], (rows, 2), minval=-1.0)
+    return np.asarray(z), keys
+
+
+def shown(key, x):
+    """With instance noise: the third of four regularisers."""
+    return x + 0.2 * np.asarray(jax.random.normal(jax.random.split(key, 4)[2], x.shape))
+
+
+@pytest.mark.parametrize("simultaneous", [False, True])
+def test_a_step_of_another_game(simultaneous):
+    """Least squares, both penalties, noise, smoothing, a prior, two steps, an average."""
+    method = built(False, discriminator_steps=2, simultaneous=simultaneous, **EVERYTHING)
+    hparams = {**method.hparams, **HPARAMS}
+    state = method.init(KEY, real(), hparams)
+    after, info = jax.jit(method.step)(jax.random.key(6), state, real(), hparams)
+    theta, psi, x = np.array([0.4, -0.6]), 1.5, np.asarray(real()["image"])[:, 0]
+
+    d_key, g_key = jax.random.split(jax.random.key(6))
+    losses_seen = []
+    for key, part in zip(jax.random.split(d_key), (x[:2], x[2:]), strict=True):
+        z, keys = drawn(key, 2)
+        r = shown(keys[4], part[:, None])[:, 0]
+        f = shown(keys[5], np.tanh(z @ theta)[:, None])[:, 0]
+        # 0.9 (D(r) - 1)^2 / 2 + 0.1 (D(r) + 1)^2 / 2 + (D(f) + 1)^2 / 2 + (0.8 + 0.3) psi^2 / 2
+        cost = 0.45 * (psi * r - 1) ** 2 + 0.05 * (psi * r + 1) ** 2 + 0.5 * (psi * f + 1) ** 2
+        losses_seen.append(np.mean(cost) + 0.55 * psi**2)
+        slope = 0.9 * (psi * r - 1) * r + 0.1 * (psi * r + 1) * r + (psi * f + 1) * f
+        psi -= 0.7 * (np.mean(slope) + 1.1 * psi)
+    found = after.params["discriminator"]["weights"]
+    np.testing.assert_allclose(found, [psi], rtol=1e-12)
+    np.testing.assert_allclose(info["discriminator_loss"], np.mean(losses_seen), rtol=1e-12)
+
+    z, keys = drawn(g_key, ROWS)
+    seen = 1.5 if simultaneous else psi
+    g = np.tanh(z @ theta)
+    logit = seen * shown(keys[3], g[:, None])[:, 0]
+    theta_after = theta - 0.3 * np.mean((logit * seen * (1 - g**2))[:, None] * z, axis=0)
+    found = after.params["generator"]["weights"]
+    np.testing.assert_allclose(found, theta_after, rtol=1e-12)
+    np.testing.assert_allclose(info["generator_loss"], np.mean(logit**2) / 2, rtol=1e-12)
+
+    average = 0.75 * theta + 0.25 * theta_after
+    sample = method.views.sample(KEY, after, 3, hparams)
+    latent = np.asarray(jax.random.uniform(KEY, (3, 2), minval=-1.0))
+    np.testing.assert_allclose(sample[:, 0], np.tanh(latent @ average), rtol=1e-12)
+    values = method.evaluate(KEY, after, real(), hparams)
+    z = drawn(jax.random.split(KEY)[0], ROWS)[0]
+    logits = psi * x, psi * np.tanh(z @ average)  # no noise, no smoothing, no penalty
+    expected = ((logits[0] - 1) ** 2 + (logits[1] + 1) ** 2) / 2
+    np.testing.assert_allclose(values["discriminator_loss"], expected, rtol=1e-12)
+
+
+def test_a_relativistic_generator_sees_real_examples():
+    """-log sigmoid(f - r), with noise of their own on both sides."""
+    method = built(
+        False,
+        objective=losses.adversarial.paired(),
+        regularisers=[regularisers.instance_noise(0.2)],
+    )
+    hparams = {**method.hparams, **HPARAMS, "discriminator_learning_rate": 0.0}
+    state = method.init(KEY, real(), hparams)
+    after, info = jax.jit(method.step)(jax.random.key(6), state, real(), hparams)
+    keys = jax.random.split(jax.random.split(jax.random.key(6))[1], 7)
+    z = np.asarray(jax.random.normal(keys[0], (ROWS, 2), float))
+    noise = [
+        0.2 * np.asarray(jax.random.normal(jax.random.split(keys[i], 1)[0], (ROWS, 1), float))[:, 0]
+        for i in (5, 3)
+    ]
+    g, x = expit(z @ [0.4, -0.6]), np.asarray(real()["image"])[:, 0]
+    difference = 1.5 * (g + noise[1]) - 1.5 * (x + noise[0])
+    np.testing.assert_allclose(info["generator_loss"], np.mean(softplus(-difference)), rtol=1e-12)
+    slope = np.mean((-expit(-difference) * 1.5 * g * (1 - g))[:, None] * z, axis=0)
+    found = after.params["generator"]["weights"]
+    np.testing.assert_allclose(found, np.array([0.4, -0.6]) - 0.3 * slope, rtol=1e-12)
+
+
+def test_patches_are_judged_and_penalised_each():
+    """A discriminator that gives a map: the mean of the patches' losses."""
+    patches = Network(
+        lambda key, x: {"w": jnp.asarray(1.5)}, lambda params, x: (params["w"] * x)[..., None]
+    )
+    method = methods.gan(
+        player([0.4, -0.6], lambda x: jnp.stack([x, -x], 1), False),
+        patches,
+        2,
+        regularisers=[regularisers.r1(2.0)],
+        optimizer=optax.identity(),
+    )
+    batch = {"image": jnp.array([[0.9, 0.1], [0.2, 0.6], [0.7, 0.3], [0.5, 0.8]])}
+    state = method.init(KEY, batch, method.hparams)
+    values = method.evaluate(KEY, state, batch, method.hparams)
+    assert values["discriminator_loss"].shape == (ROWS,)
+    _, info = jax.jit(method.step)(KEY, state, batch, dict(method.hparams))
+    # the mean of two patches has slope 1.5 / 2 at each of them
+    plain = methods.gan(
+        player([0.4, -0.6], lambda x: jnp.stack([x, -x], 1), False),
+        patches,
+        2,
+        optimizer=optax.identity(),
+    )
+    _, without = jax.jit(plain.step)(KEY, state, batch, dict(plain.hparams))
+    difference = info["discriminator_loss"] - without["discriminator_loss"]
+    np.testing.assert_allclose(difference, 2 * (1.5 / 2) ** 2, rtol=1e-12)
+
+
+def test_dropout_is_drawn_anew_for_each_pass_and_penalties_share_one():
+    """No key is used twice, whatever is combined."""
+    critic = nets.mlp(1, (4,))
+    noisy = critic._replace(
+        train=lambda key, params, x: (critic.apply(params, x) * jax.random.normal(key, ()), {})
+    )
+    method = methods.gan(
+        nets.mlp(2, ()),
+        noisy,
+        2,
+        objective=losses.adversarial.paired(),
+        regularisers=[regularisers.r1(1.0), regularisers.gradient_penalty(1.0)],
+    )
+    batch = {"image": jnp.ones((4, 2))}
+    state = method.init(KEY, batch, method.hparams)
+    with jax.debug_key_reuse(True):
+        jax.eval_shape(jax.jit(method.step), KEY, state, batch, dict(method.hparams))

@@ -75,7 +75,7 @@ def grid_distribution(x: Array, density: Array) -> Array:
     x, density = _grid(x, density)
     if not isinstance(density, jax.core.Tracer) and not (np.all(density >= 0) and np.any(density)):
         raise InputError("a density is 0 or more, and not 0 everywhere")
-    mass = jnp.cumsum(0.5 * (density[1:] + density[:-1]) * jnp.diff(x))
+    mass = jnp.cumsum((density[1:] + density[:-1]) * jnp.diff(x))
     return jnp.concatenate([jnp.zeros(1, mass.dtype), mass]) / mass[-1]
 
 

@@ -19,9 +19,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "api.md"
 MODULES = (
-    *("core", "data", "corruptions", "nets", "probability.bernoulli", "probability.gaussian"),
-    *("losses", "methods", "methods.parts.observations", "methods.parts.penalties"),
-    *("methods.parts.bottlenecks", "methods.learners.objective", "methods.learners.game"),
+    *("core", "data", "data.sources.densities", "corruptions", "nets"),
+    *("probability.bernoulli", "probability.gaussian", "probability.sampling"),
+    *("losses", "losses.adversarial", "methods", "methods.parts.observations"),
+    *("methods.parts.penalties", "methods.parts.bottlenecks", "methods.learners.objective"),
+    *("methods.learners.game", "methods.adversarial.regularisers"),
     *("methods.boltzmann", "methods.boltzmann.general", "training", "testing"),
     *("recipes.greedy", "metrics", "plots", "cli", "experiment"),
 )

@@ -7,7 +7,17 @@ from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
 from ae_jax.data.reading import all_images, head, vectors
 from ae_jax.data.sequences import row_sequences
-from ae_jax.data.sources import digits, images, npz, patterns, prepared, shapes, tones, words
+from ae_jax.data.sources import (
+    densities,
+    digits,
+    images,
+    npz,
+    patterns,
+    prepared,
+    shapes,
+    tones,
+    words,
+)
 from ae_jax.data.splits import SPLITS, labelled
 from ae_jax.data.stored import binarized, side_by_side, stored, subset
 
@@ -34,6 +44,7 @@ _EMBEDDED = {
     "shapes32": functools.partial(shapes.load, resolution=32),
     "bars_and_stripes": functools.partial(patterns.bars_and_stripes, side=3),
     "bars_and_stripes4": functools.partial(patterns.bars_and_stripes, side=4),
+    **{name: functools.partial(densities.load, name=name) for name in densities.NAMES},
     "tones": tones.load,
     "words": words.load,
     "contexts": words.contexts,

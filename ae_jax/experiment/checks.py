@@ -17,12 +17,15 @@ def same_kind(name: str, splits: Sequence[Dataset], kinds: Sequence[str]) -> Non
     Args:
       name: the data set's.
       splits: its parts.
-      kinds: what the examples must have one of.
+      kinds: what the examples must have one of: an entry, where an image is of pixels, or
+        `point`, an image that is a vector.
     """
     first, *others = (part.spec for part in splits)
-    if not set(kinds) & set(first):
+    points = "image" in first and len(first["image"].shape) < 3
+    given = ["point" if points and entry == "image" else entry for entry in first]
+    if not set(kinds) & set(given):
         raise InputError(
-            f"{name} has {', '.join(first)}, but no {' or '.join(kinds)}: choose another data set"
+            f"{name} has {', '.join(given)}, but no {' or '.join(kinds)}: choose another data set"
         )
     for spec in others:
         if differing := set(first.items()) ^ set(spec.items()):

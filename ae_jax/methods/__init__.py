@@ -1,6 +1,7 @@
 """Learning methods: factories that return a `Method`, by family; their parts, by module."""
 
 from ae_jax.methods import boltzmann
+from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
@@ -28,6 +29,7 @@ __all__ = [
     "penalties",
     "rbm",
     "recurrent_autoencoder",
+    "regularisers",
     "skip_gram",
     "stage",
     "vae",

@@ -155,9 +155,10 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_data_of_another_kind_are_refused(name, tmp_path, untrained, capsys):
-    if name == "recurrent_ae":
-        pytest.skip("words are for it")
-    refused(name, tmp_path / "run", ["--dataset", "words"], untrained, capsys)
+    if name != "recurrent_ae":  # words are for it
+        refused(name, tmp_path / "run", ["--dataset", "words"], untrained, capsys)
+    line = refused(name, tmp_path / "run", ["--dataset", "ring"], untrained, capsys)
+    assert "ring has point, label, but no" in line
 
 
 def test_a_few_images_and_many_classes_are_enough(tmp_path, untrained, capsys):

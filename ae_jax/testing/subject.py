@@ -20,6 +20,8 @@ SAMPLES = 3
 
 
 GRID = {"learning_rate": (1e-4, 2e-4, 5e-4, 1e-3), "seed": range(4)}
+#: Lanes that are trained in double precision.
+DOUBLE = training.grid(learning_rate=GRID["learning_rate"][2:], seed=range(2))
 
 
 def evaluated_loss(
@@ -110,6 +112,11 @@ class Subject:
         """Sixteen lanes of a few steps."""
         return trained(self, training.grid(**GRID))
 
+    @functools.cached_property
+    def double(self) -> training.Result:
+        """Four lanes of more steps in double precision, where rounding hides no difference."""
+        return trained_in_double(self, DOUBLE)
+
 
 def given_by(method: Method, key: Array, state: State, batch: Batch, hparams: HParams):
     """All that a state gives: its evaluation, what is concluded from it, and every view."""
@@ -153,6 +160,12 @@ def trained(subject: Subject, lanes: Any, steps: int = 20, **options: Any) -> tr
         test=first_examples(subject.dataset, BATCH + 9),
         **options,
     )
+
+
+def trained_in_double(subject: Subject, lanes: Any, **options: Any) -> training.Result:
+    """A longer sweep, with 64-bit types."""
+    with jax.enable_x64(True):
+        return trained(subject, lanes, 50, **options)
 
 
 def keep(condition: Any, message: str) -> None:

@@ -8,7 +8,15 @@ import jax
 import numpy as np
 
 from ae_jax import training
-from ae_jax.testing.subject import GRID, Subject, keep, keep_double, trained
+from ae_jax.testing.subject import (
+    DOUBLE,
+    GRID,
+    Subject,
+    keep,
+    keep_double,
+    trained,
+    trained_in_double,
+)
 
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
@@ -35,29 +43,29 @@ def _one_compilation(subject: Subject) -> None:
 
 
 def _alone(subject: Subject) -> None:
-    """In double precision, where rounding cannot hide a difference."""
-    with jax.enable_x64(True):
-        lanes = training.grid(learning_rate=GRID["learning_rate"][2:], seed=range(2))
-        together, alone = (trained(subject, some, 50) for some in (lanes, lanes[3:]))
-        states = training.lane(together, 3)[1], training.lane(alone, 0)[1]
-    floats = [x for x in jax.tree.leaves(states[0]) if np.issubdtype(x.dtype, np.floating)]
-    keep_double(states[0], "the state")
-    ends = [result.rows[i]["status"] for result, i in ((together, 3), (alone, 0))]
+    alone = trained_in_double(subject, DOUBLE[3:])
+    _, state, _ = training.lane(subject.double, 3)
+    keep_double(state, "the state")
+    rows = subject.double.rows[3], alone.rows[0]
+    ends = [row["status"] for row in rows]
     keep(ends == ["ok", "ok"], f"among others the lane is {ends[0]}, alone {ends[1]}")
-    scale = max(np.abs(x).max() for x in floats)
-    for x, y in zip(*map(jax.tree.leaves, states), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9 * scale)
-    for name in _figures(alone.rows[0]):
-        np.testing.assert_allclose(
-            together.rows[3][name], alone.rows[0][name], rtol=1e-9, err_msg=name
-        )
+    _keep_close(state, training.lane(alone, 0)[1])
+    for name in _figures(rows[1]):
+        np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=1e-9, err_msg=name)
 
 
 def _backends(subject: Subject) -> None:
     """`shard` vmaps lanes, as `vmap` does, where `pmap` takes them in turn on a CPU."""
-    other = trained(subject, training.grid(**GRID), backend="shard")
-    for x, y in zip(_leaves(subject.sweep), _leaves(other), strict=True):
-        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6)
+    other = trained_in_double(subject, DOUBLE, backend="shard")
+    _keep_close(*(result.groups[0].state for result in (subject.double, other)))
+
+
+def _keep_close(state: Any, other: Any) -> None:
+    """Of optimizers too, some numbers of which are small beside those they come from."""
+    leaves, others = jax.tree.leaves(state), jax.tree.leaves(other)
+    scale = max(np.abs(x).max() for x in leaves if np.issubdtype(x.dtype, np.floating))
+    for x, y in zip(leaves, others, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-9 * scale)
 
 
 def _leaves(result: training.Result) -> list[Any]:

@@ -149,7 +149,7 @@ def test_reversed_it_reads_from_the_last_element_to_the_first(cell):
 
 
 def test_defaults_are_one_lstm_layer_of_128_units():
-    x, latent = jax.ShapeDtypeStruct((2, 5, 3), float), jax.ShapeDtypeStruct((2, 4), float)
+    x, latent = (jax.ShapeDtypeStruct(shape, np.float32) for shape in ((2, 5, 3), (2, 4)))
     for network, argument in ((recurrent_encoder(4), x), (recurrent_decoder((5, 3)), latent)):
         layers = jax.eval_shape(network.init, jax.random.key(0), argument)["layers"]
         assert {name: layer["bias"].shape for name, layer in layers.items()} == {

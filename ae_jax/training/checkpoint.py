@@ -136,7 +136,7 @@ def _forget_superseded(directory: Path) -> None:
                         _remove(path)
 
 
-class Superseded(Exception):
+class _Superseded(Exception):
     """A checkpoint was removed while it was to be read: newer ones are there."""
 
 
@@ -181,8 +181,15 @@ def restore(
       InputError: if one holds another structure, shapes or dtypes than `like`, or differs in
         `same`.
       OSError: if one cannot be read for another reason than its content.
-      Superseded: if nothing may be touched and another process just did.
     """
+    while True:
+        with contextlib.suppress(_Superseded):  # the run goes on as it is read
+            return _restored(folder, own, lanes, like, same)
+
+
+def _restored(
+    folder: Path, own: Path | None, lanes: Sequence[int], like: Any, same: Mapping[str, Any]
+) -> list[Found]:
     damaged = _pass_over if own is None else _set_aside
     if own is not None:
         _sweep(own)
@@ -313,7 +320,7 @@ def _set_aside(path: Path, error: Exception) -> None:
 def _pass_over(path: Path, error: Exception) -> None:
     """Leaves a damaged checkpoint where it is."""
     if not os.path.lexists(path):
-        raise Superseded from error
+        raise _Superseded from error
     _warn(path, error, "the one before is read")
 
 

@@ -1,6 +1,5 @@
 """Where lanes go on from, and how those that were trained apart come together again."""
 
-import contextlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -102,9 +101,7 @@ def reread(
         like = _like(group, batch, keep_best, _built(begun, len(lanes)))
     if like is None:
         raise InputError("the method begins with what earlier runs left, and these lanes did not")
-    while True:
-        with contextlib.suppress(checkpoint.Superseded):  # the run goes on as it is read
-            return checkpoint.restore(checkpoints, None, lanes, like)
+    return checkpoint.restore(checkpoints, None, lanes, like)
 
 
 def elsewhere(plan: Plan, group: Group, checkpoints: Path) -> Trained:

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network, Views
+from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
-from ae_jax.methods.adversarial.regularisers import Regulariser, together
+from ae_jax.methods.adversarial.contest import contest, judged_by
+from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import require
 from ae_jax.methods.learners.game import Move, game
@@ -88,71 +89,43 @@ def gan(
     require(COUNT, latent_size=latent_size, discriminator_steps=discriminator_steps)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
-    regulariser = together(*regularisers)
+    playing = contest(judged_by(discriminator), objective, regularisers)
 
     def noise(key: Array, count: int) -> Array:
         return prior(key, (count, latent_size)).astype(jnp.result_type(float))
 
     def generated(
-        key: Array, params: Mapping[str, Any], latent: Array, training: bool
-    ) -> tuple[Array, Mapping]:
+        key: Array, params: Mapping[str, Any], count: int, training: bool
+    ) -> tuple[Array, Mapping[str, Any]]:
         """Examples, and what the pass moves."""
-        made, moved = gradient.forward(generator, key, params["generator"], latent, training)
+        noise_key, pass_key = jax.random.split(key)
+        made, moved = gradient.forward(
+            generator, pass_key, params["generator"], noise(noise_key, count), training
+        )
         return output(made), moved
-
-    def judged(key: Array, params: Any, x: Array, training: bool) -> tuple[Array, Mapping]:
-        """Logits of "real", [B, ...], and what the pass moves."""
-        logits, moved = gradient.forward(discriminator, key, params, x, training)
-        if logits.shape[0] != x.shape[0] or logits.ndim < 2 or logits.shape[-1] != 1:
-            raise InputError(
-                "the discriminator must give one logit, [B, 1], or one for each patch, "
-                f"[B, ..., 1], and gives {list(logits.shape)}"
-            )
-        return jnp.squeeze(logits, -1), jax.lax.stop_gradient(moved)
 
     def discriminating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        x, own = batch["image"], params["discriminator"]
-        keys = jax.random.split(key, 7)
-        fake, _ = generated(keys[1], params, noise(keys[0], x.shape[0]), training)
-        if not training:
-            real_logit, _ = judged(keys[2], own, x, training)
-            fake_logit, _ = judged(keys[3], own, fake, training)
-            return {"loss": objective.discriminator(real_logit, fake_logit)}, {}
-        real = regulariser.shown(keys[4], x, hparams)
-        fake = regulariser.shown(keys[5], jax.lax.stop_gradient(fake), hparams)
-        real_logit, moved = judged(keys[2], own, real, training)
-        fake_logit, moved_after = judged(keys[3], gradient.replaced(own, moved), fake, training)
-        loss = objective.discriminator(real_logit, fake_logit, regulariser.smoothing(hparams))
-        if regularisers:
-            pass_key, penalty_key = jax.random.split(keys[6])
-
-            def critic(y: Array) -> Array:  # every penalty sees the same dropout
-                return judged(jax.random.clone(pass_key), own, y, training)[0]
-
-            loss += regulariser.penalty(penalty_key, critic, real, fake, hparams)
-        return {"loss": loss}, {"discriminator": gradient.replaced(moved, moved_after)}
+        real, keys = batch["image"], jax.random.split(key)
+        fake, _ = generated(keys[0], params, len(real), training)
+        loss, moved = playing.discriminating(
+            keys[1], params["discriminator"], real, fake, hparams, training
+        )
+        return {"loss": loss}, {"discriminator": moved}
 
     def generating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        x, own = batch["image"], params["discriminator"]
-        keys = jax.random.split(key, 6)
-        fake, moved = generated(keys[1], params, noise(keys[0], x.shape[0]), training)
-
-        def judgement(keys: Array, y: Array) -> Array:
-            y = regulariser.shown(keys[1], y, hparams) if training else y
-            return judged(keys[0], own, y, training)[0]
-
-        real_logit = judgement(keys[4:6], x) if objective.relativistic else None
-        loss = objective.generator(real_logit, judgement(keys[2:4], fake))
+        real, keys = batch["image"], jax.random.split(key)
+        fake, moved = generated(keys[0], params, len(real), training)
+        loss = playing.deceiving(keys[1], params["discriminator"], real, fake, hparams, training)
         return {"loss": loss}, {"generator": moved}
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key)
         x = batch["image"]
-        regulariser.check(discriminator, x)
+        playing.regulariser.check(discriminator, x)
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
         return {
             "generator": generator.init(keys[0], latent),
@@ -191,7 +164,7 @@ def gan(
         [moves] if simultaneous else [[move] for move in moves],
         evaluate,
         Views(decode=decode, sample=sample),
-        parts=[regulariser],
+        parts=[playing.regulariser],
         main="generator",
         average=["generator"] if average else (),
         ema_decay=ema_decay,

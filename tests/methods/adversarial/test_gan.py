@@ -19,6 +19,16 @@ ROWS = 4
 HPARAMS = {"learning_rate": 0.3, "discriminator_learning_rate": 0.7}
 
 
+class Keys:
+    """What a move draws its latents, the noise of its passes and instance noise by."""
+
+    def __init__(self, key):
+        generating, judging = jax.random.split(key)
+        self.latent, self.generator = jax.random.split(generating)
+        # prefixes of a split are the same, whatever its length
+        self.real, self.fake, self.shown_real, self.shown_fake = jax.random.split(judging, 4)
+
+
 def perturbed(key, count):
     """What training adds to an output: the noise of a dropout layer."""
     return jax.random.normal(key, (count,), float)
@@ -61,12 +71,10 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     state = method.init(KEY, real(), HPARAMS)
     after, info = jax.jit(method.step)(jax.random.key(6), state, real(), HPARAMS)
 
-    d_key, g_key = jax.random.split(jax.random.key(6))
-    (z_key, *d_keys), (other_key, *g_keys) = jax.random.split(d_key, 4), jax.random.split(g_key, 3)
-    z, other_z = (np.asarray(jax.random.normal(k, (ROWS, 2), float)) for k in (z_key, other_key))
-    noise = [
-        np.asarray(perturbed(k, ROWS)) if trains else np.zeros(ROWS) for k in (*d_keys, *g_keys)
-    ]
+    d, g = map(Keys, jax.random.split(jax.random.key(6)))
+    z, other_z = (np.asarray(jax.random.normal(k.latent, (ROWS, 2), float)) for k in (d, g))
+    passes = d.generator, d.real, d.fake, g.generator, g.fake
+    noise = [np.asarray(perturbed(k, ROWS)) if trains else np.zeros(ROWS) for k in passes]
     theta, psi, x = np.array([0.4, -0.6]), 1.5, np.asarray(real()["image"])[:, 0]
 
     # d/d psi of -log D(x) - log(1 - D(g))
@@ -130,7 +138,7 @@ def test_evaluation_is_deterministic_but_for_the_latents():
     state = method.init(KEY, real(), HPARAMS)
     values = jax.jit(method.evaluate)(KEY, state, real(), HPARAMS)
     assert set(values) == {"discriminator_loss", "generator_loss"}
-    keys = [jax.random.split(k, n)[0] for k, n in zip(jax.random.split(KEY), (4, 3), strict=True)]
+    keys = [Keys(k).latent for k in jax.random.split(KEY)]
     z, other_z = (np.asarray(jax.random.normal(k, (ROWS, 2), float)) for k in keys)
     g, other_g = (1.5 * expit(latent @ [0.4, -0.6]) for latent in (z, other_z))
     x = 1.5 * np.asarray(real()["image"])[:, 0]
@@ -199,8 +207,8 @@ EVERYTHING = {
 
 def drawn(key, rows):
     """What a move draws: latents, and the noise on the two sides that the critic is shown."""
-    keys = jax.random.split(key, 7)
-    z = jax.random.uniform(keys[0], (rows, 2), minval=-1.0)
+    keys = Keys(key)
+    z = jax.random.uniform(keys.latent, (rows, 2), minval=-1.0)
     return np.asarray(z), keys
 
 
@@ -222,8 +230,8 @@ def test_a_step_of_another_game(simultaneous):
     losses_seen = []
     for key, part in zip(jax.random.split(d_key), (x[:2], x[2:]), strict=True):
         z, keys = drawn(key, 2)
-        r = shown(keys[4], part[:, None])[:, 0]
-        f = shown(keys[5], np.tanh(z @ theta)[:, None])[:, 0]
+        r = shown(keys.shown_real, part[:, None])[:, 0]
+        f = shown(keys.shown_fake, np.tanh(z @ theta)[:, None])[:, 0]
         # 0.9 (D(r) - 1)^2 / 2 + 0.1 (D(r) + 1)^2 / 2 + (D(f) + 1)^2 / 2 + (0.8 + 0.3) psi^2 / 2
         cost = 0.45 * (psi * r - 1) ** 2 + 0.05 * (psi * r + 1) ** 2 + 0.5 * (psi * f + 1) ** 2
         losses_seen.append(np.mean(cost) + 0.55 * psi**2)
@@ -236,7 +244,7 @@ def test_a_step_of_another_game(simultaneous):
     z, keys = drawn(g_key, ROWS)
     seen = 1.5 if simultaneous else psi
     g = np.tanh(z @ theta)
-    logit = seen * shown(keys[3], g[:, None])[:, 0]
+    logit = seen * shown(keys.shown_fake, g[:, None])[:, 0]
     theta_after = theta - 0.3 * np.mean((logit * seen * (1 - g**2))[:, None] * z, axis=0)
     found = after.params["generator"]["weights"]
     np.testing.assert_allclose(found, theta_after, rtol=1e-12)
@@ -263,11 +271,11 @@ def test_a_relativistic_generator_sees_real_examples():
     hparams = {**method.hparams, **HPARAMS, "discriminator_learning_rate": 0.0}
     state = method.init(KEY, real(), hparams)
     after, info = jax.jit(method.step)(jax.random.key(6), state, real(), hparams)
-    keys = jax.random.split(jax.random.split(jax.random.key(6))[1], 7)
-    z = np.asarray(jax.random.normal(keys[0], (ROWS, 2), float))
+    keys = Keys(jax.random.split(jax.random.key(6))[1])
+    z = np.asarray(jax.random.normal(keys.latent, (ROWS, 2), float))
     noise = [
-        0.2 * np.asarray(jax.random.normal(jax.random.split(keys[i], 1)[0], (ROWS, 1), float))[:, 0]
-        for i in (5, 3)
+        0.2 * np.asarray(jax.random.normal(jax.random.split(k, 1)[0], (ROWS, 1), float))[:, 0]
+        for k in (keys.shown_real, keys.shown_fake)
     ]
     g, x = expit(z @ [0.4, -0.6]), np.asarray(real()["image"])[:, 0]
     difference = 1.5 * (g + noise[1]) - 1.5 * (x + noise[0])

@@ -1,5 +1,6 @@
 """Strict tests: two devices, no silent promotion of dtype or rank, the same examples every time."""
 
+import contextlib
 import functools
 import gc
 import os
@@ -77,6 +78,14 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ae_jax")
 
+# JAX makes a context of MLIR's for every program that it lowers: half of what a small one takes,
+# and memory. Programs of a module of tests share one, as long as JAX has it where it is now.
+_contexts = functools.cache(lambda: None)
+with contextlib.suppress(ImportError, AttributeError):
+    from jax._src.interpreters import mlir
+
+    _contexts = mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run what is marked full as well")
@@ -101,6 +110,7 @@ def _forget_compilations():
     """Thousands of small programs would take a process's memory and memory maps."""
     yield
     jax.clear_caches()
+    _contexts.cache_clear()
     gc.collect()
 
 

@@ -79,12 +79,23 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ae_jax")
 
 # JAX makes a context of MLIR's for every program that it lowers: half of what a small one takes,
-# and memory. Programs of a module of tests share one, as long as JAX has it where it is now.
-_contexts = functools.cache(lambda: None)
+# and memory. Programs of a module of tests share one, as long as JAX has it where it is now; what
+# is lowered in the midst of another has its own, or it would be put into that.
+_forget_context = lambda: None  # noqa: E731
 with contextlib.suppress(ImportError, AttributeError):
     from jax._src.interpreters import mlir
 
-    _contexts = mlir.make_ir_context = functools.cache(mlir.make_ir_context)
+    _new_context = mlir.make_ir_context
+    _shared_context = functools.cache(_new_context)
+    _forget_context = _shared_context.cache_clear
+
+    def _context():
+        with contextlib.suppress(ValueError):  # which some versions raise where there is none
+            if mlir.ir.Context.current is not None:
+                return _new_context()
+        return _shared_context()
+
+    mlir.make_ir_context = _context
 
 
 def pytest_addoption(parser):
@@ -110,7 +121,7 @@ def _forget_compilations():
     """Thousands of small programs would take a process's memory and memory maps."""
     yield
     jax.clear_caches()
-    _contexts.cache_clear()
+    _forget_context()
     gc.collect()
 
 

@@ -98,9 +98,9 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     norm = np.linalg.norm(d_theta)
     np.testing.assert_allclose(info["generator_gradient_norm"], norm, rtol=1e-12)
 
-    # statistics: of the real examples, then of the others; and of the generator's own move alone
+    # statistics: of the real examples as of the others; and of the generator's own move alone
     images = expit(z @ theta + noise[0])
-    d_mean = ((0.25 + x.mean()) / 2 + images.mean()) / 2 if trains else 0.25
+    d_mean = (0.25 + (x.mean() + images.mean()) / 2) / 2 if trains else 0.25
     g_mean = (0.25 + other_z.mean(axis=0)) / 2 if trains else [0.25, 0.25]
     for name, mean in (("discriminator", d_mean), ("generator", g_mean)):
         found = after.params[name]["running"]["mean"]

@@ -169,6 +169,22 @@ def test_the_default_optimizer_and_rates_are_radfords():
     chex.assert_trees_all_equal(*states)
 
 
+def test_batch_statistics_are_no_weights():
+    """They follow their batches, and no optimizer has moments of them."""
+    normalised = nets.chain(nets.mlp(3, ()), nets.flax_network(nets.BatchNorm()), nets.mlp(1, ()))
+    method = methods.gan(normalised, normalised, 2)
+    state = jax.eval_shape(method.init, KEY, real(), dict(method.hparams))
+
+    def paths(tree):
+        return [str(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+    for network in ("generator", "discriminator"):
+        assert any("batch_stats" in path for path in paths(state.params[network]))
+        moments = paths(state.optimizer[network])
+        assert any("Dense_0" in path for path in moments)
+        assert not any("batch_stats" in path for path in moments)
+
+
 def test_refuses():
     with pytest.raises(InputError, match="latent_size is 0: use a whole number, 1 or more"):
         methods.gan(nets.mlp(1, ()), nets.mlp(1, ()), 0)

@@ -213,7 +213,7 @@ def figures(
     config: Config, trained: experiment.Sweep, rows: Sequence[Mapping[str, Any]], classes: int
 ) -> dict[str, Any]:
     """Draws samples by class, latents in all classes, and what was measured."""
-    few = range(min(classes, SHOWN))
+    few = np.arange(min(classes, SHOWN))
     drawn = {}
     for name, model in experiment.firsts(trained.result, lambda row: row["condition"]).items():
         label = np.repeat(few, SHOWN)
@@ -224,7 +224,7 @@ def figures(
         )
         # every latent with every class
         latent = jax.random.normal(jax.random.key(1), (LATENTS, 1, config.latent_size))
-        told = jnp.broadcast_to(jnp.eye(classes)[few], (LATENTS, len(few), classes))
+        told = jnp.broadcast_to(jnp.eye(classes)[: len(few)], (LATENTS, len(few), classes))
         latent = jnp.concatenate([jnp.repeat(latent, len(few), axis=1), told], axis=2)
         images = model.decode(latent.reshape(LATENTS * len(few), -1))
         table = images.reshape(LATENTS, len(few), *images.shape[1:])

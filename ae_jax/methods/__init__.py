@@ -1,7 +1,7 @@
 """Learning methods: factories that return a `Method`, by family; their parts, by module."""
 
 from ae_jax.methods import boltzmann
-from ae_jax.methods.adversarial import regularisers
+from ae_jax.methods.adversarial import conditions, regularisers
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
@@ -21,6 +21,7 @@ __all__ = [
     "boltzmann_machine",
     "bottlenecks",
     "classifier",
+    "conditions",
     "deep_belief_network",
     "few_labels",
     "gan",

@@ -10,7 +10,7 @@ from ae_jax import corruptions, data, losses, nets, testing
 from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, State, traced
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
-from ae_jax.methods import boltzmann, bottlenecks, penalties
+from ae_jax.methods import boltzmann, bottlenecks, conditions, penalties
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
@@ -131,6 +131,13 @@ def _gan() -> Method:
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
 
 
+def _conditional_gan() -> Method:
+    """Its discriminator tells classes as well."""
+    features, condition = nets.mlp(16, (32,)), conditions.auxiliary(10)
+    generator = nets.mlp(IMAGE_SHAPE, (32,))
+    return gan(generator, features, latent_size=4, condition=condition, learning_rate=1e-3)
+
+
 def _adversarial_autoencoder() -> Method:
     """A game with a move that is made twice, a running mean and an average of weights.
 
@@ -214,6 +221,7 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
+    "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -9,10 +9,14 @@ from ae_jax.losses import adversarial
 from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
 from ae_jax.losses.moments import (
     covariance,
+    distance_kernel,
     gaussian_kernel,
+    gaussian_mixture_kernel,
     inverse_multiquadric_kernel,
     linear_kernel,
+    mmd,
     mmd2,
+    polynomial_kernel,
 )
 from ae_jax.losses.penalties import (
     activation_rate,
@@ -30,6 +34,7 @@ from ae_jax.losses.reconstruction import (
     gaussian_nll,
     squared_error,
 )
+from ae_jax.losses.transport import random_directions, sinkhorn_divergence, sliced_wasserstein
 
 __all__ = [
     "absolute_error",
@@ -42,8 +47,10 @@ __all__ = [
     "contractive_sigmoid",
     "correntropy",
     "covariance",
+    "distance_kernel",
     "elbo",
     "gaussian_kernel",
+    "gaussian_mixture_kernel",
     "gaussian_nll",
     "inverse_multiquadric_kernel",
     "iwae_bound",
@@ -51,6 +58,11 @@ __all__ = [
     "kl_sparsity",
     "l1",
     "linear_kernel",
+    "mmd",
     "mmd2",
+    "polynomial_kernel",
+    "random_directions",
+    "sinkhorn_divergence",
+    "sliced_wasserstein",
     "squared_error",
 ]

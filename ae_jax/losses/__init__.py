@@ -9,7 +9,6 @@ from ae_jax.losses import adversarial
 from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
 from ae_jax.losses.moments import (
     covariance,
-    distance_kernel,
     gaussian_kernel,
     gaussian_mixture_kernel,
     inverse_multiquadric_kernel,
@@ -47,7 +46,6 @@ __all__ = [
     "contractive_sigmoid",
     "correntropy",
     "covariance",
-    "distance_kernel",
     "elbo",
     "gaussian_kernel",
     "gaussian_mixture_kernel",

@@ -268,15 +268,3 @@ def polynomial_kernel(x: Array, y: Array) -> Array:
       Binkowski et al., 2018, "Demystifying MMD GANs", section 4.
     """
     return (linear_kernel(x, y) / jnp.shape(x)[1] + 1) ** 3
-
-
-def distance_kernel(x: Array, y: Array) -> Array:
-    """Minus the distance, [N, M]: its discrepancy is the energy distance, of no bandwidth.
-
-    Reference:
-      Sejdinovic et al., 2013, "Equivalence of distance-based and RKHS-based statistics in
-      hypothesis testing".
-    """
-    squares = squared_distances(x, y)
-    apart = squares > 0  # the slope of the root at 0 is infinite
-    return -jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)

@@ -10,8 +10,7 @@ from typing import NamedTuple, Protocol
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.core import COUNT, POSITIVE, Array, Domain, HParams, traced
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import COUNT, POSITIVE, Array, Domain, HParams, InputError, traced
 
 
 class Between(Protocol):
@@ -73,22 +72,6 @@ def mmd(
     return Discrepancy(**traced(kernel_scale=(scale, POSITIVE)), between=between)
 
 
-def energy() -> Discrepancy:
-    """Energy distance: twice the mean distance across samples, less those within; no numbers.
-
-    Reference:
-      Szekely and Rizzo (2013), Energy statistics: A class of statistics based on distances.
-    """
-
-    def between(
-        key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None
-    ) -> Array:
-        masks = {"x_present": present, "y_present": present}
-        return losses.mmd2(x, y, losses.distance_kernel, unbiased=False, **masks)
-
-    return Discrepancy({}, between)
-
-
 def sliced_wasserstein(directions: int = 64) -> Discrepancy:
     """Squared Wasserstein distance along random directions, others in every step.
 
@@ -102,7 +85,8 @@ def sliced_wasserstein(directions: int = 64) -> Discrepancy:
       Deshpande, Zhang and Schwing (2018), Generative Modeling using the Sliced Wasserstein
       Distance.
     """
-    require(COUNT, directions=directions)
+    if directions not in COUNT:
+        raise InputError(f"directions is {directions}: use {COUNT}")
 
     def between(
         key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None
@@ -128,7 +112,8 @@ def sinkhorn(epsilon: float = 0.05, iterations: int = 30) -> Discrepancy:
       Feydy et al. (2019), Interpolating between Optimal Transport and MMD using Sinkhorn
       Divergences.
     """
-    require(COUNT, iterations=iterations)
+    if iterations not in COUNT:
+        raise InputError(f"iterations is {iterations}: use {COUNT}")
 
     def between(
         key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None

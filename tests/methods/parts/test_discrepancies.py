@@ -31,11 +31,6 @@ def sliced(x, y):
             {"kernel_scale": 1.0},
             lambda x, y: losses.mmd2(x, y, losses.gaussian_kernel(0.5**0.5), unbiased=False),
         ),
-        (
-            discrepancies.energy(),
-            {},
-            lambda x, y: losses.mmd2(x, y, losses.distance_kernel, unbiased=False),
-        ),
         (discrepancies.sliced_wasserstein(7), {}, sliced),
         (
             discrepancies.sinkhorn(iterations=9),

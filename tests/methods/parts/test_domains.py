@@ -54,7 +54,6 @@ def test_numbers_may_be_what_makes_sense(part, numbers):
     [
         (discrepancies.mmd(), ["kernel_scale"]),
         (discrepancies.sinkhorn(), ["sinkhorn_epsilon"]),
-        (discrepancies.energy(), []),
         (discrepancies.sliced_wasserstein(), []),
     ],
 )

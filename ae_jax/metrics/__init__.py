@@ -18,6 +18,7 @@ from ae_jax.metrics.likelihood import (
     best_log_likelihood,
     bound_name,
     importance_bounds,
+    parzen_deviation,
     parzen_log_likelihood,
 )
 from ae_jax.metrics.neighbourhoods import (
@@ -85,6 +86,7 @@ __all__ = [
     "nearest_neighbours",
     "optimal_matching",
     "paired_difference",
+    "parzen_deviation",
     "parzen_log_likelihood",
     "pca",
     "pca_encode",

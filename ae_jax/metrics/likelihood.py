@@ -91,6 +91,28 @@ def parzen_log_likelihood(samples: Array, examples: Array, deviation: Array | fl
     return _parzen(samples, examples, deviation)
 
 
+def parzen_deviation(samples: Array, examples: Array, deviations: Sequence[float]) -> Array:
+    """The deviation for `parzen_log_likelihood` under which examples are the most likely.
+
+    Args:
+      samples: [M, D], what was generated.
+      examples: [N, D], held out, and not those whose likelihood is then told.
+      deviations: positive numbers to choose from.
+
+    Returns:
+      One of them, a scalar.
+
+    Raises:
+      InputError: as `parzen_log_likelihood`.
+    """
+    samples, examples = checked_samples(samples=samples, examples=examples)
+    if not len(deviations) or not min(deviations) > 0:
+        raise InputError(f"deviations must be positive numbers, got {deviations}")
+    widths = jnp.asarray(deviations, samples.dtype)
+    found = jax.vmap(lambda width: jnp.mean(_parzen(samples, examples, width)))(widths)
+    return widths[jnp.argmax(found)]
+
+
 @jax.jit
 def _parzen(samples: Array, examples: Array, deviation: Array) -> Array:
     count, size = samples.shape

@@ -72,7 +72,7 @@ def mmd(
     return Discrepancy(**traced(kernel_scale=(scale, POSITIVE)), between=between)
 
 
-def sliced_wasserstein(directions: int = 64) -> Discrepancy:
+def sliced_wasserstein(directions: int = 32) -> Discrepancy:
     """Squared Wasserstein distance along random directions, others in every step.
 
     Args:
@@ -97,7 +97,7 @@ def sliced_wasserstein(directions: int = 64) -> Discrepancy:
     return Discrepancy({}, between)
 
 
-def sinkhorn(epsilon: float = 0.05, iterations: int = 30) -> Discrepancy:
+def sinkhorn(epsilon: float = 0.02, iterations: int = 20) -> Discrepancy:
     """Sinkhorn divergence at the cost |x - y|^2, swept as `sinkhorn_epsilon`.
 
     Args:

@@ -52,6 +52,7 @@ WITHIN = {
         "adversarial": FAMILY,
         "autoencoders": FAMILY,
         "boltzmann": FAMILY,
+        "matching": FAMILY,
         "supervised": FAMILY,
         "variational": FAMILY,
         "wrappers": FAMILY,

@@ -9,7 +9,8 @@ from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
-from ae_jax.methods.parts import bottlenecks, observations, penalties
+from ae_jax.methods.matching.network import matching_network
+from ae_jax.methods.parts import bottlenecks, discrepancies, observations, penalties
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several
@@ -23,8 +24,10 @@ __all__ = [
     "classifier",
     "conditions",
     "deep_belief_network",
+    "discrepancies",
     "few_labels",
     "gan",
+    "matching_network",
     "observations",
     "one_of_several",
     "penalties",

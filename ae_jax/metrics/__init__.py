@@ -12,10 +12,15 @@ from ae_jax.metrics.generation import (
     inception_score,
     kernel_distance,
     mode_coverage,
-    polynomial_kernel,
 )
 from ae_jax.metrics.image import psnr, restoration_gain, ssim
-from ae_jax.metrics.likelihood import best_log_likelihood, bound_name, importance_bounds
+from ae_jax.metrics.likelihood import (
+    best_log_likelihood,
+    bound_name,
+    importance_bounds,
+    parzen_deviation,
+    parzen_log_likelihood,
+)
 from ae_jax.metrics.neighbourhoods import (
     density_coverage,
     memorisation,
@@ -43,7 +48,6 @@ from ae_jax.metrics.summary import active_fraction, active_units, latent_summary
 from ae_jax.metrics.timing import seconds
 from ae_jax.metrics.transport import (
     optimal_matching,
-    random_directions,
     sliced_wasserstein,
     wasserstein_distance,
 )
@@ -82,15 +86,15 @@ __all__ = [
     "nearest_neighbours",
     "optimal_matching",
     "paired_difference",
+    "parzen_deviation",
+    "parzen_log_likelihood",
     "pca",
     "pca_encode",
     "pca_reconstruct",
-    "polynomial_kernel",
     "precision_recall",
     "principal_angles",
     "probed",
     "psnr",
-    "random_directions",
     "representation_quality",
     "restoration_gain",
     "seconds",

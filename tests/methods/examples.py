@@ -21,6 +21,7 @@ from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
+from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.stage import stage
@@ -200,6 +201,10 @@ def _adversarial_autoencoder() -> Method:
     )
 
 
+def _matching_network() -> Method:
+    return matching_network(nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4, learning_rate=3e-3)
+
+
 def _recurrent_autoencoder() -> Method:
     return recurrent_autoencoder(
         nets.recurrent_encoder(8, 12), nets.recurrent_decoder((8, 8), 12, cell="gru")
@@ -223,6 +228,7 @@ REGISTRY: Mapping[str, Registered] = {
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
     "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder),
+    "matching_network": Registered(_matching_network),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),

@@ -114,7 +114,7 @@ def test_frechet_distance_of_the_same_distribution_depends_on_the_number_of_exam
 def test_kernel_distance():
     distance = metrics.kernel_distance(P, Q)
     np.testing.assert_allclose(distance.mean, -1.0574751123721997, rtol=1e-12)
-    kernel = metrics.polynomial_kernel
+    kernel = losses.polynomial_kernel
     np.testing.assert_allclose(kernel(P, Q), (P @ Q.T / 3 + 1) ** 3, rtol=1e-12)
     # with the diagonal it is another number, and never negative
     biased = jax.jit(lambda x, y: losses.mmd2(x, y, kernel, unbiased=False))(P, Q)
@@ -126,7 +126,7 @@ def test_kernel_distance_has_the_mean_of_all_samples_that_there_are():
     # 3 and 2 draws with replacement from 4 points each
     first, second = (np.array(list(itertools.product(range(4), repeat=draws))) for draws in (3, 2))
     x, y = np.repeat(P[first], len(second), axis=0), np.tile(Q[second], (len(first), 1, 1))
-    kernel = metrics.polynomial_kernel
+    kernel = losses.polynomial_kernel
 
     def of_all(unbiased):
         return jax.jit(jax.vmap(lambda x, y: losses.mmd2(x, y, kernel, unbiased)))(x, y)

@@ -3,6 +3,7 @@
 Each is called as `jax.random.normal` is, `(key, (B, Z)) -> [B, Z]`, and may be told labels.
 """
 
+import math
 from typing import NamedTuple, Protocol
 
 import jax
@@ -76,7 +77,7 @@ def uniform(low: float = -1.0, high: float = 1.0) -> Prior:
 
     def log_prob(z: Array, label: Array | None = None) -> Array:
         inside = jnp.all((z >= low) & (z <= high), axis=1)
-        nats = jnp.asarray(-z.shape[1] * np.log(high - low), widened(z).dtype)
+        nats = jnp.asarray(-z.shape[1] * math.log(high - low), widened(z).dtype)
         return jnp.where(inside, nats, -jnp.inf)
 
     return Prior(draw, log_prob)
@@ -120,9 +121,9 @@ def mixture(centres: np.ndarray, deviation: float) -> Prior:
         squares = jnp.sum((z[:, None] - flat[None]) ** 2, axis=-1)
         exponents = jnp.reshape(-squares / (2 * deviation**2), (-1, classes, components))
         # log(1/K sum_k N(z; c_k, s^2 I)), over one class's components and then over classes
-        of_class = jax.nn.logsumexp(exponents, axis=2) - np.log(components)
-        constant = size / 2 * (gaussian.LOG_2PI + 2 * np.log(deviation))
-        whole = jax.nn.logsumexp(of_class, axis=1) - np.log(classes)
+        of_class = jax.nn.logsumexp(exponents, axis=2) - math.log(components)
+        constant = size / 2 * (gaussian.LOG_2PI + 2 * math.log(deviation))
+        whole = jax.nn.logsumexp(of_class, axis=1) - math.log(classes)
         if label is None:
             return whole - constant
         own = jnp.take_along_axis(of_class, label[:, None].astype(int), 1, mode="fill")[:, 0]

@@ -49,10 +49,18 @@ FORMS = {
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    form: experiment.Swept[str] = tuple(FORMS)
+    form: experiment.Swept[str] = (
+        "plain",
+        "normal",
+        "ring",
+        "ring labelled",
+        "swiss roll labelled",
+    )
     """The prior of the codes; "merged" is the Wasserstein autoencoder's step of two moves."""
-    widths: tuple[experiment.Count, ...] = (128, 128)
-    """Hidden layers of encoder and discriminator, reversed in the decoder; not swept."""
+    widths: tuple[experiment.Count, ...] = (128,)
+    """Hidden layers of the encoder, reversed in the decoder; not swept."""
+    discriminator_widths: tuple[experiment.Count, ...] = (64, 64)
+    """Hidden layers of the discriminator; not swept."""
     adversarial_weight: Annotated[float, NOT_NEGATIVE] = 1.0
     """Of the encoder's loss in the contest; not swept."""
     r1_weight: Annotated[float, NOT_NEGATIVE] = 0.1
@@ -63,8 +71,17 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(form=("ring labelled",), widths=(16,), seeds=2, steps=30),
-    "paper": Config(dataset="mnist", widths=(1000, 1000), steps=100_000, batch_size=100),
+    "smoke": Config(
+        form=("ring labelled",), widths=(8,), discriminator_widths=(8,), seeds=1, steps=20
+    ),
+    "paper": Config(
+        dataset="mnist",
+        form=tuple(FORMS),
+        widths=(1000, 1000),
+        discriminator_widths=(1000, 1000),
+        steps=100_000,
+        batch_size=100,
+    ),
 }
 
 
@@ -80,7 +97,7 @@ def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
     return methods.adversarial_autoencoder(
         encoder,
         decoder,
-        nets.mlp(1, config.widths, activation="leaky_relu"),
+        nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
         size,
         prior=prior,
         classes=CLASSES if labelled else None,

@@ -11,14 +11,14 @@ Reference: Makhzani et al. (2016), Adversarial Autoencoders, section 4.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, nets, plots, training
-from ae_jax.core import Dataset, Method, Network
+from ae_jax.core import NOT_NEGATIVE, Dataset, Method, Network
 from ae_jax.methods import regularisers
 
 
@@ -30,9 +30,13 @@ class Config(experiment.Config):
     """How many training images have a label; each seed draws its own."""
     style_size: experiment.Count = 8
     """Numbers of the code beside the class; not swept."""
-    widths: tuple[experiment.Count, ...] = (128, 128)
-    """Hidden layers of encoder and discriminators, reversed in the decoder; not swept."""
-    steps: experiment.Count = 3000
+    widths: tuple[experiment.Count, ...] = (128,)
+    """Hidden layers of the encoder, reversed in the decoder; not swept."""
+    discriminator_widths: tuple[experiment.Count, ...] = (64,)
+    """Hidden layers of both discriminators; not swept."""
+    instance_noise: Annotated[float, NOT_NEGATIVE] = 0.3
+    """On what discriminators are shown, so that one-hot classes are not told at once; not swept."""
+    steps: experiment.Count = 2000
     classifier_steps: experiment.Count = 1000
     """Of the classifiers from scratch, of which those of least validation loss count."""
     seeds: experiment.Count = 5
@@ -40,12 +44,20 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(labels=(100,), widths=(16,), steps=20, classifier_steps=20, seeds=1),
+    "smoke": Config(
+        labels=(100,),
+        widths=(8,),
+        discriminator_widths=(8,),
+        steps=20,
+        classifier_steps=20,
+        seeds=1,
+    ),
     "paper": Config(
         dataset="mnist",
         labels=(100, 1000),
         style_size=10,
         widths=(1000, 1000),
+        discriminator_widths=(1000, 1000),
         steps=100_000,
         classifier_steps=20_000,
         batch_size=100,
@@ -62,11 +74,11 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
         methods.semi_supervised_adversarial_autoencoder(
             nets.mlp(classes + config.style_size, config.widths),
             nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid"),
-            nets.mlp(1, config.widths, activation="leaky_relu"),
-            nets.mlp(1, config.widths, activation="leaky_relu"),
+            nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
+            nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
             classes,
             config.style_size,
-            regularisers=[regularisers.r1(0.1), regularisers.instance_noise(0.3)],
+            regularisers=[regularisers.instance_noise(config.instance_noise)],
         ),
         pool,
     )

@@ -209,9 +209,9 @@ def _game() -> Method:
 def _adversarial_autoencoder() -> Method:
     """With a place for each class, and a slope that is penalised."""
     return adversarial_autoencoder(
-        nets.mlp(2, (32,)),
-        nets.mlp(IMAGE_SHAPE, (32,)),
-        nets.mlp(1, (16,)),
+        nets.mlp(2, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, (8,)),
         2,
         prior=priors.ring(10),
         classes=10,
@@ -221,10 +221,10 @@ def _adversarial_autoencoder() -> Method:
 
 def _semi_supervised_adversarial_autoencoder() -> Method:
     return semi_supervised_adversarial_autoencoder(
-        nets.mlp(10 + 2, (32,)),
-        nets.mlp(IMAGE_SHAPE, (32,)),
-        nets.mlp(1, (16,)),
-        nets.mlp(1, (16,)),
+        nets.mlp(10 + 2, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, ()),
+        nets.mlp(1, ()),
         10,
         2,
         regularisers=[regularisers.instance_noise(0.1)],
@@ -233,20 +233,21 @@ def _semi_supervised_adversarial_autoencoder() -> Method:
 
 def _vae_gan() -> Method:
     return vae_gan(
-        nets.mlp(8, (32,)),
-        nets.mlp(IMAGE_SHAPE, (32,)),
+        nets.mlp(8, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
         nets.mlp(16, (), output_activation="tanh"),
         nets.mlp(1, ()),
         4,
         learning_rate=1e-3,
+        encoder_learning_rate=1e-3,
     )
 
 
 def _bigan() -> Method:
     return bigan(
-        nets.mlp(4, (32,)),
-        nets.mlp(IMAGE_SHAPE, (32,)),
-        nets.mlp(1, (32,)),
+        nets.mlp(4, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, ()),
         4,
         features=nets.mlp(16, (), output_activation="relu"),
         learning_rate=1e-3,

@@ -216,6 +216,7 @@ def _adversarial_autoencoder() -> Method:
         prior=priors.ring(10),
         classes=10,
         regularisers=[regularisers.r1(0.1)],
+        learning_rate=1e-2,
     )
 
 
@@ -250,7 +251,8 @@ def _bigan() -> Method:
         nets.mlp(1, ()),
         4,
         features=nets.mlp(16, (), output_activation="relu"),
-        learning_rate=1e-3,
+        learning_rate=1e-2,
+        discriminator_learning_rate=1e-2,
     )
 
 

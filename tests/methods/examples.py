@@ -11,7 +11,12 @@ from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, St
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import boltzmann, bottlenecks, conditions, penalties
+from ae_jax.methods.adversarial import regularisers
+from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
+from ae_jax.methods.adversarial.bigan import bigan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
+from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -25,6 +30,7 @@ from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.stage import stage
+from ae_jax.probability import priors
 
 #: The images that the examples are built for.
 IMAGE_SHAPE = (8, 8, 1)
@@ -41,6 +47,13 @@ def sample_discrepancy(
         return images.reshape(images.shape[0], -1)
 
     return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
+
+
+def reconstruction_error(
+    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
+) -> Array:
+    """Mean squared error of reconstructions."""
+    return jnp.mean(method.evaluate(key, state, batch, hparams)["squared_error"])
 
 
 def digits() -> Dataset:
@@ -139,7 +152,7 @@ def _conditional_gan() -> Method:
     return gan(generator, features, latent_size=4, condition=condition, learning_rate=1e-3)
 
 
-def _adversarial_autoencoder() -> Method:
+def _game() -> Method:
     """A game with a move that is made twice, a running mean and an average of weights.
 
     Latents about their running mean are to look like a Gaussian's, to a discriminator:
@@ -205,6 +218,56 @@ def _matching_network() -> Method:
     return matching_network(nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4, learning_rate=3e-3)
 
 
+def _adversarial_autoencoder() -> Method:
+    """With a place for each class, and a slope that is penalised."""
+    return adversarial_autoencoder(
+        nets.mlp(2, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, (8,)),
+        2,
+        prior=priors.ring(10),
+        classes=10,
+        regularisers=[regularisers.r1(0.1)],
+        learning_rate=1e-2,
+    )
+
+
+def _semi_supervised_adversarial_autoencoder() -> Method:
+    return semi_supervised_adversarial_autoencoder(
+        nets.mlp(10 + 2, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, ()),
+        nets.mlp(1, ()),
+        10,
+        2,
+        regularisers=[regularisers.instance_noise(0.1)],
+    )
+
+
+def _vae_gan() -> Method:
+    return vae_gan(
+        nets.mlp(8, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(16, (), output_activation="tanh"),
+        nets.mlp(1, ()),
+        4,
+        learning_rate=1e-3,
+        encoder_learning_rate=1e-3,
+    )
+
+
+def _bigan() -> Method:
+    return bigan(
+        nets.mlp(4, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, ()),
+        4,
+        features=nets.mlp(16, (), output_activation="relu"),
+        learning_rate=1e-2,
+        discriminator_learning_rate=1e-2,
+    )
+
+
 def _recurrent_autoencoder() -> Method:
     return recurrent_autoencoder(
         nets.recurrent_encoder(8, 12), nets.recurrent_decoder((8, 8), 12, cell="gru")
@@ -227,8 +290,14 @@ REGISTRY: Mapping[str, Registered] = {
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
     "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy),
-    "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "matching_network": Registered(_matching_network),
+    "game": Registered(_game),
+    "adversarial_autoencoder": Registered(_adversarial_autoencoder, score=reconstruction_error),
+    "semi_supervised_adversarial_autoencoder": Registered(
+        _semi_supervised_adversarial_autoencoder, score=reconstruction_error
+    ),
+    "vae_gan": Registered(_vae_gan, score=reconstruction_error),
+    "bigan": Registered(_bigan, score=sample_discrepancy),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),

@@ -12,6 +12,7 @@ from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.parts import bottlenecks, observations, penalties
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several
 from ae_jax.methods.wrappers.stage import stage
 
@@ -24,6 +25,7 @@ __all__ = [
     "deep_belief_network",
     "few_labels",
     "gan",
+    "measured",
     "observations",
     "one_of_several",
     "penalties",

@@ -141,7 +141,7 @@ def setting(row: Mapping[str, Any], config: Config) -> str:
     """What a lane is called, by what the sweep varies."""
     words = {"objective": "{}", "momentum": "b1 {:g}", "r1_weight": "R1 {:g}"}
     varied: Sequence[str] = experiment.varied(config, *words) or ["r1_weight"]
-    return ", ".join(words[name].format(row[name]) for name in varied).replace("_", " ")
+    return ", ".join(words[name].format(row[name]) for name in varied).replace("_", "-")
 
 
 def figures(outcome: experiment.Outcome) -> dict[str, Any]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from ae_jax.core import InputError
 from ae_jax.plots import style
+from ae_jax.probability.sampling import Envelope
 
 _BINS = 60
-_PANELS_PER_ROW = 3
+_PANELS_PER_ROW = 4
 _LOOKS = {
     "accepted": style.CATEGORIES[0],
     "rejected": "#b5b5b5",
@@ -100,12 +101,12 @@ def densities(panels: Mapping[str, tuple[Any, Any, Any]], xlabel: str = "x") -> 
     return figure
 
 
-def envelopes(panels: Mapping[str, Mapping[str, Any]], xlabel: str = "x") -> Any:
+def envelopes(panels: Mapping[str, tuple[Envelope, Any, Any]], xlabel: str = "x") -> Any:
     """Proposals under an envelope, which are accepted where they lie under the density.
 
     Args:
-      panels: a panel's title -> `x` [N], proposals; whether they are `accepted` [N]; and the
-        functions `density` and `envelope` of x, the latter nowhere lower.
+      panels: a panel's title -> what is drawn by rejection, of one variable; its proposals [N];
+        and whether they are accepted, bool [N].
       xlabel: what is drawn.
 
     Returns:
@@ -116,19 +117,27 @@ def envelopes(panels: Mapping[str, Mapping[str, Any]], xlabel: str = "x") -> Any
     """
     figure, grid = _grid("envelopes", panels, xlabel, "height")
     u = np.random.default_rng(0)
-    for axes, found in zip(grid, panels.values(), strict=False):
-        x, accepted = np.asarray(found["x"], np.float64), np.asarray(found["accepted"])
-        density, envelope = (np.asarray(found[name](x)) for name in ("density", "envelope"))
-        low, high = np.where(accepted, 0, density), np.where(accepted, density, envelope)
-        height = low + (high - low) * u.uniform(size=len(x))
-        for label, own in (("rejected", ~accepted), ("accepted", accepted)):
-            axes.scatter(x[own], height[own], s=7, color=_LOOKS[label], linewidths=0)
+    for axes, (envelope, x, accepted) in zip(grid, panels.values(), strict=False):
+        x, accepted = np.asarray(x), np.asarray(accepted)
         line = np.linspace(*np.quantile(x, (0.0, 0.99)), 400)
-        for label in ("density", "envelope"):
-            axes.plot(line, np.asarray(found[label](line)), color=_LOOKS[label], lw=2.5)
+        (density, upper), heights = _heights(envelope, x), _heights(envelope, line)
+        low, high = np.where(accepted, 0, density), np.where(accepted, density, upper)
+        y = low + (high - low) * u.uniform(size=len(x))
+        for label, own in (("rejected", ~accepted), ("accepted", accepted)):
+            axes.scatter(x[own], y[own], s=7, color=_LOOKS[label], linewidths=0)
+        for label, height in zip(("density", "envelope"), heights, strict=True):
+            axes.plot(line, height, color=_LOOKS[label], lw=2.5)
         axes.set(xlim=(line[0], line[-1]), ylim=(0, None))
     _name(figure, _LOOKS)
     return figure
+
+
+def _heights(envelope: Envelope, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The density and the envelope."""
+    return (
+        np.exp(np.asarray(envelope.target(x))),
+        np.exp(np.asarray(envelope.proposal(x)) + envelope.log_bound),
+    )
 
 
 def _grid(name: str, panels: Mapping[str, Any], xlabel: str, ylabel: str) -> tuple[Any, list[Any]]:
@@ -137,7 +146,7 @@ def _grid(name: str, panels: Mapping[str, Any], xlabel: str, ylabel: str) -> tup
         raise InputError("there is nothing to draw; pass at least one panel")
     columns = min(len(panels), _PANELS_PER_ROW)
     rows = math.ceil(len(panels) / columns)
-    figure = style.figure(name, 2.4 + 3.9 * columns, 0.4 + 3.1 * rows)
+    figure = style.figure(name, 2.4 + 3.6 * columns, 0.4 + 3.1 * rows)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)

@@ -54,7 +54,6 @@ PRESETS = {
 class Sampler(NamedTuple):
     """Draws numbers by (key, count) -> [count]; their law, as SciPy has it; its density at x."""
 
-    way: str
     draw: Callable[[Array, int], Array]
     law: Any
     x: np.ndarray
@@ -65,33 +64,31 @@ def inverse(quantile: Callable[[Array], Array], law: Any, low: float, high: floa
     """Returns the sampler by inverse transform, shown from low to high."""
     discrete = hasattr(law, "pmf")
     x = np.arange(low, high + 1) if discrete else np.linspace(low, high, 400)
-    return Sampler(
-        "inverse transform",
-        lambda key, count: samplers.inverse_transform(key, quantile, (count,)),
-        law,
-        x,
-        law.pmf(x) if discrete else law.pdf(x),
-    )
+    density = law.pmf(x) if discrete else law.pdf(x)
+
+    def draw(key: Array, count: int) -> Array:
+        return samplers.inverse_transform(key, quantile, (count,))
+
+    return Sampler(draw, law, x, density)
 
 
 def pushed(transform: Callable[[Array], Array], law: Any) -> Sampler:
     """Returns the sampler that maps normal noise, with the density that pushing it says."""
     x, z = np.linspace(0.02, 5, 400), np.linspace(-8, 8, 20_001)
-    return Sampler(
-        "pushed noise",
-        lambda key, count: transform(jax.random.normal(key, (count,))),
-        law,
-        x,
-        samplers.pushed_density(transform, z, stats.norm.pdf(z), x),
-    )
+    density = samplers.pushed_density(transform, z, stats.norm.pdf(z), x)
+
+    def draw(key: Array, count: int) -> Array:
+        return transform(jax.random.normal(key, (count,)))
+
+    return Sampler(draw, law, x, density)
 
 
 def all_samplers() -> dict[str, Sampler]:
     """Returns the samplers by inverse transform, and of pushed noise."""
-    left, right = stats.norm(-2, 0.5), stats.norm(1)
+    low, high = stats.norm(-2, 0.5), stats.norm(1)
     mixture = types.SimpleNamespace(
-        cdf=lambda x: left.cdf(x) / 3 + 2 * right.cdf(x) / 3,
-        pdf=lambda x: left.pdf(x) / 3 + 2 * right.pdf(x) / 3,
+        cdf=lambda x: low.cdf(x) / 3 + 2 * high.cdf(x) / 3,
+        pdf=lambda x: low.pdf(x) / 3 + 2 * high.pdf(x) / 3,
     )
     grid, die = np.linspace(-6, 6, 2001), np.arange(1, 6) / 15
     table = samplers.grid_distribution(grid, mixture.pdf(grid))
@@ -102,8 +99,8 @@ def all_samplers() -> dict[str, Sampler]:
         "Cauchy": inverse(lambda u: jnp.tan(np.pi * (u - 0.5)), stats.cauchy, -8, 8),
         "loaded die": inverse(samplers.discrete_quantile(die), loaded, 0, 4),
         "mixture in a table": inverse(samplers.grid_quantile(grid, table), mixture, -5, 5),
-        "exp(z / 2)": pushed(lambda z: jnp.exp(z / 2), stats.lognorm(0.5)),
-        "z²": pushed(jnp.square, stats.chi2(1)),
+        "exp(z / 2) of noise": pushed(lambda z: jnp.exp(z / 2), stats.lognorm(0.5)),
+        "z² of noise": pushed(jnp.square, stats.chi2(1)),
     }
 
 
@@ -138,16 +135,14 @@ def sampling(config: Config) -> None:
     with experiment.claimed(config, "sampling") as out:
         known, keys = all_samplers(), jax.vmap(jax.random.key)(np.arange(config.seeds))
 
-        def drawn(number: int, draw: Callable[[Array], Any]) -> Any:
+        def drawn(number: int, draw: Callable[[Array, int], Any]) -> Any:
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, number)
-            return jax.tree.map(np.asarray, jax.jit(jax.vmap(draw))(own))
+            program = jax.jit(jax.vmap(lambda key: draw(key, config.samples)))
+            return jax.tree.map(np.asarray, program(own))
 
-        points = {
-            name: drawn(i, lambda key, each=each: each.draw(key, config.samples))
-            for i, (name, each) in enumerate(known.items())
-        }
+        points = {name: drawn(i, each.draw) for i, (name, each) in enumerate(known.items())}
         tried = {
-            name: drawn(i, lambda key, each=each: samplers.propose(key, each, config.samples))
+            name: drawn(i, lambda key, n, each=each: samplers.propose(key, each, n))
             for i, (name, (each, _, _)) in enumerate(REJECTIONS.items(), len(known))
         }
         rates = falling(config, keys)
@@ -157,7 +152,7 @@ def sampling(config: Config) -> None:
             out,
             "Sampling densities that are known",
             rows,
-            ("way", "sampler", "expected"),
+            ("sampler", "expected"),
             ("ks", "acceptance", "standard_errors"),
             lambda: figures(config, known, points, tried, rates),
             notes=notes(config, rows, rates),
@@ -179,37 +174,28 @@ def falling(config: Config, keys: Array) -> np.ndarray:
             lambda key, count: width * jax.random.normal(key, (count, config.dimensions)),
             dimension * jnp.log(width),
         )
-        return jax.lax.map(
-            lambda key: samplers.propose(key, envelope, config.samples).acceptance, keys
-        )
+        n = config.samples
+        return jax.lax.map(lambda key: samplers.propose(key, envelope, n).acceptance, keys)
 
-    every = np.arange(1.0, config.dimensions + 1)
-    return np.asarray([[rates(width, d) for d in every] for width in config.width])
+    return np.asarray([[rates(w, d + 1.0) for d in places] for w in config.width])
 
 
-def compared(
-    known: Mapping[str, Sampler],
-    points: Mapping[str, np.ndarray],
-    tried: Mapping[str, samplers.Proposed],
-) -> list[dict[str, Any]]:
+def compared(known: Mapping[str, Sampler], points: Any, tried: Any) -> list[dict[str, Any]]:
     """Returns a row for each sampler and seed, of how it fits what it is of."""
-    rows = []
+    rows, fit = [], metrics.kolmogorov_smirnov
     for name, found in points.items():
         law = known[name].law
         below = (lambda x, law=law: law.cdf(x - 1)) if hasattr(law, "pmf") else None
-        row = {"way": known[name].way, "sampler": name, "expected": None}
-        rows += [{**row, "ks": metrics.kolmogorov_smirnov(x, law.cdf, below)} for x in found]
+        rows += [{"sampler": name, "ks": fit(x, law.cdf, below)} for x in found]
     for name, found in tried.items():
         samplers.checked(found)
         _, rate, law = REJECTIONS[name]
         error = np.sqrt(rate * (1 - rate) / found.x.shape[1])
-        row = {"way": "rejection", "sampler": name, "expected": rate}
         for x, accepted in zip(found.x, found.accepted, strict=True):
             first = x.reshape(len(x), -1)[accepted, 0]
-            ks = metrics.kolmogorov_smirnov(first, law.cdf) if len(first) else np.nan
-            share = accepted.mean()
-            off = {"acceptance": share, "standard_errors": (share - rate) / error}
-            rows.append({**row, "ks": ks, **off})
+            ks = fit(first, law.cdf) if len(first) else np.nan
+            row = {"sampler": name, "expected": rate, "ks": ks, "acceptance": accepted.mean()}
+            rows.append({**row, "standard_errors": (accepted.mean() - rate) / error})
     about = ({"lane": i, "seed": i % len(found.x), "status": "ok"} for i in range(len(rows)))
     return [{**own, **row} for own, row in zip(about, rows, strict=True)]
 
@@ -219,21 +205,17 @@ def notes(config: Config, rows: Sequence[Mapping[str, Any]], rates: np.ndarray) 
     above = sum(row["ks"] > metrics.KS_1_PERCENT for row in rows)
     said = [
         f"ks is above {metrics.KS_1_PERCENT}, as 1 in 100 is, in {above} of {len(rows)} samples; "
-        "standard_errors says how far acceptance is from what is expected: 0 ± 1 if all is right."
+        "standard_errors says how far acceptance is from what is expected: 0 ± 1 if all is right. "
+        "Last, the share of Gaussian proposals that is accepted, by the number of dimensions:"
     ]
-    shown = sorted({1, (config.dimensions + 1) // 2, config.dimensions})
     for width, found in zip(config.width, rates.mean(axis=2), strict=True):
-        listed = (f"{found[d - 1]:.4f} ({width**-d:.4f}) in {d}" for d in shown)
-        said.append(f"{width:g} times wider, expected in brackets: {', '.join(listed)} dimensions.")
+        listed = (f"{found[d - 1]:.4f} ({width**-d:.4f}) in {d}" for d in (1, len(found)))
+        said.append(f"{width:g} times wider, expected in brackets: {' and '.join(listed)}.")
     return said
 
 
 def figures(
-    config: Config,
-    known: Mapping[str, Sampler],
-    points: Mapping[str, np.ndarray],
-    tried: Mapping[str, samplers.Proposed],
-    rates: np.ndarray,
+    config: Config, known: Mapping[str, Sampler], points: Any, tried: Any, rates: np.ndarray
 ) -> dict[str, Any]:
     """Draws samples with their densities, envelopes, and acceptance against dimension."""
     panels = {name: (points[name], each.x, each.density) for name, each in known.items()}
@@ -242,10 +224,10 @@ def figures(
     below = {name: (REJECTIONS[name][0], *each) for name, each in first.items()}
     curves, formulas, dimension = {}, {}, np.arange(1.0, config.dimensions + 1)
     for width, found in zip(config.width, rates, strict=True):
+        formulas[f"{width:g}^-d"] = dimension, width**-dimension
         if len(seen := np.flatnonzero(found.mean(axis=1))):
             own = (part[seen] for part in (dimension, found.mean(axis=1), found.std(axis=1)))
             curves[f"{width:g} times wider"] = tuple(own)
-            formulas[f"{width:g}^-d"] = dimension[seen], width ** -dimension[seen]
     return {
         "All samples and the densities that they are of.": plots.densities(panels),
         "Rejection: what is proposed under the envelope is accepted under the density.": (

@@ -23,6 +23,7 @@ from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.stage import stage
 
 #: The images that the examples are built for.
@@ -131,6 +132,13 @@ def _gan() -> Method:
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
 
 
+def _measured() -> Method:
+    def compare(real, samples):
+        return {"excess": jnp.mean(samples) - jnp.mean(real)}
+
+    return measured(_gan(), compare, count=4)
+
+
 def _adversarial_autoencoder() -> Method:
     """A game with a move that is made twice, a running mean and an average of weights.
 
@@ -214,6 +222,7 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
+    "measured": Registered(_measured, score=sample_discrepancy),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -136,7 +136,7 @@ def _measured() -> Method:
     def compare(real, samples):
         return {"excess": jnp.mean(samples) - jnp.mean(real)}
 
-    return measured(_gan(), compare, count=4)
+    return measured(_vae(), compare, count=4)
 
 
 def _adversarial_autoencoder() -> Method:
@@ -222,7 +222,7 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
-    "measured": Registered(_measured, score=sample_discrepancy),
+    "measured": Registered(_measured),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -167,7 +167,8 @@ def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     curves = {
         "mode_kl": "How unevenly the samples are spread over the modes, over training.",
         "high_quality": "The share of samples within three deviations of a mode, over training.",
-        "discriminator_loss": "The discriminator's loss over training, without the penalty.",
+        "discriminator_loss": "The discriminator's loss over training: log 4, 1.386, where it can "
+        "tell nothing. In training it has the penalty in it.",
     }
     for value, caption in curves.items():
         if any(value in row for row in outcome.rows):

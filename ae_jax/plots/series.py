@@ -306,10 +306,12 @@ def _curve(key: Any, x: Any, mean: Any, spread: Any, log_x: bool) -> tuple[np.nd
 
 
 def _ticks_at(axes: Any, x: np.ndarray, logarithmic: bool) -> None:
-    """A tick at every value, where they are few."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+    """A tick at every value, where they are few, and at whole ones, where all are whole."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     if len(x) > _TICKED:
+        if not logarithmic:
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=bool((x == x.round()).all())))
         return
     places = np.log(x) if logarithmic else x
     positions = {parse(item): float(item) for item in x}

@@ -17,6 +17,7 @@ from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.parts import bottlenecks, discrepancies, observations, penalties
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
 from ae_jax.methods.wrappers.stage import stage
 
@@ -34,6 +35,7 @@ __all__ = [
     "few_labels",
     "gan",
     "matching_network",
+    "measured",
     "observations",
     "one_of_several",
     "partly_labelled",

@@ -29,6 +29,7 @@ from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
 
@@ -150,6 +151,13 @@ def _conditional_gan() -> Method:
     features, condition = nets.mlp(16, (32,)), conditions.auxiliary(10)
     generator = nets.mlp(IMAGE_SHAPE, (32,))
     return gan(generator, features, latent_size=4, condition=condition, learning_rate=1e-3)
+
+
+def _measured() -> Method:
+    def compare(real, samples):
+        return {"excess": jnp.mean(samples) - jnp.mean(real)}
+
+    return measured(_vae(), compare, count=4)
 
 
 def _game() -> Method:
@@ -298,6 +306,7 @@ REGISTRY: Mapping[str, Registered] = {
     ),
     "vae_gan": Registered(_vae_gan, score=reconstruction_error),
     "bigan": Registered(_bigan, score=sample_discrepancy),
+    "measured": Registered(_measured),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),

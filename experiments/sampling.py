@@ -161,7 +161,7 @@ def sampling(config: Config) -> None:
 
 def falling(config: Config, keys: Array) -> np.ndarray:
     """Returns the share of wider Gaussian proposals accepted, [widths, dimensions, seeds]."""
-    places = jnp.arange(config.dimensions)
+    places = np.arange(float(config.dimensions))
 
     @jax.jit
     def rates(width: Array, dimension: Array) -> Array:

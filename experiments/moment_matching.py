@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Array, InputError, Method, Network
+from ae_jax.core import Array, Method, Network
 from ae_jax.data.sources import densities
 from ae_jax.experiment import Count, Swept
 from ae_jax.methods import discrepancies
@@ -95,10 +95,9 @@ PRESETS = {
 
 def moment_matching(config: Config) -> None:
     """Trains matching networks, in an autoencoder's codes too, and compares what they make."""
-    splits = experiment.load_splits(config, kinds=("image", "point"))
+    kinds = ("image",) if "codes" in config.space else ("image", "point")
+    splits = experiment.load_splits(config, kinds=kinds)
     planar = len(splits.train.spec["image"].shape) == 1
-    if planar and "codes" in config.space:
-        raise InputError(f"the points of {config.dataset} need no codes: use --space data")
     builder = functools.partial(build, config, splits.train.spec)
     schedules = [training.warmup_cosine(config.steps)]
     parts = {}

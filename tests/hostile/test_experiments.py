@@ -48,6 +48,8 @@ LATE = [
     ("deep_autoencoder_rbm", "--steps 0", "--steps is 0: use a whole"),
     ("deep_autoencoder_rbm", "--widths 16 40 40 --estimator exact", "20"),
     ("linear_ae", "--latent-size 65", "65 components of"),
+    ("moment_matching", "--kernel-scale 0", "kernel_scale is 0"),
+    ("moment_matching", "--code-size 0", "--code-size is 0: use a whole"),
     ("rbm", "--temperatures 0", "--temperatures is 0: use a whole"),
     ("rbm", "--test-images 0", "--test-images is 0: use a whole"),
     ("rbm", "--annealing-chains 0", "--annealing-chains is 0: use a whole"),

@@ -63,7 +63,7 @@ class Config(experiment.Config):
     """Hidden layers of its encoder; its decoder's are the same, backwards."""
     code_learning_rate: float = 3e-3
     code_steps: Count = 3000
-    steps: Count = 2000
+    steps: Count = 1500
     batch_size: Count = 256
     samples: Count = 1000
     """Of each model; as many as there are test images, at most, are compared with them."""
@@ -219,7 +219,8 @@ def figures(
         found["Test images, and samples."] = plots.reconstructions(test[:16], shown, "test")
         for sampler, name in reversed(firsts.items()):
             places, _ = metrics.nearest_examples(shown[name].reshape(16, -1), flat)
-            beside |= {sampler: shown[name], f"nearest to {sampler}": train[places[:, 0]]}
+            if sampler != "training examples":
+                beside |= {sampler: shown[name], f"nearest to {sampler}": train[places[:, 0]]}
         found["Samples, and the training image next to each."] = plots.image_rows(beside)
     else:
         panels = {name: x[:1000] for name, x in {"test": test, **drawn}.items()}

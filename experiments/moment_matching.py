@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Array, InputError, Method, Network
+from ae_jax.core import Array, Method, Network
 from ae_jax.data.sources import densities
 from ae_jax.experiment import Count, Swept
 from ae_jax.methods import discrepancies
@@ -63,7 +63,7 @@ class Config(experiment.Config):
     """Hidden layers of its encoder; its decoder's are the same, backwards."""
     code_learning_rate: float = 3e-3
     code_steps: Count = 3000
-    steps: Count = 2000
+    steps: Count = 1500
     batch_size: Count = 256
     samples: Count = 1000
     """Of each model; as many as there are test images, at most, are compared with them."""
@@ -95,10 +95,9 @@ PRESETS = {
 
 def moment_matching(config: Config) -> None:
     """Trains matching networks, in an autoencoder's codes too, and compares what they make."""
-    splits = experiment.load_splits(config, kinds=("image", "point"))
+    kinds = ("image",) if "codes" in config.space else ("image", "point")
+    splits = experiment.load_splits(config, kinds=kinds)
     planar = len(splits.train.spec["image"].shape) == 1
-    if planar and "codes" in config.space:
-        raise InputError(f"the points of {config.dataset} need no codes: use --space data")
     builder = functools.partial(build, config, splits.train.spec)
     schedules = [training.warmup_cosine(config.steps)]
     parts = {}
@@ -220,7 +219,8 @@ def figures(
         found["Test images, and samples."] = plots.reconstructions(test[:16], shown, "test")
         for sampler, name in reversed(firsts.items()):
             places, _ = metrics.nearest_examples(shown[name].reshape(16, -1), flat)
-            beside |= {sampler: shown[name], f"nearest to {sampler}": train[places[:, 0]]}
+            if sampler != "training examples":
+                beside |= {sampler: shown[name], f"nearest to {sampler}": train[places[:, 0]]}
         found["Samples, and the training image next to each."] = plots.image_rows(beside)
     else:
         panels = {name: x[:1000] for name, x in {"test": test, **drawn}.items()}

@@ -55,6 +55,8 @@ LATE = [
     ("gan", "--dataset nonsense", "unknown density 'nonsense'; choose from ring, grid"),
     ("gan", "--r1-weight -1", "r1_weight is -1"),
     ("linear_ae", "--latent-size 65", "65 components of"),
+    ("moment_matching", "--kernel-scale 0", "kernel_scale is 0"),
+    ("moment_matching", "--code-size 0", "--code-size is 0: use a whole"),
     ("rbm", "--temperatures 0", "--temperatures is 0: use a whole"),
     ("rbm", "--test-images 0", "--test-images is 0: use a whole"),
     ("rbm", "--annealing-chains 0", "--annealing-chains is 0: use a whole"),

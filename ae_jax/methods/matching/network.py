@@ -61,7 +61,8 @@ def matching_network(
       The method. Its `init` takes parameters to start from as a fourth argument, `generator`. Of
       a whole data set evaluation gives `loss`, the discrepancy from as many examples as there
       are; of more than 1000 the mean over blocks of 1000, in which nothing but the last is
-      smaller, by their numbers of examples.
+      smaller, by their numbers of examples. Samples of one distribution differ the more the fewer
+      they are: of a small batch the loss is larger.
 
     Raises:
       InputError: if there are no latents; when traced, if the generator does not make examples of

@@ -22,7 +22,7 @@ import numpy as np
 import optax
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Method
+from ae_jax.core import NOT_NEGATIVE, Array, Batch, InputError, Method
 from ae_jax.experiment import Count, Model, Splits, Swept
 from ae_jax.methods import conditions, regularisers
 
@@ -32,6 +32,7 @@ COMPARED = 1000
 READER = (64, 32)
 SHOWN = 10  # samples of each class, and classes
 LATENTS = 5  # that are shown in all classes
+TABLE = ("as_asked", "kernel_distance", "standard_error", "coverage", "density", "spread", "closer")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +79,13 @@ PRESETS = {
 
 def conditional_gan(config: Config) -> None:
     """Trains GANs that are told labels, and a classifier that reads their samples."""
+    if not config.widths:
+        raise InputError("--widths has no layer, whose units are features: give one or more")
     splits = experiment.load_splits(config)
     classes = experiment.classes(config.dataset, splits)
     builder = functools.partial(build, config, splits.train.spec)
     own = ("condition", "r1_weight", "discriminator_learning_rate")
-    values = {name: getattr(config, name) for name in own} | {"classes": (classes,)}
+    values = {name: getattr(config, name) for name in own} | {"classes": classes}
     schedules = [
         training.warmup_cosine(config.steps, final_fraction=0.05, name=rate)
         for rate in ("learning_rate", "discriminator_learning_rate")
@@ -111,10 +114,7 @@ def conditional_gan(config: Config) -> None:
         f"Conditional GANs on {config.dataset}",
         rows,
         by,
-        (
-            *("as_asked", "kernel_distance", "standard_error", "coverage", "density", "spread"),
-            *("sample_distance", "closer"),
-        ),
+        TABLE,
         lambda: figures(config, trained, rows, classes),
         trained.result,
         [
@@ -130,18 +130,19 @@ def conditional_gan(config: Config) -> None:
 
 def build(config: Config, spec: Mapping[str, Any], condition: str, classes: int) -> Method:
     """Returns the GAN of one way to tell the discriminator of labels."""
-    options = {"flat": True} if condition == "concatenation" else {}
     *below, last = config.widths
     if condition == "concatenation":
+        told = conditions.concatenation(classes, flat=True)
         discriminator = nets.mlp(1, config.widths, "leaky_relu")
-    else:  # features, whose heads the condition brings
+    else:  # it gives features, of which the condition makes logits
+        told = getattr(conditions, condition)(classes)
         discriminator = nets.mlp(last, below, "leaky_relu", "leaky_relu")
     return methods.gan(
         nets.mlp(spec["image"].shape, config.widths, "leaky_relu"),
         discriminator,
         config.latent_size,
         regularisers=[regularisers.r1()],
-        condition=getattr(conditions, condition)(classes, **options),
+        condition=told,
         optimizer=optax.scale_by_adam(b1=0.0, b2=0.99),
         average=True,
     )
@@ -199,48 +200,46 @@ def controls(splits: Splits, test: Batch) -> dict[str, Array]:
     label, x = np.asarray(train["label"]), np.asarray(data.vectors(train))
     wanted = np.asarray(test["label"])
     places = {y: itertools.cycle(np.flatnonzero(label == y)) for y in np.unique(label)}
-    normal, drawn = np.random.default_rng(0), np.empty((len(wanted), x.shape[1]), x.dtype)
+    rng, drawn = np.random.default_rng(0), np.empty((len(wanted), x.shape[1]), x.dtype)
     for y in np.unique(wanted):
         own, members = x[label == y], wanted == y
-        weights = normal.normal(size=(members.sum(), len(own))) / max(len(own) - 1, 1) ** 0.5
+        weights = rng.normal(size=(members.sum(), len(own))) / max(len(own) - 1, 1) ** 0.5
         drawn[members] = own.mean(axis=0) + weights @ (own - own.mean(axis=0))
-    real = x[[next(places[y]) for y in wanted]]
-    found = {"none: training images": real, "none: a Gaussian of each class": drawn}
-    return {name: images.reshape(-1, *splits.image_shape) for name, images in found.items()}
+    shape, real = (-1, *splits.image_shape), x[[next(places[y]) for y in wanted]]
+    return {"training images": real.reshape(shape), "Gaussian of each class": drawn.reshape(shape)}
 
 
 def figures(
     config: Config, trained: experiment.Sweep, rows: Sequence[Mapping[str, Any]], classes: int
 ) -> dict[str, Any]:
     """Draws samples by class, latents in all classes, and what was measured."""
-    few = np.arange(min(classes, SHOWN))
-    drawn = {}
-    for name, model in experiment.firsts(trained.result, lambda row: row["condition"]).items():
-        label = np.repeat(few, SHOWN)
-        samples = model.generate(jax.random.key(0), {"label": label})
-        by_class = samples.reshape(len(few), SHOWN, *samples.shape[1:])
+    models = experiment.firsts(trained.result, lambda row: row["condition"])
+    few, drawn = np.arange(min(classes, SHOWN)), {}
+    for name, model in models.items():
+        images = model.generate(jax.random.key(0), {"label": np.repeat(few, SHOWN)})
+        table = images.reshape(len(few), SHOWN, *images.shape[1:])
         drawn[f"Samples ({name}): each row is a class that was asked for."] = plots.image_rows(
-            dict(zip(map(str, few), by_class, strict=True)), name
+            dict(zip(map(str, few), table, strict=True)), name
         )
-        # every latent with every class
-        latent = jax.random.normal(jax.random.key(1), (LATENTS, 1, config.latent_size))
-        told = jnp.broadcast_to(jnp.eye(classes)[: len(few)], (LATENTS, len(few), classes))
-        latent = jnp.concatenate([jnp.repeat(latent, len(few), axis=1), told], axis=2)
-        images = model.decode(latent.reshape(LATENTS * len(few), -1))
+    for name, model in models.items():
+        latent = jax.random.normal(jax.random.key(1), (LATENTS, config.latent_size))
+        told = jnp.tile(jnp.eye(classes)[: len(few)], (LATENTS, 1))
+        latent = jnp.repeat(latent, len(few), axis=0)
+        images = model.decode(jnp.concatenate([latent, told], axis=1))
         table = images.reshape(LATENTS, len(few), *images.shape[1:])
-        drawn[f"Latents ({name}): each row is one latent in all classes, of one style."] = (
-            plots.image_rows({f"latent {i + 1}": table[i] for i in range(LATENTS)}, name)
+        drawn[f"Latents ({name}): each row is one latent in all classes."] = plots.image_rows(
+            {f"latent {i + 1}": row for i, row in enumerate(table)}, name
         )
     shares = {"as_asked": "class as asked", "coverage": "coverage of test images"}
-    table = plots.mean_table(rows, lambda row: row["condition"], shares)
+    found = plots.mean_table(rows, lambda row: row["condition"], shares)
     distances: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row["status"] == "ok":
+        if "kernel_distance" in row:
             own = distances.setdefault(row["condition"], {})
             own[str(row["seed"])] = row["kernel_distance"], row["standard_error"]
     return drawn | {
         "The share of samples of which a classifier reads the class that was asked for, and of "
-        "test images near which there are samples.": plots.bars(table, "share"),
+        "test images near which there are samples.": plots.bars(found, "share"),
         "Distance from test images; training images have only chance between them.": plots.dots(
             distances, "kernel distance", name="seed", spread="standard error"
         ),

@@ -35,6 +35,8 @@ def refused(name, out, arguments, untrained, capsys):
 LATE = [
     ("boltzmann_machine", "--mixing-sweeps 0", "--mixing-sweeps is 0: use a whole"),
     ("boltzmann_machine", "--timed-units 1", "--timed-units is 1: use a whole"),
+    ("conditional_gan", "--widths", "--widths has no layer"),
+    ("conditional_gan", "--r1-weight -1", "--r1-weight is -1.0: use 0 or more"),
     ("dbn", "--steps 0", "--steps is 0: use a whole"),
     ("dbn", "--layer-steps 0", "--layer-steps is 0: use a whole"),
     ("dbn", "--learning-rate 1 1", "--learning-rate has a value twice"),
@@ -124,7 +126,7 @@ def archive(path, images, labels=None, **more):
     return ["--dataset", f"npz:{path}", "--batch-size", "4"]
 
 
-@pytest.mark.parametrize("name", ["dbn", "dbn_pretraining", "stacked_ae"])
+@pytest.mark.parametrize("name", ["conditional_gan", "dbn", "dbn_pretraining", "stacked_ae"])
 @pytest.mark.parametrize(
     ("labels", "words"),
     [

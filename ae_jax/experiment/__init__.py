@@ -4,6 +4,12 @@ from ae_jax.cli import Count, Swept, Whole
 from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
+from ae_jax.experiment.generation import (
+    class_features,
+    earlier,
+    gaussian_images,
+    generated,
+)
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
@@ -30,10 +36,14 @@ __all__ = [
     "assessed",
     "best_settings",
     "check",
+    "class_features",
     "classes",
     "complete",
     "described",
+    "earlier",
     "firsts",
+    "gaussian_images",
+    "generated",
     "label_orders",
     "lanes",
     "load_splits",

@@ -75,7 +75,9 @@ def test_features_are_those_of_a_classifier_where_there_are_labels(tmp_path):
     splits = experiment.Splits(part, part, part)
     encoder = nets.mlp(3, (), output_activation="relu")
     features, said = experiment.class_features(config, "x", splits, encoder, learning_rate=0.1)
-    assert features["feature_"](jnp.asarray(x)).shape == (24, 3)
+    found = features["feature_"](jnp.asarray(x))
+    assert found.shape == (24, 3)
+    np.testing.assert_allclose(np.mean(found**2), 1, rtol=1e-5)
     assert "that is wrong about 0.0% of the test images" in said[0]
     bare = experiment.Splits(*[stored(x, origin="random")] * 3)
     assert experiment.class_features(config, "x", bare, encoder) == ({}, [])

@@ -131,18 +131,15 @@ def gan_images(config: Config) -> None:
 
     parts = []
     for name, (values, options) in phases.items():
-        trained = experiment.sweep(
-            config, "gan_images", builder, splits, values, part=name.lower(), **options
-        )
-        parts.append(({}, trained))
+        same = config, "gan_images", builder, splits, values
+        parts.append(({}, experiment.sweep(*same, part=name, **options)))
     by = ("model", *experiment.varied(config, *WEIGHTS, *RATES))
     rows += experiment.side_by_side(parts, describe, by, timed=True)
     rows = experiment.numbered(rows, by)
     values, options = phases[config.model[0]]
-    steps = [-(-config.steps // part) for part in config.shown]
-    lanes = experiment.earlier(config, splits, builder, values, steps, **options)
-    course = []
-    for step, lane in lanes:
+    course, steps = [], [-(-config.steps // part) for part in config.shown]
+    same = config, "gan_images", builder, splits, values, steps
+    for step, lane in experiment.earlier(*same, part=config.model[0], **options):
         images = lane.sample(jax.random.key(lane.row["seed"]), count)
         drawn.setdefault(f"step {step}", images[:16])
         course.append({**lane.row, "step": step, **measure(images)})

@@ -57,9 +57,10 @@ def test_lanes_as_they_were_are_those_that_went_on(tmp_path):
     splits = experiment.Splits(part, part, part)
     method = methods.autoencoder(nets.mlp(1, ()), nets.mlp((2, 2, 1), ()))
     options = {"schedules": [training.warmup_cosine(6)], "validation": None}
-    found = experiment.earlier(config, splits, method, {}, [2, 6], **options)
+    same = config, "autoencoder", method, splits, {}
+    found = experiment.earlier(*same, [2, 6], part="early", **options)
     assert [(steps, lane.row["seed"]) for steps, lane in found] == [(2, 0), (2, 1), (6, 0), (6, 1)]
-    whole = experiment.sweep(config, "autoencoder", method, splits, {}, **options)
+    whole = experiment.sweep(*same, part="whole", **options)
     for (_, early), (_, late), row in zip(found[:2], found[2:], whole.result.rows, strict=True):
         final = experiment.model(whole.result, row["lane"])
         jax.tree.map(np.testing.assert_array_equal, late.state.params, final.state.params)

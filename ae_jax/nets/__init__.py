@@ -3,6 +3,10 @@
 from ae_jax.nets.activations import ACTIVATIONS as ACTIVATIONS
 from ae_jax.nets.activations import activation as activation
 from ae_jax.nets.activations import binary as binary
+from ae_jax.nets.adversarial import dcgan_discriminator as dcgan_discriminator
+from ae_jax.nets.adversarial import dcgan_generator as dcgan_generator
+from ae_jax.nets.adversarial import residual_critic as residual_critic
+from ae_jax.nets.adversarial import residual_generator as residual_generator
 from ae_jax.nets.architectures import architectures as architectures
 from ae_jax.nets.architectures import conv_decoder as conv_decoder
 from ae_jax.nets.architectures import conv_encoder as conv_encoder

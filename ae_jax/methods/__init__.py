@@ -3,6 +3,7 @@
 from ae_jax.methods import boltzmann
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -27,6 +28,7 @@ __all__ = [
     "observations",
     "one_of_several",
     "penalties",
+    "progressive_gan",
     "rbm",
     "recurrent_autoencoder",
     "regularisers",

@@ -12,6 +12,7 @@ from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import boltzmann, bottlenecks, penalties
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -131,6 +132,20 @@ def _gan() -> Method:
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
 
 
+def _progressive_gan() -> Method:
+    """The second stage, half faded in; least squares, as in the paper's appendix."""
+    return progressive_gan(
+        nets.growing_generator((8, 4)),
+        nets.growing_discriminator((8, 4)),
+        latent_size=4,
+        objective=losses.adversarial.least_squares(),
+        regularisers=(),
+        average=True,
+        ema_decay=0.9,
+        fade=0.5,
+    )
+
+
 def _adversarial_autoencoder() -> Method:
     """A game with a move that is made twice, a running mean and an average of weights.
 
@@ -214,6 +229,7 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
+    "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

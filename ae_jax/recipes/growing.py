@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ae_jax import data, nets, training
-from ae_jax.core import Dataset, InputError, Method, State
+from ae_jax.core import COUNT, FRACTION, Dataset, InputError, Method, State
+from ae_jax.methods.learners.composing import require
 from ae_jax.nets import Growing
 
 
@@ -27,12 +28,32 @@ class Stage(NamedTuple):
     schedules: Sequence[training.Schedule] = ()
 
 
+def sides(stages: int, image_shape: Sequence[int]) -> list[int]:
+    """Returns the side of each stage's images, twice that of the one before.
+
+    Args:
+      stages: how many.
+      image_shape: (H, H, C) of the last one.
+
+    Raises:
+      InputError: if images cannot be halved so often.
+    """
+    require(COUNT, stages=stages)
+    halved = 2 ** (stages - 1)
+    if image_shape[0] % halved or image_shape[1] != image_shape[0]:
+        raise InputError(
+            f"{stages} stages need square images of a multiple of {halved} pixels a side, "
+            f"not {image_shape[0]}x{image_shape[1]}"
+        )
+    return [image_shape[0] // halved * 2**stage for stage in range(stages)]
+
+
 def stages(
     method: Callable[[Growing, Growing], Method],
     channels: Sequence[int],
     image_shape: Sequence[int],
     steps: Sequence[int],
-    fade_steps: int,
+    fade: float = 0.5,
     *,
     group: int = 4,
     output_activation: str = "sigmoid",
@@ -44,34 +65,30 @@ def stages(
       channels: of features at each side, the smallest first: as many as there are stages.
       image_shape: (H, H, C) of the last stage.
       steps: of each stage.
-      fade_steps: over how many of them its newest blocks are faded in, but for the first one's.
+      fade: the part of them over which its newest blocks are faded in, but for the first one's.
       group: of the discriminators.
       output_activation: of the generators.
 
     Raises:
-      InputError: if the images cannot be halved so often, or there are not as many steps as
-        channels; or as the networks.
+      InputError: if the images cannot be halved so often, there are not as many steps as
+        channels, or the fade is no fraction; or as the networks.
     """
-    side, halved = image_shape[0], 2 ** max(len(channels) - 1, 0)
-    if side % halved or image_shape[1] != side:
-        raise InputError(
-            f"{len(channels)} stages need square images of a multiple of {halved} pixels a side, "
-            f"not {image_shape[0]}x{image_shape[1]}"
-        )
+    require(FRACTION, fade=fade)
+    every = sides(len(channels), image_shape)
     if len(steps) != len(channels):
         raise InputError(f"{len(channels)} stages need as many numbers of steps, got {len(steps)}")
     found = []
-    for depth, taken in enumerate(steps, 1):
-        widths, smallest = channels[:depth], side // halved
+    for depth, (side, taken) in enumerate(zip(every, steps, strict=True), 1):
+        widths, shape = channels[:depth], {"side": every[0]}
         players = (
             nets.growing_generator(
-                widths, image_shape[2], side=smallest, output_activation=output_activation
+                widths, image_shape[2], output_activation=output_activation, **shape
             ),
-            nets.growing_discriminator(widths, side=smallest, group=group),
+            nets.growing_discriminator(widths, group=group, **shape),
         )
         names = [name for player in players for name in player.names]
-        schedules = [training.warmup(fade_steps, "fade")] if depth > 1 else []
-        found.append(Stage(smallest * 2 ** (depth - 1), method(*players), names, taken, schedules))
+        schedules = [training.warmup(round(fade * taken), "fade")] if depth > 1 else []
+        found.append(Stage(side, method(*players), names, taken, schedules))
     return found
 
 

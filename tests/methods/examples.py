@@ -7,7 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import corruptions, data, losses, nets, testing
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, State, traced
+from ae_jax.core import (
+    NOT_NEGATIVE,
+    Array,
+    Batch,
+    Dataset,
+    HParams,
+    Method,
+    Network,
+    State,
+    traced,
+)
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import boltzmann, bottlenecks, penalties
@@ -133,10 +143,27 @@ def _gan() -> Method:
 
 
 def _progressive_gan() -> Method:
-    """The second stage, half faded in; least squares, as in the paper's appendix."""
+    """A second stage of dense blocks, half faded in."""
+
+    def convolution(features: int) -> Network:
+        return nets.flax_network(nets.EqualisedConv(features, (1, 1)))
+
+    compared = nets.flax_network(nets.MinibatchStddev(4))
     return progressive_gan(
-        nets.growing_generator((8, 4)),
-        nets.growing_discriminator((8, 4)),
+        nets.Growing(
+            {"generator_4": nets.mlp((4, 4, 2), (16,)), "generator_8": nets.mlp((8, 8, 2), (16,))},
+            {
+                "to_image_4": nets.mlp((4, 4, 1), (), output_activation="sigmoid"),
+                "to_image_8": convolution(1),
+            },
+        ),
+        nets.Growing(
+            {
+                "discriminator_8": nets.mlp((4, 4, 2), (16,)),
+                "discriminator_4": nets.chain(compared, nets.mlp(1, (16,), "tanh")),
+            },
+            {"from_image_4": convolution(2), "from_image_8": convolution(2)},
+        ),
         latent_size=4,
         objective=losses.adversarial.least_squares(),
         regularisers=(),

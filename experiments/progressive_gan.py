@@ -3,21 +3,20 @@
     python experiments/progressive_gan.py
 
 Sprites are learned at 4, 8 and 16 pixels a side, each stage from the networks of the one before,
-with the newest blocks faded in; and by the same last networks at 16 pixels alone, for the same time.
+with the newest blocks faded in; and by the last stage's networks at 16 pixels alone, for as long.
 
 Reference: Karras et al. (2018), Progressive Growing of GANs for Improved Quality, Stability, and
 Variation.
 """
 
 import dataclasses
-import functools
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
 
-from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
+from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots, training
 from ae_jax.core import FRACTION, Array, InputError, Method
 from ae_jax.experiment import Count
 from ae_jax.recipes import growing
@@ -30,15 +29,19 @@ class Config(experiment.Config):
     dataset: str = "shapes32"
     side: Count = 16
     """Images are made as small as this, by the means of blocks of pixels."""
-    channels: tuple[Count, ...] = (32, 32, 16)
+    channels: tuple[Count, ...] = (16, 16, 8)
     """Of the features in each stage, the smallest images' first; not swept."""
+    convolutions: Count = 1
+    """Of each block."""
     latent_size: Count = 16
-    stage_steps: tuple[Count, ...] = (600, 1000, 1600)
+    stage_steps: tuple[Count, ...] = (400, 600, 1000)
     """Of each stage; not swept."""
-    steps: Count = 2400
+    steps: Count = 1400
     """Of the training at full size: as many as take the time of all stages."""
     fade: Annotated[float, FRACTION] = 0.5
     """The part of a stage's steps over which its newest blocks are faded in."""
+    objective: Literal["wasserstein", "least_squares", "non_saturating"] = "non_saturating"
+    """The first with the gradient penalty and the drift of the paper, the others without."""
     group: Count = 4
     """Of how many examples the discriminator sees the standard deviation."""
     batch_size: Count = 32
@@ -53,7 +56,9 @@ PRESETS = {
         dataset="celeb_a",
         side=64,
         channels=(512, 512, 512, 512, 256),
+        convolutions=2,
         latent_size=512,
+        objective="wasserstein",
         stage_steps=(50_000, *[100_000] * 4),
         steps=250_000,
         batch_size=16,
@@ -67,57 +72,67 @@ KEY = jax.random.key(0)
 
 
 def progressive_gan(config: Config) -> None:
-    """Grows a GAN, trains its last networks alone, and compares what they draw."""
+    """Grows a GAN, trains its last stage from anew as well, and compares what they draw."""
     splits = load(config)
-    image = splits.image_shape
-    sides = growing.sides(len(config.channels), image)
+    sides = growing.sides(len(config.channels), splits.image_shape)
     if len(config.stage_steps) != len(sides):
         raise InputError(f"{len(sides)} channels need as many stage steps, one for each stage")
+    lanes = [
+        {**lane, "discriminator_learning_rate": lane["learning_rate"]}
+        for lane in experiment.lanes(config, {})
+    ]
     stages = []
     for side, steps in zip(sides, config.stage_steps, strict=True):
         spec = data.resized(splits.train, side).spec
-        names = [name for player in players(config, spec, True) for name in player.names]
+        names = [name for player in players(config, spec) for name in player.names]
         fading = [training.warmup(round(config.fade * steps), "fade")] if stages else []
-        method = functools.partial(build, config, spec)
-        stages.append(growing.Stage(side, method, names, steps, fading))
-        experiment.check(method, lanes(config, GROWING), fading)
-    whole = functools.partial(build, config, splits.train.spec)
+        stages.append(growing.Stage(side, build(config, spec), names, steps, fading))
+        experiment.check(stages[-1].method, lanes, fading)
     options = experiment.run_options(config, splits) | {"experiment": "progressive_gan"}
     out = cli.directory(config, "progressive_gan")
 
-    grown = growing.train(stages, splits.train, lanes(config, GROWING), out / "stages", **options)
+    grown = growing.train(stages, splits.train, lanes, out / "stages", **options)
     experiment.complete(grown[-1])
-    alone = training.run(
-        whole, splits.train, lanes(config, FULL), config.steps, out / "full-size", **options
+    alone = training.run(  # the last stage's program, with a fade of no steps
+        stages[-1].method,
+        splits.train,
+        [{**lane, "fade_warmup_steps": 0.0} if len(stages) > 1 else lane for lane in lanes],
+        config.steps,
+        out / "full-size",
+        schedules=stages[-1].schedules,
+        **options,
     )
     experiment.complete(alone)
-    compare = comparison(splits)
-    parts, seconds = [], 0.0
+
     results = {f"{side} pixels": result for side, result in zip(sides, grown, strict=True)}
-    results["full size alone"] = alone
+    results[f"{sides[-1]} pixels alone"] = alone
+    parts, seconds = [], 0.0
     for side, result in zip([*sides, sides[-1]], results.values(), strict=True):
         taken = sum(group.train_seconds for group in result.groups)
         seconds = taken if result is alone else seconds + taken
-        folder = out / ("full-size" if result is alone else f"stages/side-{side}")
-        parts.append(({"side": side, "seconds": seconds}, experiment.Sweep(result, folder)))
-    by = ("way", "side")
+        way, folder = (FULL, "full-size") if result is alone else (GROWING, f"stages/side-{side}")
+        columns = {"way": way, "side": side, "seconds": seconds}
+        parts.append((columns, experiment.Sweep(result, out / folder)))
+    compare = comparison(splits)
     rows = experiment.side_by_side(
-        parts, lambda model: compare(drawn(model, COMPARED, image[0])), by
+        parts, lambda model: compare(drawn(model, COMPARED, sides[-1])), ("way", "side")
     )
     floor = compare(data.head(splits.train, COMPARED)["image"])
     experiment.report(
         config,
         out,
-        f"Progressive growing on {config.dataset} at {image[0]} pixels",
+        f"Progressive growing on {config.dataset} at {sides[-1]} pixels",
         rows,
-        by,
+        ("way", "side"),
         ("seconds", *floor),
         lambda: figures(splits, results, experiment.where(rows, side=sides[-1]), floor),
-        [*grown, alone],
+        list(results.values()),
         [
-            "Distances are from test images, of samples that are upsampled to their side. As many "
-            "training images are at " + ", ".join(f"{k} {v:.4f}" for k, v in floor.items()) + ".",
-            "Seconds are those of all lanes together, of a stage and those before it.",
+            "Distances are those of samples, upsampled where they are smaller, from test images. "
+            "Training images have "
+            + ", ".join(f"{name} {value:.4f}" for name, value in floor.items())
+            + ".",
+            "Seconds are those of all lanes side by side, for a stage and those before it.",
         ],
     )
 
@@ -129,29 +144,26 @@ def load(config: Config) -> experiment.Splits:
     return experiment.Splits(*small[:2], data.subset(small[2], slice(0, 2 * COMPARED)))
 
 
-def lanes(config: Config, way: str) -> list[dict[str, Any]]:
-    """Returns the lanes of a way to train; both players have the same learning rate."""
-    return [
-        {**lane, "discriminator_learning_rate": lane["learning_rate"]}
-        for lane in experiment.lanes(config, {"way": way})
-    ]
-
-
-def players(config: Config, spec: Mapping[str, Any], fades: bool) -> tuple[nets.Growing, ...]:
+def players(config: Config, spec: Mapping[str, Any]) -> tuple[nets.Growing, nets.Growing]:
     """Returns the generator and the discriminator of images of one side."""
     side, _, channels = spec["image"].shape
     smallest = config.side // 2 ** (len(config.channels) - 1)
     widths = config.channels[: (side // smallest).bit_length()]
+    shape = {"side": smallest, "convolutions": config.convolutions}
     return (
-        nets.growing_generator(widths, channels, side=smallest, fades=fades),
-        nets.growing_discriminator(widths, side=smallest, group=config.group, fades=fades),
+        nets.growing_generator(widths, channels, **shape),
+        nets.growing_discriminator(widths, group=config.group, **shape),
     )
 
 
-def build(config: Config, spec: Mapping[str, Any], way: str) -> Method:
-    """Returns the GAN of one stage, or that of the last one alone."""
+def build(config: Config, spec: Mapping[str, Any]) -> Method:
+    """Returns the GAN of the stage whose images these are."""
+    own: dict[str, Any] = {}
+    if config.objective != "wasserstein":
+        objective = losses.adversarial.OBJECTIVES[config.objective]()
+        own = {"objective": objective, "regularisers": ()}
     return methods.progressive_gan(
-        *players(config, spec, way == GROWING), config.latent_size, average=True, ema_decay=0.99
+        *players(config, spec), config.latent_size, average=True, ema_decay=0.99, **own
     )
 
 
@@ -202,8 +214,9 @@ def figures(
 ) -> dict[str, Any]:
     """Draws samples of each stage, the fade, and how far both ways are from the data."""
     side, count = splits.image_shape[0], 14
-    found = {name: experiment.firsts(result, "way") for name, result in results.items()}
-    models = {name: next(iter(first.values())) for name, first in found.items() if first}
+    models = {}
+    for name, result in results.items():
+        models |= experiment.firsts(result, lambda row, name=name: name)
     table = {name: drawn(model, count, side) for name, model in models.items()}
     shown = {
         "Test images; samples of the first seed after each stage, and of the training at full "

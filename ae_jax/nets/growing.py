@@ -105,12 +105,13 @@ def growing_generator(
     *,
     side: int = 4,
     output_activation: str = "sigmoid",
+    convolutions: int = 2,
     fades: bool = True,
 ) -> Growing:
     """The generator of one stage.
 
     Latents are normalised, and a dense layer and a convolution make the smallest features; each
-    further block upsamples and convolves twice. Convolutions are 3x3, followed by a leaky ReLU and
+    further block upsamples and convolves. Convolutions are 3x3, followed by a leaky ReLU and
     pixel normalisation; learning rates are equalised.
 
     Args:
@@ -119,6 +120,7 @@ def growing_generator(
       image_channels: C.
       side: of the smallest images.
       output_activation: of images, by name.
+      convolutions: of each block but the first one.
       fades: whether the newest block is faded in; never the first one.
 
     Returns:
@@ -130,11 +132,11 @@ def growing_generator(
 
     Reference: Karras et al. (2018), Progressive Growing of GANs, appendix A, table 2.
     """
-    sides = _sides(channels, side, image_channels=image_channels)
+    sides = _sides(channels, side, image_channels=image_channels, convolutions=convolutions)
     activation_named(output_activation)
     first, *others = zip(sides, channels, strict=True)
     blocks = {f"generator_{side}": flax_network(_FirstFeatures(*first))}
-    blocks |= {f"generator_{s}": flax_network(_Larger(width)) for s, width in others}
+    blocks |= {f"generator_{s}": flax_network(_Larger(width, convolutions)) for s, width in others}
     images = {
         f"to_image_{s}": flax_network(_ToImage(image_channels, output_activation))
         for s in sides[-1 - fades :]
@@ -143,17 +145,23 @@ def growing_generator(
 
 
 def growing_discriminator(
-    channels: Sequence[int], *, side: int = 4, group: int = 4, fades: bool = True
+    channels: Sequence[int],
+    *,
+    side: int = 4,
+    group: int = 4,
+    convolutions: int = 2,
+    fades: bool = True,
 ) -> Growing:
     """The discriminator of one stage, the mirror of `growing_generator`.
 
-    Blocks convolve twice and pool by means; the last one adds the standard deviation within groups
+    Blocks convolve and pool by means; the last one adds the standard deviation within groups
     of the batch, and has two dense layers. There is no pixel normalisation.
 
     Args:
       channels: as the generator's.
       side: likewise.
       group: examples in a group; see `minibatch_stddev`.
+      convolutions: of each block but the last one.
       fades: whether the newest block is faded in; never the first one.
 
     Returns:
@@ -165,9 +173,9 @@ def growing_discriminator(
 
     Reference: Karras et al. (2018), Progressive Growing of GANs, appendix A, table 2.
     """
-    sides = _sides(channels, side, group=group)
+    sides = _sides(channels, side, group=group, convolutions=convolutions)
     blocks = {
-        f"discriminator_{s}": flax_network(_Smaller(width, lower))
+        f"discriminator_{s}": flax_network(_Smaller((*[width] * (convolutions - 1), lower)))
         for s, width, lower in zip(sides[1:], channels[1:], channels, strict=False)
     }
     images = {
@@ -211,11 +219,12 @@ class _FirstFeatures(nn.Module):
 
 class _Larger(nn.Module):
     channels: int
+    convolutions: int
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = upsample(x)
-        for _ in range(2):
+        for _ in range(self.convolutions):
             x = pixel_norm(_leaky(EqualisedConv(self.channels)(x)))
         return x
 
@@ -238,12 +247,11 @@ class _FromImage(nn.Module):
 
 
 class _Smaller(nn.Module):
-    channels: int
-    lower: int  # channels of the block below
+    channels: tuple[int, ...]  # of each convolution
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        for width in (self.channels, self.lower):
+        for width in self.channels:
             x = _leaky(EqualisedConv(width)(x))
         return avg_pool(x)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -114,8 +115,13 @@ class EqualisedConv(nn.Module):
 
 
 def _equalised(module: EqualisedDense | EqualisedConv, shape: Sequence[int]) -> Array:
-    kernel = module.param("kernel", nn.initializers.normal(1.0), shape, jnp.result_type(float))
+    kernel = module.param("kernel", _normal, shape, jnp.result_type(float))
     return kernel * (module.gain / math.sqrt(math.prod(shape[:-1])))  # w c, c = gain / sqrt(fan-in)
+
+
+def _normal(key: Array, shape: Sequence[int], dtype: jnp.dtype) -> Array:
+    # the numbers of a draw of that shape, which XLA takes four times as long to compile
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
 
 
 def _bias(module: EqualisedDense | EqualisedConv) -> Array:

@@ -188,3 +188,13 @@ def test_refuses():
         nets.growing_discriminator((4,), group=0)
     with pytest.raises(InputError, match="unknown activation"):
         nets.growing_generator((4,), output_activation="nonsense")
+
+
+def test_blocks_have_as_many_convolutions_as_asked_for():
+    x = jax.ShapeDtypeStruct((2, 8, 8, 4), jnp.float64)
+    for count in (1, 3):
+        larger = nets.growing_generator((4, 3), convolutions=count).blocks["generator_8"]
+        smaller = nets.growing_discriminator((5, 4), convolutions=count).blocks["discriminator_8"]
+        for block, widths in ((larger, [3] * count), (smaller, [*[4] * (count - 1), 5])):
+            params = jax.eval_shape(block.init, KEY, x)
+            assert [layer["bias"].shape[0] for layer in params.values()] == widths

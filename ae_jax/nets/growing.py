@@ -94,7 +94,7 @@ def judged(discriminator: Growing, call: Call, images: Array, fade: Array | floa
 def blended(images: Array, fade: Array | float) -> Array:
     """Real images for a discriminator that fades: those of half their side, upsampled, at 0.
 
-    Reference: Karras et al. (2018), Progressive Growing of GANs, appendix A.
+    Reference: Karras et al. (2018), Progressive Growing of GANs, figure 2.
     """
     return faded(upsample(avg_pool(images)), images, fade)
 

@@ -84,7 +84,7 @@ def game(
 
     Returns:
       The method. Its `init` takes parameters to start from as a fourth argument, by network, and
-      averages of them as its entry `average`; an average begins with the network where None. A
+      as the entry `average` averages by network; where there is none, the network itself. A
       step reports `<move>_loss`, `<move>_gradient_norm` and the move's other values; means,
       where it is made several times.
 

@@ -93,7 +93,8 @@ def progressive_gan(config: Config) -> None:
     out = cli.directory(config, "progressive_gan")
 
     grown = growing.train(stages, splits.train, lanes, out / "stages", **options)
-    experiment.complete(grown[-1])
+    for result in grown:
+        experiment.complete(result)
     alone = training.run(  # the last stage's program, with a fade of no steps
         stages[-1].method,
         splits.train,

@@ -224,7 +224,7 @@ def figures(
         "Test images; samples of the first seed after each stage, and of the training at full "
         "size.": plots.image_rows({"test images": data.head(splits.test, count)["image"], **table})
     }
-    last = list(models.values())[-2] if len(models) > 2 else None
+    last = models.get(f"{side} pixels")
     if last and "fade" in last.hparams:
         fades = {
             f"fade {fade:g}": drawn(last, count, side, fade=fade) for fade in np.linspace(0, 1, 5)

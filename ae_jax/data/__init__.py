@@ -19,7 +19,7 @@ from ae_jax.data.sources import (
     words,
 )
 from ae_jax.data.splits import SPLITS, labelled
-from ae_jax.data.stored import binarized, side_by_side, stored, subset
+from ae_jax.data.stored import binarized, resized, side_by_side, stored, subset
 
 __all__ = [
     "Condition",
@@ -31,6 +31,7 @@ __all__ = [
     "labelled",
     "load",
     "names",
+    "resized",
     "row_sequences",
     "side_by_side",
     "stored",

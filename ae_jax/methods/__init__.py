@@ -5,6 +5,7 @@ from ae_jax.methods.adversarial import conditions, regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
@@ -40,6 +41,7 @@ __all__ = [
     "one_of_several",
     "partly_labelled",
     "penalties",
+    "progressive_gan",
     "rbm",
     "recurrent_autoencoder",
     "regularisers",

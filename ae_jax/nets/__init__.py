@@ -17,8 +17,16 @@ from ae_jax.nets.combine import chain as chain
 from ae_jax.nets.combine import transposed as transposed
 from ae_jax.nets.convolution import conv as conv
 from ae_jax.nets.convolution import conv_transpose as conv_transpose
+from ae_jax.nets.growing import Growing as Growing
+from ae_jax.nets.growing import growing_discriminator as growing_discriminator
+from ae_jax.nets.growing import growing_generator as growing_generator
 from ae_jax.nets.layers import Conv as Conv
 from ae_jax.nets.layers import ConvTranspose as ConvTranspose
+from ae_jax.nets.layers import EqualisedConv as EqualisedConv
+from ae_jax.nets.layers import EqualisedDense as EqualisedDense
+from ae_jax.nets.layers import MinibatchStddev as MinibatchStddev
+from ae_jax.nets.layers import minibatch_stddev as minibatch_stddev
+from ae_jax.nets.layers import pixel_norm as pixel_norm
 from ae_jax.nets.mlp import flax_network as flax_network
 from ae_jax.nets.mlp import mlp as mlp
 from ae_jax.nets.parameters import Affine as Affine

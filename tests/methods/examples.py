@@ -7,7 +7,17 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import corruptions, data, losses, nets, testing
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, State, traced
+from ae_jax.core import (
+    NOT_NEGATIVE,
+    Array,
+    Batch,
+    Dataset,
+    HParams,
+    Method,
+    Network,
+    State,
+    traced,
+)
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import boltzmann, bottlenecks, conditions, penalties
@@ -15,6 +25,7 @@ from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
@@ -158,6 +169,37 @@ def _measured() -> Method:
         return {"excess": jnp.mean(samples) - jnp.mean(real)}
 
     return measured(_vae(), compare, count=4)
+
+
+def _progressive_gan() -> Method:
+    """A second stage of dense blocks, half faded in."""
+
+    def convolution(features: int) -> Network:
+        return nets.flax_network(nets.EqualisedConv(features, (1, 1)))
+
+    compared = nets.flax_network(nets.MinibatchStddev(4))
+    return progressive_gan(
+        nets.Growing(
+            {"generator_4": nets.mlp((4, 4, 2), (16,)), "generator_8": nets.mlp((8, 8, 2), (16,))},
+            {
+                "to_image_4": nets.mlp((4, 4, 1), (), output_activation="sigmoid"),
+                "to_image_8": convolution(1),
+            },
+        ),
+        nets.Growing(
+            {
+                "discriminator_8": nets.mlp((4, 4, 2), (16,)),
+                "discriminator_4": nets.chain(compared, nets.mlp(1, (16,), "tanh")),
+            },
+            {"from_image_4": convolution(2), "from_image_8": convolution(2)},
+        ),
+        latent_size=4,
+        objective=losses.adversarial.least_squares(),
+        regularisers=(),
+        average=True,
+        ema_decay=0.9,
+        fade=0.5,
+    )
 
 
 def _game() -> Method:
@@ -307,6 +349,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae_gan": Registered(_vae_gan, score=reconstruction_error),
     "bigan": Registered(_bigan, score=sample_discrepancy),
     "measured": Registered(_measured),
+    "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),

@@ -245,6 +245,10 @@ def test_averages_of_weights_are_what_is_evaluated_and_viewed():
         ):
             np.testing.assert_allclose(seen, [average, average], rtol=1e-12)
     assert method.views.encode is None
+    other = method.init(KEY, given, method.hparams, {"average": {"a": jnp.asarray(5.0)}})
+    assert (other.params["a"], other.running["average"]["a"]) == (1, 5)
+    with pytest.raises(InputError, match="do not fit the b"):
+        method.init(KEY, given, method.hparams, {"average": {"b": jnp.asarray(5.0)}})
     raw = remembering([[scaled(1)]])
     assert raw.views.decode(begun, jnp.ones(1), {}) == 2
 

@@ -2,7 +2,9 @@
 
 from ae_jax.methods import boltzmann
 from ae_jax.methods.adversarial import regularisers
+from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.image_to_image import image_to_image
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -21,9 +23,11 @@ __all__ = [
     "boltzmann_machine",
     "bottlenecks",
     "classifier",
+    "cycle_gan",
     "deep_belief_network",
     "few_labels",
     "gan",
+    "image_to_image",
     "observations",
     "one_of_several",
     "penalties",

@@ -11,7 +11,9 @@ from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, St
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import boltzmann, bottlenecks, penalties
+from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.image_to_image import image_to_image
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -50,6 +52,25 @@ def digits() -> Dataset:
 def some_contexts() -> Dataset:
     """A few of the training words with the words around them."""
     return data.subset(words.contexts("train"), slice(0, 2000))
+
+
+def halves_of_digits() -> Dataset:
+    """Their left halves and, as targets, the right ones."""
+    return data.load("halves:digits")
+
+
+def two_domains() -> Dataset:
+    """Digits, and others turned by a right angle."""
+    upright = data.subset(digits(), slice(0, None, 2))
+    turned = data.pairs_of(data.subset(digits(), slice(1, None, 2)), data.PAIRINGS["turned"])
+    return data.unpaired(upright, data.swapped(turned))
+
+
+def evaluated(name: str) -> Callable[[Method, Array, State, Batch, HParams], Array]:
+    """A score: the mean of a value that is evaluated."""
+    return lambda method, key, state, batch, hparams: jnp.mean(
+        method.evaluate(key, state, batch, hparams)[name]
+    )
 
 
 class Registered(NamedTuple):
@@ -129,6 +150,18 @@ def _deep_belief_network() -> Method:
 def _gan() -> Method:
     generator = nets.mlp(IMAGE_SHAPE, (32,))
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
+
+
+def _image_to_image() -> Method:
+    return image_to_image(
+        nets.mlp((8, 4, 1), (32,)), nets.mlp(1, (32,)), l1_weight=10.0, learning_rate=1e-3
+    )
+
+
+def _cycle_gan() -> Method:
+    generators = [nets.mlp(IMAGE_SHAPE, (16,)) for _ in range(2)]
+    discriminators = [nets.mlp(1, (16,)) for _ in range(2)]
+    return cycle_gan(*generators, *discriminators, pool_size=4, learning_rate=1e-3)
 
 
 def _adversarial_autoencoder() -> Method:
@@ -214,6 +247,10 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
+    "image_to_image": Registered(
+        _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
+    ),
+    "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -4,7 +4,9 @@ from ae_jax.methods import boltzmann
 from ae_jax.methods.adversarial import conditions, regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
+from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.image_to_image import image_to_image
 from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
@@ -31,10 +33,12 @@ __all__ = [
     "bottlenecks",
     "classifier",
     "conditions",
+    "cycle_gan",
     "deep_belief_network",
     "discrepancies",
     "few_labels",
     "gan",
+    "image_to_image",
     "matching_network",
     "measured",
     "observations",

@@ -24,7 +24,9 @@ from ae_jax.methods import boltzmann, bottlenecks, conditions, penalties
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
+from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
+from ae_jax.methods.adversarial.image_to_image import image_to_image
 from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
@@ -76,6 +78,25 @@ def digits() -> Dataset:
 def some_contexts() -> Dataset:
     """A few of the training words with the words around them."""
     return data.subset(words.contexts("train"), slice(0, 2000))
+
+
+def halves_of_digits() -> Dataset:
+    """Their left halves and, as targets, the right ones."""
+    return data.load("halves:digits")
+
+
+def two_domains() -> Dataset:
+    """Digits, and others turned by a right angle."""
+    upright = data.subset(digits(), slice(0, None, 2))
+    turned = data.pairs_of(data.subset(digits(), slice(1, None, 2)), data.PAIRINGS["turned"])
+    return data.unpaired(upright, data.swapped(turned))
+
+
+def evaluated(name: str) -> Callable[[Method, Array, State, Batch, HParams], Array]:
+    """A score: the mean of a value that is evaluated."""
+    return lambda method, key, state, batch, hparams: jnp.mean(
+        method.evaluate(key, state, batch, hparams)[name]
+    )
 
 
 class Registered(NamedTuple):
@@ -200,6 +221,18 @@ def _progressive_gan() -> Method:
         ema_decay=0.9,
         fade=0.5,
     )
+
+
+def _image_to_image() -> Method:
+    return image_to_image(
+        nets.mlp((8, 4, 1), (32,)), nets.mlp(1, (32,)), l1_weight=10.0, learning_rate=1e-3
+    )
+
+
+def _cycle_gan() -> Method:
+    generators = [nets.mlp(IMAGE_SHAPE, (16,)) for _ in range(2)]
+    discriminators = [nets.mlp(1, (16,)) for _ in range(2)]
+    return cycle_gan(*generators, *discriminators, pool_size=4, learning_rate=1e-3)
 
 
 def _game() -> Method:
@@ -350,6 +383,10 @@ REGISTRY: Mapping[str, Registered] = {
     "bigan": Registered(_bigan, score=sample_discrepancy),
     "measured": Registered(_measured),
     "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
+    "image_to_image": Registered(
+        _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
+    ),
+    "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),

@@ -30,7 +30,7 @@ def load(split: str) -> Dataset:
       Alpaydin & Kaynak (1998), "Optical recognition of handwritten digits", UCI repository.
     """
     found = importlib.util.find_spec("sklearn")
-    if found is None:
+    if found is None or not found.origin:
         raise InputError("digits comes with scikit-learn: pip install scikit-learn")
     # Its file alone: to import scikit-learn takes a second.
     with gzip.open(Path(found.origin).parent / "datasets/data/digits.csv.gz") as file:

@@ -44,6 +44,7 @@ tiny = experiment.Study(
             outcome.splits.test.arrays, range(2)))).sum()),
         "seen": outcome.reference,
     },
+    notes=lambda outcome: [f"{len(outcome.rows)} lanes were described."],
 )
 '''
 
@@ -74,6 +75,7 @@ def test_a_study_sweeps_what_its_options_say_and_reports_it(trained, capsys):
     assert capsys.readouterr().out.split()[:3] == ["latent_size", "l1_weight", "learning_rate"]
     page = (folder / "run" / "report.html").read_text()
     assert "Tiny on digits" in page
+    assert "4 lanes were described." in page
     assert page.count("<img") == 2
     assert json.loads((folder / "run" / "config.json").read_text())["experiment"] == "tiny"
 

@@ -1,7 +1,7 @@
 """Generative adversarial networks on mixtures in the plane: which modes they find, and how well.
 
     python experiments/gan.py
-    python experiments/gan.py --dataset grid --momentum 0 --r1-weight 0.02 --steps 8000
+    python experiments/gan.py --dataset grid --momentum 0 --steps 8000
 
 Without momentum in Adam a non-saturating GAN covers all modes of the ring, with a penalty of the
 discriminator's slope on data (R1) and without. With momentum and without the penalty the shares of

@@ -46,6 +46,7 @@ tiny = experiment.Study(
             outcome.splits.test.arrays, range(2)))).sum()),
         "seen": outcome.reference,
     },
+    notes=lambda outcome: [f"{len(outcome.rows)} lanes were described."],
 )
 '''
 
@@ -76,6 +77,7 @@ def test_a_study_sweeps_what_its_options_say_and_reports_it(trained):
     assert said.split()[:3] == ["latent_size", "l1_weight", "learning_rate"]
     page = (folder / "run" / "report.html").read_text()
     assert "Tiny on digits" in page
+    assert "4 lanes were described." in page
     assert page.count("<img") == 2
     assert json.loads((folder / "run" / "config.json").read_text())["experiment"] == "tiny"
 

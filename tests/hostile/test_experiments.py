@@ -190,6 +190,13 @@ def test_a_few_images_and_many_classes_are_enough(tmp_path, untrained, capsys):
         assert "There are no figures" not in said
 
 
+def test_a_density_without_modes_is_measured_by_its_distance_alone(tmp_path, untrained, capsys):
+    run("gan", tmp_path / "run", ["--dataset", "two_moons"])
+    table = capsys.readouterr().out.splitlines()[0]
+    assert "sliced_wasserstein" in table
+    assert "modes" not in table
+
+
 def test_a_distribution_of_ones_own_is_learned_whole(tmp_path, untrained, monkeypatch):
     seen = []
     monkeypatch.setattr(experiment, "report", lambda *args, **more: seen.append(args[3]))

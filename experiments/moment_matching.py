@@ -96,7 +96,7 @@ PRESETS = {
 def moment_matching(config: Config) -> None:
     """Trains matching networks, in an autoencoder's codes too, and compares what they make."""
     kinds = ("image",) if "codes" in config.space else ("image", "point")
-    splits = experiment.load_splits(config, kinds=kinds)
+    splits = experiment.load_splits(config, held_out=1000, kinds=kinds)
     planar = len(splits.train.spec["image"].shape) == 1
     builder = functools.partial(build, config, splits.train.spec)
     schedules = [training.warmup_cosine(config.steps)]

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "training": {"core", "shuffle"},
     "testing": {"core", "training"},
     "plots": BUILDING_BLOCKS | {"metrics"},
-    "recipes": {"core", "methods", "nets", "training"},
+    "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
         *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
     },

@@ -15,7 +15,7 @@ from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
-from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
+from ae_jax.experiment.running import Sweep, check, claimed, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load_splits
 from ae_jax.experiment.study import Outcome, Study
 from ae_jax.training import Model, model
@@ -36,6 +36,7 @@ __all__ = [
     "assessed",
     "best_settings",
     "check",
+    "claimed",
     "class_features",
     "classes",
     "complete",

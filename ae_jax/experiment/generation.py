@@ -6,18 +6,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ae_jax import methods, metrics, training
+from ae_jax import data, methods, metrics
 from ae_jax.core import Array, Method, Network
 from ae_jax.experiment.checks import classes
-from ae_jax.experiment.config import Config, lanes
+from ae_jax.experiment.config import Config
 from ae_jax.experiment.models import own_rows
-from ae_jax.experiment.running import run_options, sweep
+from ae_jax.experiment.running import sweep
 from ae_jax.experiment.splits import Splits
 from ae_jax.training import Model, model
 
-#: Columns of `generated`: distances, of pixels and again of each kind of features; and shares.
+#: Columns of `generated`; distances of pixels, and again of each kind of features.
 DISTANCES = ("kernel_distance", "kernel_error", "frechet_distance")
 SHARES = ("precision", "recall", "density", "coverage")
+COLUMNS = (
+    *DISTANCES,
+    *(f"feature_{name}" for name in DISTANCES),
+    *SHARES,
+    "sample_distance",
+    "closer",
+)
 
 
 def generated(
@@ -69,8 +76,9 @@ def class_features(
       learning_rate: of the classifier.
 
     Returns:
-      The prefix `feature_` and the encoder as trained, for `generated`, and a line about it;
-      nothing where there are no labels.
+      The prefix `feature_` and the encoder as trained, for `generated`, in units of its root mean
+      square over training images, without which a cubic kernel hears the loudest of them alone;
+      and a line about it. Nothing where there are no labels.
 
     Raises:
       InputError: as `classes` and `training.run`.
@@ -80,7 +88,9 @@ def class_features(
     method = methods.classifier(encoder, classes(config.dataset, splits))
     values, options = {"learning_rate": learning_rate}, {"part": "features", "everywhere": True}
     lane = model(sweep(config, name, method, splits, values, **options).result, 0)
-    return {"feature_": lambda images: lane.encode({"image": images})}, [
+    seen = lane.encode(data.head(splits.train, 10_000))
+    unit = jnp.sqrt(jnp.mean(seen**2))
+    return {"feature_": lambda images: lane.encode({"image": images}) / unit}, [
         "Features are what the output layer sees of a classifier, trained on the training images, "
         f"that is wrong about {lane.row['error']:.1%} of the test images."
     ]
@@ -106,31 +116,37 @@ def gaussian_images(key: Array, images: Array, count: int) -> Array:
 
 def earlier(
     config: Config,
-    splits: Splits,
+    name: str,
     method: Method | Callable[..., Method],
+    splits: Splits,
     values: Mapping[str, Any],
     steps: Sequence[int],
+    *,
+    part: str,
     **options: Any,
 ) -> list[tuple[int, Model]]:
     """Returns a sweep's sound lanes as they were after fewer steps, by training them again.
 
     Args:
-      config: of the experiment.
-      splits: what to train on.
-      method: as for `sweep`.
+      config: as for `sweep`, and so are what is not said here.
+      name: likewise.
+      method: likewise.
+      splits: likewise.
       values: likewise.
       steps: when the lanes are looked at.
-      options: likewise; schedules are those of the whole sweep.
+      part: what the directories begin with that are trained in.
+      options: schedules are those of the whole sweep.
 
     Returns:
       A number of steps and a lane, by ascending lane within each number.
     """
     found = []
-    given = run_options(config, splits) | options | {"loggers": (), "progress": False}
     for count in steps:
-        result = training.run(method, splits.train, lanes(config, values), count, **given)
-        sound = [row["lane"] for row in own_rows(result) if row["status"] == "ok"]
-        found += [(count, model(result, lane)) for lane in sound]
+        trained = sweep(
+            config, name, method, splits, values, part=f"{part}_{count}", steps=count, **options
+        )
+        sound = [row["lane"] for row in own_rows(trained.result) if row["status"] == "ok"]
+        found += [(count, model(trained.result, lane)) for lane in sound]
     return found
 
 

@@ -6,6 +6,7 @@ others can be jitted and vmapped.
 
 from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
+from ae_jax.metrics.fit import KS_1_PERCENT, kolmogorov_smirnov
 from ae_jax.metrics.generation import (
     frechet_distance,
     frechet_distance_of_samples,
@@ -58,6 +59,7 @@ from ae_jax.metrics.two_sample import (
 )
 
 __all__ = [
+    "KS_1_PERCENT",
     "Mean",
     "PrincipalComponents",
     "TwoSampleTest",
@@ -75,6 +77,7 @@ __all__ = [
     "kernel_distance",
     "kernel_two_sample_test",
     "knn_accuracy",
+    "kolmogorov_smirnov",
     "latent_summary",
     "linear_probe",
     "mean_over_draws",

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import BELOW_ONE, Array, InputError, Network
 from ae_jax.nets.parameters import in_order
 
 
@@ -50,6 +51,31 @@ def chain(*networks: Network) -> Network:
 
     moves = any(network.train is not None for network in networks)
     return Network(init, apply, train if moves else None)
+
+
+def dropout(rate: float) -> Network:
+    """Sets numbers to 0 at a rate in the training pass, and scales the others up.
+
+    Args:
+      rate: the probability of a number, below 1.
+
+    Returns:
+      A Network without parameters, which gives x itself in evaluation; for a `chain`.
+
+    Raises:
+      InputError: where the rate is none.
+
+    Reference:
+      Srivastava et al. (2014), Dropout.
+    """
+    if rate not in BELOW_ONE:
+        raise InputError(f"the rate of dropout is {rate!r}: use {BELOW_ONE}")
+
+    def train(key: Array, params: Any, x: Array) -> tuple[Array, dict[str, Any]]:
+        kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+        return jnp.where(kept, x / (1 - rate), 0), {}
+
+    return Network(lambda key, x: {}, lambda params, x: x, train)
 
 
 class Tie(NamedTuple):

@@ -57,9 +57,10 @@ def test_lanes_as_they_were_are_those_that_went_on(tmp_path):
     splits = experiment.Splits(part, part, part)
     method = methods.autoencoder(nets.mlp(1, ()), nets.mlp((2, 2, 1), ()))
     options = {"schedules": [training.warmup_cosine(6)], "validation": None}
-    found = experiment.earlier(config, splits, method, {}, [2, 6], **options)
+    same = config, "autoencoder", method, splits, {}
+    found = experiment.earlier(*same, [2, 6], part="early", **options)
     assert [(steps, lane.row["seed"]) for steps, lane in found] == [(2, 0), (2, 1), (6, 0), (6, 1)]
-    whole = experiment.sweep(config, "autoencoder", method, splits, {}, **options)
+    whole = experiment.sweep(*same, part="whole", **options)
     for (_, early), (_, late), row in zip(found[:2], found[2:], whole.result.rows, strict=True):
         final = experiment.model(whole.result, row["lane"])
         jax.tree.map(np.testing.assert_array_equal, late.state.params, final.state.params)
@@ -75,7 +76,9 @@ def test_features_are_those_of_a_classifier_where_there_are_labels(tmp_path):
     splits = experiment.Splits(part, part, part)
     encoder = nets.mlp(3, (), output_activation="relu")
     features, said = experiment.class_features(config, "x", splits, encoder, learning_rate=0.1)
-    assert features["feature_"](jnp.asarray(x)).shape == (24, 3)
+    found = features["feature_"](jnp.asarray(x))
+    assert found.shape == (24, 3)
+    np.testing.assert_allclose(np.mean(found**2), 1, rtol=1e-5)
     assert "that is wrong about 0.0% of the test images" in said[0]
     bare = experiment.Splits(*[stored(x, origin="random")] * 3)
     assert experiment.class_features(config, "x", bare, encoder) == ({}, [])

@@ -35,6 +35,19 @@ def test_a_chain_passes_on_what_its_networks_move():
     chex.assert_trees_all_equal(changes, {"1": {"seen": np.float32(4)}})
 
 
+def test_dropout_keeps_the_mean_in_training_and_does_nothing_else():
+    layer, x = nets.dropout(0.25), np.full((100, 100), 3, np.float32)
+    params = layer.init(jax.random.key(0), x)
+    assert params == {}
+    dropped, changes = layer.train(jax.random.key(1), params, x)
+    assert not changes
+    assert set(np.unique(dropped)) == {0, 4}
+    assert abs(np.mean(dropped == 0) - 0.25) < 4 * (0.25 * 0.75 / x.size) ** 0.5
+    assert layer.apply(params, x) is x
+    with pytest.raises(InputError, match="the rate of dropout is 1: use 0 or more and less than 1"):
+        nets.dropout(1)
+
+
 def test_transposed_parameters_run_the_layers_backwards():
     encoder, decoder = nets.mlp(2, (5, 4)), nets.mlp((3, 1), (4, 5))
     x = np.random.default_rng(0).standard_normal((6, 3, 1), np.float32)

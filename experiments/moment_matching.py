@@ -223,9 +223,8 @@ def figures(
                 beside |= {sampler: shown[name], f"nearest to {sampler}": train[places[:, 0]]}
         found["Samples, and the training image next to each."] = plots.image_rows(beside)
     else:
-        panels = {name: x[:1000] for name, x in {"test": test, **drawn}.items()}
-        panels = {name: (x, np.zeros(len(x), int)) for name, x in panels.items()}
-        found["Points of the data, and samples."] = plots.scatters(panels, ["point"])
+        panels = {name: {"test": test[:1000], "samples": x[:1000]} for name, x in drawn.items()}
+        found["Test points, and samples."] = plots.clouds(panels)
     rows, words = [row for row in rows if value in row], value.replace("_", " ")
     means = plots.mean_table(rows, label, [value])
     scaled = [row for row in rows if row["kernel_scale"] is not None]

@@ -49,7 +49,6 @@ class Config(experiment.Config):
     space: Swept[Literal["data", "codes"]] = ("data", "codes")
     """What is matched: examples, or their codes by an autoencoder that is trained before."""
     discrepancy: Swept[Literal[*PARTS]] = ("mmd",)
-    """Each is a run of its own."""
     kernel_scale: Swept[float] = (1.0, 0.1, 10.0)
     """Multiplies the variances of mmd's kernels, 0.02 to 1 mean squared distances of examples."""
     sinkhorn_epsilon: Swept[float] = (0.02,)
@@ -70,13 +69,15 @@ class Config(experiment.Config):
     seeds: Count = 2
 
 
-PLANE = Config(space=("data",), discrepancy=tuple(PARTS), steps=4000, samples=2500, seeds=5)
+PLANE = Config(
+    space=("data",), discrepancy=tuple(PARTS), kernel_scale=(0.1, 1.0), samples=2500, seeds=5
+)
 PRESETS = {
     "default": Config(),
     "smoke": Config(
         kernel_scale=(1.0,), widths=(16,), code_steps=30, steps=30, samples=40, seeds=1
     ),
-    "ring": dataclasses.replace(PLANE, dataset="ring"),
+    "ring": dataclasses.replace(PLANE, dataset="ring", steps=4000),
     "grid": dataclasses.replace(PLANE, dataset="grid", steps=8000),
     "paper": Config(
         dataset="mnist",

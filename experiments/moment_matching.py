@@ -49,7 +49,6 @@ class Config(experiment.Config):
     space: Swept[Literal["data", "codes"]] = ("data", "codes")
     """What is matched: examples, or their codes by an autoencoder that is trained before."""
     discrepancy: Swept[Literal[*PARTS]] = ("mmd",)
-    """Each is a run of its own."""
     kernel_scale: Swept[float] = (1.0, 0.1, 10.0)
     """Multiplies the variances of mmd's kernels, 0.02 to 1 mean squared distances of examples."""
     sinkhorn_epsilon: Swept[float] = (0.02,)
@@ -70,13 +69,15 @@ class Config(experiment.Config):
     seeds: Count = 2
 
 
-PLANE = Config(space=("data",), discrepancy=tuple(PARTS), steps=4000, samples=2500, seeds=5)
+PLANE = Config(
+    space=("data",), discrepancy=tuple(PARTS), kernel_scale=(0.1, 1.0), samples=2500, seeds=5
+)
 PRESETS = {
     "default": Config(),
     "smoke": Config(
         kernel_scale=(1.0,), widths=(16,), code_steps=30, steps=30, samples=40, seeds=1
     ),
-    "ring": dataclasses.replace(PLANE, dataset="ring"),
+    "ring": dataclasses.replace(PLANE, dataset="ring", steps=4000),
     "grid": dataclasses.replace(PLANE, dataset="grid", steps=8000),
     "paper": Config(
         dataset="mnist",
@@ -96,7 +97,7 @@ PRESETS = {
 def moment_matching(config: Config) -> None:
     """Trains matching networks, in an autoencoder's codes too, and compares what they make."""
     kinds = ("image",) if "codes" in config.space else ("image", "point")
-    splits = experiment.load_splits(config, kinds=kinds)
+    splits = experiment.load_splits(config, held_out=1000, kinds=kinds)
     planar = len(splits.train.spec["image"].shape) == 1
     builder = functools.partial(build, config, splits.train.spec)
     schedules = [training.warmup_cosine(config.steps)]
@@ -223,9 +224,8 @@ def figures(
                 beside |= {sampler: shown[name], f"nearest to {sampler}": train[places[:, 0]]}
         found["Samples, and the training image next to each."] = plots.image_rows(beside)
     else:
-        panels = {name: x[:1000] for name, x in {"test": test, **drawn}.items()}
-        panels = {name: (x, np.zeros(len(x), int)) for name, x in panels.items()}
-        found["Points of the data, and samples."] = plots.scatters(panels, ["point"])
+        panels = {name: {"test": test[:1000], "samples": x[:1000]} for name, x in drawn.items()}
+        found["Test points, and samples."] = plots.clouds(panels)
     rows, words = [row for row in rows if value in row], value.replace("_", " ")
     means = plots.mean_table(rows, label, [value])
     scaled = [row for row in rows if row["kernel_scale"] is not None]

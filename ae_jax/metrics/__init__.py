@@ -4,6 +4,7 @@ Probes, subspaces, matchings and the test by a classifier are computed by librar
 others can be jitted and vmapped.
 """
 
+from ae_jax.losses.transport import random_directions
 from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
 from ae_jax.metrics.fit import KS_1_PERCENT, kolmogorov_smirnov
@@ -98,6 +99,7 @@ __all__ = [
     "principal_angles",
     "probed",
     "psnr",
+    "random_directions",
     "representation_quality",
     "restoration_gain",
     "seconds",

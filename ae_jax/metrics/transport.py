@@ -78,7 +78,7 @@ def sliced_wasserstein(x: Array, y: Array, directions: Array, power: float = 2.0
     Args:
       x: [N, D].
       y: [M, D]; N and M may differ: distances are between the quantiles.
-      directions: [L, D], of `losses.random_directions` for instance; their lengths do not count.
+      directions: [L, D], of `random_directions` for instance; their lengths do not count.
       power: p, at least 1; static.
 
     Returns:

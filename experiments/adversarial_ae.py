@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import NOT_NEGATIVE, Array, HParams, InputError, Method, Network
+from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
+from ae_jax.core import NOT_NEGATIVE, Array, HParams, InputError, Method
 from ae_jax.methods import regularisers
 from ae_jax.probability import priors
 
@@ -94,7 +94,7 @@ def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
     if form not in FORMS:
         raise InputError(f"unknown form {form!r}; choose from {', '.join(FORMS)}")
     own = FORMS[form]
-    encoder = noisy(nets.mlp(own.latent_size, config.widths), own.noise)
+    encoder = nets.noisy(nets.mlp(own.latent_size, config.widths), own.noise)
     decoder = nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid")
     if form == "plain":
         return methods.autoencoder(encoder, decoder)
@@ -109,15 +109,6 @@ def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
         discriminator_learning_rate=config.discriminator_learning_rate,
         encoder_learning_rate=own.encoder_learning_rate,
     )
-
-
-def noisy(network: Network, deviation: float) -> Network:
-    """Returns a network whose training passes see normal noise on their inputs."""
-
-    def train(key: Array, params: Any, x: Array) -> tuple[Array, dict[str, Any]]:
-        return network.apply(params, corruptions.gaussian_noise(key, x, deviation)), {}
-
-    return network._replace(train=train) if deviation else network
 
 
 def falling(steps: int) -> training.Schedule:

@@ -34,6 +34,8 @@ class Config(experiment.Config):
     """Hidden layers of the encoder, reversed in the decoder; not swept."""
     discriminator_widths: tuple[experiment.Count, ...] = (64,)
     """Hidden layers of both discriminators; not swept."""
+    noise: Annotated[float, NOT_NEGATIVE] = 0.25
+    """On the encoder's inputs in training, with few labels and from scratch alike; not swept."""
     instance_noise: Annotated[float, NOT_NEGATIVE] = 0.3
     """On what discriminators are shown, so that one-hot classes are not told at once; not swept."""
     steps: experiment.Count = 2000
@@ -72,7 +74,7 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
         return methods.few_labels(methods.classifier(encoder(config), classes), pool)
     return methods.partly_labelled(
         methods.semi_supervised_adversarial_autoencoder(
-            nets.mlp(classes + config.style_size, config.widths),
+            nets.noisy(nets.mlp(classes + config.style_size, config.widths), config.noise),
             nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid"),
             nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
             nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
@@ -86,7 +88,8 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
 
 def encoder(config: Config) -> Network:
     """Returns the hidden layers, on which a classifier puts its output."""
-    return nets.mlp(config.widths[-1], config.widths[:-1], output_activation="relu")
+    hidden = nets.mlp(config.widths[-1], config.widths[:-1], output_activation="relu")
+    return nets.noisy(hidden, config.noise)
 
 
 def semi_supervised_ae(config: Config) -> None:

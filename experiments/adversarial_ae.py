@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import NOT_NEGATIVE, Array, HParams, InputError, Method
+from ae_jax.core import NOT_NEGATIVE, InputError, Method
 from ae_jax.methods import regularisers
 from ae_jax.probability import priors
 
@@ -111,21 +111,6 @@ def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
     )
 
 
-def falling(steps: int) -> training.Schedule:
-    """Returns a warm-up and a cosine to 0 of the learning rates of all moves alike.
-
-    An encoder that goes on against the discriminator alone would leave its decoder behind.
-    """
-    one = training.warmup_cosine(steps, steps / 20)
-
-    def apply(step: Array, hparams: HParams) -> HParams:
-        factor = one.apply(step, {**hparams, "learning_rate": 1.0})["learning_rate"]
-        rates = {name for name in hparams if name.endswith("learning_rate")}
-        return {**hparams, **{name: factor * hparams[name] for name in rates}}
-
-    return one._replace(apply=apply)
-
-
 def describe(model: experiment.Model, outcome: experiment.Outcome) -> dict[str, float]:
     """Returns how a lane's codes of test images differ from draws of its prior."""
     test = data.head(outcome.splits.test, 1000)
@@ -204,7 +189,9 @@ adversarial_ae = experiment.Study(
         "discriminator_loss",
     ],
     figures=figures,
-    options=lambda config: {"schedules": [falling(config.steps)]},
+    options=lambda config: {
+        "schedules": [training.all_rates(training.warmup_cosine(config.steps, config.steps / 20))]
+    },
     describe=describe,
 )
 

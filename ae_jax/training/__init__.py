@@ -10,9 +10,10 @@ from ae_jax.training.results import Result, known_lanes, own_lanes
 from ae_jax.training.results import join as join_rows
 from ae_jax.training.results import write as write_rows
 from ae_jax.training.run import run
-from ae_jax.training.schedules import Schedule, step_decay, warmup_cosine
+from ae_jax.training.schedules import Schedule, all_rates, step_decay, warmup_cosine
 
 __all__ = [
+    "all_rates",
     "Model",
     "Result",
     "Schedule",

@@ -13,11 +13,11 @@ from ae_jax.training.run import run
 from ae_jax.training.schedules import Schedule, all_rates, step_decay, warmup_cosine
 
 __all__ = [
-    "all_rates",
     "Model",
     "Result",
     "Schedule",
     "Trained",
+    "all_rates",
     "export",
     "grid",
     "import_parameters",

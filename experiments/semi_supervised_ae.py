@@ -4,7 +4,7 @@
 
 All training digits are reconstructed from a class and a style, and few of them have a label. The
 adversarial autoencoder then errs less on test digits than a classifier with the same encoder and
-the same labels alone, the more so the fewer there are.
+the same labels alone.
 
 Reference: Makhzani et al. (2016), Adversarial Autoencoders, section 4.
 """
@@ -28,14 +28,20 @@ class Config(experiment.Config):
 
     labels: experiment.Swept[experiment.Count] = (50, 100, 500)
     """How many training images have a label; each seed draws its own."""
-    style_size: experiment.Count = 8
+    style_size: experiment.Count = 4
     """Numbers of the code beside the class; not swept."""
     widths: tuple[experiment.Count, ...] = (128,)
     """Hidden layers of the encoder, reversed in the decoder; not swept."""
     discriminator_widths: tuple[experiment.Count, ...] = (64,)
     """Hidden layers of both discriminators; not swept."""
+    noise: Annotated[float, NOT_NEGATIVE] = 0.25
+    """On the encoder's inputs in training, with few labels and from scratch alike; not swept."""
     instance_noise: Annotated[float, NOT_NEGATIVE] = 0.3
     """On what discriminators are shown, so that one-hot classes are not told at once; not swept."""
+    learning_rate: experiment.Swept[float] = (3e-3,)
+    """Of encoder and decoder, and of the classifier from scratch."""
+    rate_of_moves: Annotated[float, NOT_NEGATIVE] = 3e-3
+    """Learning rate of the discriminators, and of the encoder against them and on labels."""
     steps: experiment.Count = 2000
     classifier_steps: experiment.Count = 1000
     """Of the classifiers from scratch, of which those of least validation loss count."""
@@ -63,6 +69,7 @@ PRESETS = {
         batch_size=100,
     ),
 }
+RATES = ("discriminator_learning_rate", "encoder_learning_rate", "classifier_learning_rate")
 ADVERSARIAL, SCRATCH = "adversarial autoencoder", "from scratch"
 
 
@@ -72,12 +79,13 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
         return methods.few_labels(methods.classifier(encoder(config), classes), pool)
     return methods.partly_labelled(
         methods.semi_supervised_adversarial_autoencoder(
-            nets.mlp(classes + config.style_size, config.widths),
+            nets.noisy(nets.mlp(classes + config.style_size, config.widths), config.noise),
             nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid"),
             nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
             nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
             classes,
             config.style_size,
+            **dict.fromkeys(RATES, config.rate_of_moves),
             regularisers=[regularisers.instance_noise(config.instance_noise)],
         ),
         pool,
@@ -86,7 +94,8 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
 
 def encoder(config: Config) -> Network:
     """Returns the hidden layers, on which a classifier puts its output."""
-    return nets.mlp(config.widths[-1], config.widths[:-1], output_activation="relu")
+    hidden = nets.mlp(config.widths[-1], config.widths[:-1], output_activation="relu")
+    return nets.noisy(hidden, config.noise)
 
 
 def semi_supervised_ae(config: Config) -> None:
@@ -97,8 +106,9 @@ def semi_supervised_ae(config: Config) -> None:
     pool, places = data.subset(splits.train, drawn), np.searchsorted(drawn, orders)
     x = data.head(splits.train, 1)["image"]
     nothing = encoder(config).init(jax.random.key(0), x)  # what no lane starts from
+    falling = training.all_rates(training.warmup_cosine(config.steps, config.steps / 20))
     ways = {
-        ADVERSARIAL: ({}, {}, {"steps": config.steps}),
+        ADVERSARIAL: ({}, {}, {"steps": config.steps, "schedules": [falling]}),
         SCRATCH: (
             {"pretrained": 0.0},
             {"encoder": nothing},

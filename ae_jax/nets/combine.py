@@ -78,6 +78,22 @@ def dropout(rate: float) -> Network:
     return Network(lambda key, x: {}, lambda params, x: x, train)
 
 
+def noisy(network: Network, deviation: float) -> Network:
+    """The network whose training passes see normal noise on their inputs, of this deviation.
+
+    Evaluation sees none. With a deviation of 0 it is the network itself.
+    """
+
+    def train(key: Array, params: Any, x: Array) -> tuple[Array, Mapping[str, Any]]:
+        noise_key, own = jax.random.split(key)
+        x = x + deviation * jax.random.normal(noise_key, x.shape, x.dtype)
+        if network.train is None:
+            return network.apply(params, x), {}
+        return network.train(own, params, x)
+
+    return network._replace(train=train) if deviation else network
+
+
 class Tie(NamedTuple):
     """How a decoder takes part of its parameters from the encoder.
 

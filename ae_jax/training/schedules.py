@@ -79,6 +79,24 @@ def warmup(steps: float, name: str = "learning_rate") -> Schedule:
     return Schedule({number: steps}, apply, {number: NOT_NEGATIVE})
 
 
+def all_rates(schedule: Schedule) -> Schedule:
+    """A schedule of the learning rate, for the learning rates of all moves of a game alike.
+
+    An encoder that went on against a discriminator alone would leave its decoder behind.
+
+    Args:
+      schedule: of `learning_rate`, by factors, such as `warmup_cosine`; every hyperparameter whose
+        name ends so is multiplied by the same ones.
+    """
+
+    def apply(step: Array, hparams: HParams) -> HParams:
+        factor = schedule.apply(step, {**hparams, "learning_rate": 1.0})["learning_rate"]
+        rates = [name for name in hparams if name.endswith("learning_rate")]
+        return {**hparams, **{name: factor * hparams[name] for name in rates}}
+
+    return schedule._replace(apply=apply)
+
+
 def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -> Schedule:
     """Multiplies by `factor` after every `every` steps.
 

@@ -21,6 +21,19 @@ def test_a_chain_applies_networks_in_order():
         nets.chain()
 
 
+def test_a_noisy_network_sees_noise_in_training_alone():
+    plain = Network(lambda key, x: jnp.ones(()), lambda params, x: params * x)
+    moving = plain._replace(train=lambda key, params, x: (jax.random.normal(key), {"x": x}))
+    x, key = jnp.full((1000, 2), 3.0), jax.random.key(0)
+    noise = nets.noisy(plain, 0.5).train(key, jnp.ones(()), x)[0] - x
+    np.testing.assert_allclose([noise.mean(), noise.std()], [0, 0.5], rtol=0, atol=0.05)
+    np.testing.assert_array_equal(nets.noisy(plain, 0.5).apply(jnp.ones(()), x), x)
+    drawn, seen = nets.noisy(moving, 0.5).train(key, jnp.ones(()), x)
+    np.testing.assert_allclose(seen["x"], x + noise, rtol=1e-6)
+    assert drawn == jax.random.normal(jax.random.split(key)[1])
+    assert nets.noisy(plain, 0.0) is plain
+
+
 def test_a_chain_passes_on_what_its_networks_move():
     def train(key, params, x):
         return x + 1, {"seen": params["seen"] + x.shape[0]}

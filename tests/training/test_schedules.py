@@ -47,6 +47,19 @@ def test_another_hyperparameter_can_be_scheduled():
 HPARAMS = {"learning_rate": 0.1, "beta": 4.0}
 
 
+def test_all_learning_rates_are_scheduled_alike():
+    one = training.warmup_cosine(100, warmup_steps=10, final_fraction=0.1)
+    all_rates = training.all_rates(one)
+    assert (all_rates.hparams, all_rates.domains) == (one.hparams, one.domains)
+    hparams = {"learning_rate": 0.5, "critic_learning_rate": 0.2, "weight": 3.0, **one.hparams}
+    for step in (0, 5, 40, 100):
+        factor = one.apply(step, {**hparams, "learning_rate": 1.0})["learning_rate"]
+        found = all_rates.apply(step, hparams)
+        np.testing.assert_allclose(found["learning_rate"], 0.5 * factor, rtol=1e-6)
+        np.testing.assert_allclose(found["critic_learning_rate"], 0.2 * factor, rtol=1e-6)
+        assert all(found[name] == hparams[name] for name in ("weight", *one.hparams))
+
+
 def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
     """Two of a kind: each falls to a fraction of its own."""
     both = [

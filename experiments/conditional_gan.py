@@ -12,7 +12,6 @@ Synthesis with Auxiliary Classifier GANs.
 
 import dataclasses
 import functools
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -26,6 +25,7 @@ from ae_jax.core import NOT_NEGATIVE, Array, Batch, InputError, Method
 from ae_jax.experiment import Count, Model, Splits, Swept
 from ae_jax.methods import conditions, regularisers
 
+RATES = ("learning_rate", "discriminator_learning_rate")
 #: Test images that samples of the same labels are compared with, at most.
 COMPARED = 1000
 #: Hidden layers of the classifier that reads samples; the last one's units are its features.
@@ -62,9 +62,7 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(
-        condition=("projection",), widths=(16, 16), classifier_steps=20, seeds=2, steps=20
-    ),
+    "smoke": Config(condition=("projection",), classifier_steps=20, seeds=2, steps=20),
     "paper": Config(
         dataset="mnist",
         latent_size=100,
@@ -84,28 +82,31 @@ def conditional_gan(config: Config) -> None:
     splits = experiment.load_splits(config)
     classes = experiment.classes(config.dataset, splits)
     builder = functools.partial(build, config, splits.train.spec)
-    own = ("condition", "r1_weight", "discriminator_learning_rate")
+    own = ("condition", "r1_weight", *RATES)
     values = {name: getattr(config, name) for name in own} | {"classes": classes}
-    schedules = [
-        training.warmup_cosine(config.steps, final_fraction=0.05, name=rate)
-        for rate in ("learning_rate", "discriminator_learning_rate")
-    ]
+    schedules = [training.warmup_cosine(config.steps, 0, 0.05, rate) for rate in RATES]
     experiment.check(builder, experiment.lanes(config, values), schedules)
     reader = classifier(config, splits, classes)
     trained = experiment.sweep(
         config, "conditional_gan", builder, splits, values, part="gan", schedules=schedules
     )
     test = data.head(splits.test, COMPARED)
-    measured = measure(reader, splits, test)
+    drawn = np.random.default_rng(0).permutation(splits.train.size)[: len(test["label"])]
+    asked = splits.train.fetch(splits.train.arrays, drawn)
+    measured = measure(reader, splits, test, np.asarray(asked["label"]))
 
     def describe(model: Model) -> dict[str, float]:
-        return measured(model.generate(jax.random.key(model.row["seed"]), test))
+        return measured(model.generate(jax.random.key(model.row["seed"]), asked))
 
+    controls = {
+        "training images": asked["image"],
+        "Gaussian of each class": gaussian(splits, asked),
+    }
     given = [
         {"condition": name, "seed": 0, "status": "ok", **measured(images)}
-        for name, images in controls(splits, test).items()
+        for name, images in controls.items()
     ]
-    by = ("condition", *experiment.varied(config, *own[1:], "learning_rate"))
+    by = ("condition", *experiment.varied(config, *own[1:]))
     rows = experiment.numbered([*given, *experiment.described(trained, describe)], by)
     right = np.mean(np.argmax(reader.predict(test), axis=1) == np.asarray(test["label"]))
     experiment.report(
@@ -118,12 +119,12 @@ def conditional_gan(config: Config) -> None:
         lambda: figures(config, trained, rows, classes),
         trained.result,
         [
-            f"{len(test['label'])} samples, of the labels of as many test images. as_asked: the "
-            f"share whose label a classifier reads, which is right about {right:.1%} of the test "
-            "images; its features are what the kernel distance is of. spread: variance within "
-            "classes, relative to that of the test images. closer: the probability that a sample "
-            "is nearer to a training image than a test image is.",
-            f"Test images are {given[0]['test_distance']:.2f} from the nearest training image.",
+            f"{len(drawn)} samples, of the labels of as many training images, beside as many test "
+            "images. as_asked: the share whose label a classifier reads, which is right about "
+            f"{right:.1%} of the test images. spread: variance within classes, relative to theirs. "
+            "closer: the probability that a sample is nearer to a training image than they are.",
+            "Kernel distances are of the classifier's features. Test images hold each class in "
+            "its proportion, which puts them a little below 0, as for training images.",
         ],
     )
 
@@ -150,8 +151,7 @@ def build(config: Config, spec: Mapping[str, Any], condition: str, classes: int)
 
 def classifier(config: Config, splits: Splits, classes: int) -> Model:
     """Returns what reads samples: a classifier of real images, the best by validation."""
-    *below, last = READER
-    encoder = nets.mlp(last, below, output_activation="relu")
+    encoder = nets.mlp(READER[-1], READER[:-1], output_activation="relu")
     result = training.run(
         methods.classifier(encoder, classes),
         splits.train,
@@ -165,15 +165,16 @@ def classifier(config: Config, splits: Splits, classes: int) -> Model:
     return experiment.model(result, 0, best=True)
 
 
-def measure(reader: Model, splits: Splits, test: Batch) -> Callable[[Array], dict[str, float]]:
-    """Returns what is measured of images of the test images' labels."""
-    label, train = np.asarray(test["label"]), data.head(splits.train, splits.train.size)
+def measure(reader: Model, splits: Splits, test: Batch, label: np.ndarray) -> Callable:
+    """Returns what is measured of images of some labels."""
+    train = data.vectors(data.head(splits.train, splits.train.size))
     real, features = data.vectors(test), reader.encode(test)
 
-    def within(x: Array) -> float:
+    def within(x: Array, label: Array) -> float:
         """The variance about the means of classes."""
-        centres = np.stack([x[label == y].mean(axis=0) for y in np.unique(label)])
-        return float(np.mean((x - centres[np.searchsorted(np.unique(label), label)]) ** 2))
+        x, label = np.asarray(x), np.asarray(label)
+        parts = [x[label == y] for y in np.unique(label)]
+        return np.mean(np.concatenate([part - part.mean(axis=0) for part in parts]) ** 2)
 
     def measured(images: Array) -> dict[str, float]:
         batch = {"image": jnp.asarray(images), "label": label}
@@ -186,27 +187,25 @@ def measure(reader: Model, splits: Splits, test: Batch) -> Callable[[Array], dic
             "standard_error": distance.error,
             "coverage": coverage,
             "density": density,
-            "spread": within(np.asarray(fake)) / within(np.asarray(real)),
-            **metrics.memorisation(fake, data.vectors(train), real),
+            "spread": within(fake, label) / within(real, test["label"]),
+            **metrics.memorisation(fake, train, real),
         }
         return {name: float(value) for name, value in found.items()}
 
     return measured
 
 
-def controls(splits: Splits, test: Batch) -> dict[str, Array]:
-    """Returns images of the test images' labels that no GAN made: of the data, and Gaussian."""
+def gaussian(splits: Splits, asked: Batch) -> np.ndarray:
+    """Returns images of a batch's labels, drawn with their classes' means and covariances."""
     train = data.head(splits.train, splits.train.size)
     label, x = np.asarray(train["label"]), np.asarray(data.vectors(train))
-    wanted = np.asarray(test["label"])
-    places = {y: itertools.cycle(np.flatnonzero(label == y)) for y in np.unique(label)}
-    rng, drawn = np.random.default_rng(0), np.empty((len(wanted), x.shape[1]), x.dtype)
+    wanted, rng = np.asarray(asked["label"]), np.random.default_rng(0)
+    drawn = np.empty((len(wanted), x.shape[1]), x.dtype)
     for y in np.unique(wanted):
-        own, members = x[label == y], wanted == y
-        weights = rng.normal(size=(members.sum(), len(own))) / max(len(own) - 1, 1) ** 0.5
-        drawn[members] = own.mean(axis=0) + weights @ (own - own.mean(axis=0))
-    shape, real = (-1, *splits.image_shape), x[[next(places[y]) for y in wanted]]
-    return {"training images": real.reshape(shape), "Gaussian of each class": drawn.reshape(shape)}
+        own, places = x[label == y], wanted == y
+        weights = rng.normal(size=(places.sum(), len(own))) / max(len(own) - 1, 1) ** 0.5
+        drawn[places] = own.mean(axis=0) + weights @ (own - own.mean(axis=0))
+    return drawn.reshape(-1, *splits.image_shape)
 
 
 def figures(
@@ -217,33 +216,32 @@ def figures(
     few, drawn = np.arange(min(classes, SHOWN)), {}
     for name, model in models.items():
         images = model.generate(jax.random.key(0), {"label": np.repeat(few, SHOWN)})
-        table = images.reshape(len(few), SHOWN, *images.shape[1:])
-        drawn[f"Samples ({name}): each row is a class that was asked for."] = plots.image_rows(
-            dict(zip(map(str, few), table, strict=True)), name
-        )
-    for name, model in models.items():
+        caption = f"Samples ({name}): each row is a class that was asked for."
+        drawn[caption] = table(images, [str(y) for y in few], name)
         latent = jax.random.normal(jax.random.key(1), (LATENTS, config.latent_size))
         told = jnp.tile(jnp.eye(classes)[: len(few)], (LATENTS, 1))
-        latent = jnp.repeat(latent, len(few), axis=0)
-        images = model.decode(jnp.concatenate([latent, told], axis=1))
-        table = images.reshape(LATENTS, len(few), *images.shape[1:])
-        drawn[f"Latents ({name}): each row is one latent in all classes."] = plots.image_rows(
-            {f"latent {i + 1}": row for i, row in enumerate(table)}, name
-        )
+        latent = jnp.concatenate([jnp.repeat(latent, len(few), axis=0), told], axis=1)
+        caption = f"Latents ({name}): each row is one latent in all classes."
+        names = [f"latent {i + 1}" for i in range(LATENTS)]
+        drawn[caption] = table(model.decode(latent), names, name)
     shares = {"as_asked": "class as asked", "coverage": "coverage of test images"}
-    found = plots.mean_table(rows, lambda row: row["condition"], shares)
-    distances: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if "kernel_distance" in row:
-            own = distances.setdefault(row["condition"], {})
-            own[str(row["seed"])] = row["kernel_distance"], row["standard_error"]
+    shown, distance = (
+        plots.mean_table(rows, lambda row: row["condition"], columns)
+        for columns in (shares, ["kernel_distance"])
+    )
     return drawn | {
         "The share of samples of which a classifier reads the class that was asked for, and of "
-        "test images near which there are samples.": plots.bars(found, "share"),
-        "Distance from test images; training images have only chance between them.": plots.dots(
-            distances, "kernel distance", name="seed", spread="standard error"
+        "test images near which there are samples.": plots.bars(shown, "share"),
+        "Distance from test images: what is left of it for training images is chance.": plots.dots(
+            distance, "kernel distance"
         ),
     }
+
+
+def table(images: Array, names: Sequence[str], heading: str) -> Any:
+    """Draws images [rows * columns, H, W, C], each row with its name."""
+    rows = images.reshape(len(names), -1, *images.shape[1:])
+    return plots.image_rows(dict(zip(names, rows, strict=True)), heading)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.special import expit
+from scipy.stats import norm
 
 from ae_jax.losses import adversarial
 
@@ -67,3 +68,17 @@ def test_what_a_non_saturating_generator_follows():
     np.testing.assert_allclose(non_saturating, mixed, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(minimax, divergence, rtol=1e-12, atol=1e-15)
     assert np.max(np.abs(non_saturating - minimax)) > 0.1
+
+
+def test_the_best_discriminator_of_gaussians_of_two_widths():
+    """`latent_adversary`: its logit is no line, and tells how far N(0, 1) is from N(1, 1/4)."""
+    x = np.linspace(-9, 11, 4001)
+    p, q = norm.pdf(x), norm.pdf(x, 1, 0.5)
+    logits = norm.logpdf(x) - norm.logpdf(x, 1, 0.5)
+    known = [1.3068528194400546, -1.1931471805599454, -0.6931471805599454]
+    np.testing.assert_allclose(logits[[1800, 2000, 2200]], known, rtol=1e-12)
+    lost = adversarial.non_saturating()
+    sides = lost.generator(None, logits), lost.generator(None, -logits)
+    value = np.sum(p * sides[0] + q * sides[1]) * (x[1] - x[0])
+    np.testing.assert_allclose(value, 0.9383268080228883, rtol=1e-10)
+    np.testing.assert_allclose(np.log(4) - 2 * 0.22398377654850116, value, rtol=1e-10)

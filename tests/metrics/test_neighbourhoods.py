@@ -100,6 +100,12 @@ def test_what_to_expect_of_the_same_distribution():
     density, coverage = jax.vmap(metrics.density_coverage)(real, fake)
     np.testing.assert_allclose(np.mean(coverage), 0.9710697179768424, atol=0.012)
     np.testing.assert_allclose(np.mean(density), 1, atol=0.04)
+    # the formula itself, which for more examples tends to 1 - 2^-5
+    known = {100: 0.9710697179768424, 1000: 0.968984140038212, 10_000: 0.9687734351556639}
+    for count, expected in known.items():
+        j = np.arange(1, 6)
+        formula = 1 - np.prod((count - j) / (2 * count - j))
+        np.testing.assert_allclose(formula, expected, rtol=1e-12)
 
 
 def test_nearest_examples():

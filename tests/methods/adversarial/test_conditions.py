@@ -362,7 +362,7 @@ def test_views():
     np.testing.assert_array_equal(found, np.concatenate([z, ONE_HOT], axis=1))
     np.testing.assert_array_equal(method.views.decode(state, found, method.hparams), found)
     count = 3000
-    for frequencies, expected in ((None, [1, 1, 1]), ((1, 0, 3), [1, 0, 3])):
+    for frequencies, expected in ((None, [1, 1, 1]), ((0.2, 0, 0.6), [1, 0, 3])):
         method, state = telling(frequencies)
         drawn = np.asarray(method.views.sample(KEY, state, count, method.hparams))
         np.testing.assert_array_equal(np.sort(drawn[:, 1:], axis=1)[:, -1], 1)
@@ -461,6 +461,7 @@ def test_labels_that_are_no_classes():
         (lambda: conditions.concatenation(2, frequencies=[1, 1, 1]), "must be 2 numbers"),
         (lambda: conditions.projection(2, frequencies=[1, -1]), "none below 0"),
         (lambda: conditions.auxiliary(2, frequencies=[0, 0]), "frequencies must be"),
+        (lambda: conditions.projection(2, frequencies=[1, np.inf]), "frequencies must be"),
     ],
 )
 def test_what_is_no_condition_is_refused(call, words):

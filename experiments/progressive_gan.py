@@ -34,13 +34,13 @@ class Config(experiment.Config):
     convolutions: Count = 1
     """Of each block."""
     latent_size: Count = 16
-    stage_steps: tuple[Count, ...] = (600, 800, 1000)
+    stage_steps: tuple[Count, ...] = (500, 600, 800)
     """Of each stage; not swept."""
-    steps: Count = 1600
+    steps: Count = 1100
     """Of the training at full size: as many as take the time of all stages."""
     fade: Annotated[float, FRACTION] = 0.5
     """The part of a stage's steps over which its newest blocks are faded in."""
-    objective: Literal["wasserstein", "least_squares", "non_saturating"] = "non_saturating"
+    objective: Literal["wasserstein", "least_squares", "non_saturating"] = "wasserstein"
     """The first with the gradient penalty and the drift of the paper, the others without."""
     group: Count = 4
     """Of how many examples the discriminator sees the standard deviation."""
@@ -50,7 +50,14 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(side=8, channels=(4, 4), stage_steps=(20, 20), steps=20, latent_size=4),
+    "smoke": Config(
+        side=8,
+        channels=(4, 4),
+        latent_size=4,
+        stage_steps=(20, 20),
+        steps=20,
+        objective="least_squares",
+    ),
     # Karras et al. (2018), appendix A: 800k images of a fade and 800k after it.
     "paper": Config(
         dataset="celeb_a",
@@ -58,7 +65,6 @@ PRESETS = {
         channels=(512, 512, 512, 512, 256),
         convolutions=2,
         latent_size=512,
-        objective="wasserstein",
         stage_steps=(50_000, *[100_000] * 4),
         steps=250_000,
         batch_size=16,

@@ -232,8 +232,9 @@ def figures(
     before |= {f"step {config.steps}": at_last[first]} if first in at_last else {}
     return {
         f"The {what} between samples and test images.": plots.dots(table([column]), what),
-        "Precision and density say how real samples are, recall and coverage how much of the "
-        "data they reach.": plots.bars(table(SHARES), "share"),
+        "Precision says how real samples are, recall how much of the data they reach.": (
+            plots.dots(table(SHARES[:2]), "share of pixels' neighbourhoods")
+        ),
         "Test images, and samples of the first lane of each model.": plots.reconstructions(
             test, at_last, first="test"
         ),

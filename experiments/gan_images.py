@@ -109,7 +109,8 @@ def gan_images(config: Config) -> None:
     """Trains GANs and what they are compared with, and measures samples of all."""
     splits = experiment.load_splits(config)
     if "wgan_gp" in config.model and config.batch_size % config.critic_steps:
-        raise InputError(f"choose a batch_size that is a multiple of {config.critic_steps}")
+        parts = config.critic_steps
+        raise InputError(f"the critic of wgan_gp needs a batch_size that is a multiple of {parts}")
     phases = {name: phase(config, name) for name in config.model}
     builder = functools.partial(build, config, splits.train.spec)
     for values, options in phases.values():

@@ -109,7 +109,7 @@ def gan_images(config: Config) -> None:
     """Trains GANs and what they are compared with, and measures samples of all."""
     splits = experiment.load_splits(config)
     if "wgan_gp" in config.model and config.batch_size % config.critic_steps:
-        raise InputError(f"choose a batch_size that is a multiple of {config.critic_steps}")
+        raise InputError(f"wgan_gp needs a batch_size that is a multiple of {config.critic_steps}")
     phases = {name: phase(config, name) for name in config.model}
     builder = functools.partial(build, config, splits.train.spec)
     for values, options in phases.values():
@@ -119,10 +119,11 @@ def gan_images(config: Config) -> None:
     encoder = nets.mlp(32, (64,), output_activation="relu")
     encoders, said = experiment.class_features(config, "gan_images", splits, encoder)
     measure = functools.partial(experiment.generated, train=train, test=test, features=encoders)
-    given = {"held-out images": validation[:count], "training images": train[:count]}
-    given |= {"Gaussian": experiment.gaussian_images(jax.random.key(0), train, count)}
-    rows = [{"model": name, "seed": 0, "status": "ok", **measure(x)} for name, x in given.items()]
-    drawn = {"Gaussian": given["Gaussian"][:16]}
+    normal = experiment.gaussian_images(jax.random.key(0), train, count)
+    given = {"held-out images": validation, "training images": train, "Gaussian": normal}
+    given = {name: measure(images[:count]) for name, images in given.items()}
+    rows = [{"model": name, "seed": 0, "status": "ok", **found} for name, found in given.items()]
+    drawn = {"Gaussian": normal[:16]}
 
     def describe(model: Model) -> dict[str, float]:
         images = model.sample(jax.random.key(model.row["seed"]), count)
@@ -134,12 +135,12 @@ def gan_images(config: Config) -> None:
         same = config, "gan_images", builder, splits, values
         parts.append(({}, experiment.sweep(*same, part=name, **options)))
     by = ("model", *experiment.varied(config, *WEIGHTS, *RATES))
-    rows += experiment.side_by_side(parts, describe, by, timed=True)
-    rows = experiment.numbered(rows, by)
-    values, options = phases[config.model[0]]
+    trained = experiment.side_by_side(parts, describe, by, timed=True)
+    rows = experiment.numbered(rows + trained, by)
+    first = config.model[0]
     course, steps = [], [-(-config.steps // part) for part in config.shown]
-    same = config, "gan_images", builder, splits, values, steps
-    for step, lane in experiment.earlier(*same, part=config.model[0], **options):
+    same = config, "gan_images", builder, splits, phases[first][0], steps
+    for step, lane in experiment.earlier(*same, part=first, **phases[first][1]):
         images = lane.sample(jax.random.key(lane.row["seed"]), count)
         drawn.setdefault(f"step {step}", images[:16])
         course.append({**lane.row, "step": step, **measure(images)})
@@ -151,10 +152,11 @@ def gan_images(config: Config) -> None:
         by,
         (*COLUMNS, "seconds"),
         lambda: figures(config, rows, course, drawn, test[:16]),
-        [trained.result for _, trained in parts],
+        [found.result for _, found in parts],
         [
-            f"{count} images of each model beside {len(test)} test images. What is not of "
-            "features is of pixels; a kernel distance's error is that of one lane's.",
+            f"{count} images of each model beside {len(test)} test images, by pixels where nothing "
+            "is said of features. A kernel distance's error is that of one lane's. Splits of equal "
+            "shares of classes, as of digits, are nearer to each other than chance has them.",
             *said,
             f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; "
             "far more than half of the samples closer than that would be copies.",
@@ -232,8 +234,9 @@ def figures(
     before |= {f"step {config.steps}": at_last[first]} if first in at_last else {}
     return {
         f"The {what} between samples and test images.": plots.dots(table([column]), what),
-        "Precision and density say how real samples are, recall and coverage how much of the "
-        "data they reach.": plots.bars(table(SHARES), "share"),
+        "Precision says how real samples are, recall how much of the data they reach.": (
+            plots.dots(table(SHARES[:2]), "share of pixels' neighbourhoods")
+        ),
         "Test images, and samples of the first lane of each model.": plots.reconstructions(
             test, at_last, first="test"
         ),

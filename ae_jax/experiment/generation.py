@@ -77,7 +77,7 @@ def class_features(
 
     Returns:
       The prefix `feature_` and the encoder as trained, for `generated`, in units of its root mean
-      square over training images, without which a cubic kernel hears the loudest of them alone;
+      square over training images, so that all powers of the kernel distance's polynomial count;
       and a line about it. Nothing where there are no labels.
 
     Raises:

@@ -56,7 +56,29 @@ def test_images_of_every_size_are_made_and_judged(generator, discriminator):
         assert shapes(discriminator(shape, 4), floats(2, *shape))[1] == (2, 1)
 
 
+def test_residual_networks_have_a_block_for_each_halving_and_as_many_channels_everywhere():
+    for side, stages in ((64, 4), (28, 2)):
+        critic, _ = shapes(nets.residual_critic((side, side, 3)), floats(2, side, side, 3))
+        assert sorted(critic) == ["Dense_0"] + [
+            f"PreactivationBlock_{i}" for i in range(stages + 1)
+        ]
+        assert critic["PreactivationBlock_0"]["Conv_0"]["kernel"] == (3, 3, 3, 128)
+        # the last one keeps what it is given, and needs no convolution for that
+        last = critic[f"PreactivationBlock_{stages}"]
+        assert {name: layer["kernel"] for name, layer in last.items()} == {
+            "Conv_0": (3, 3, 128, 128),
+            "Conv_1": (3, 3, 128, 128),
+        }
+        generator, _ = shapes(nets.residual_generator((side, side, 3)), floats(2, 9))
+        assert generator["Dense_0"]["kernel"] == (9, (side >> stages) ** 2 * 128)
+        assert generator["Conv_0"]["kernel"] == (3, 3, 128, 3)
+        assert generator[f"PreactivationBlock_{stages - 1}"]["BatchNorm_1"]["scale"] == (128,)
+        assert f"PreactivationBlock_{stages}" not in generator
+
+
 def test_dcgan_64_is_the_published_network():
+    layers, _ = shapes(nets.dcgan_generator((64, 64, 3)), floats(2, 100))
+    assert layers["ConvTranspose_3"]["kernel"] == (4, 4, 64, 3)
     layers, _ = shapes(nets.dcgan_generator((64, 64, 3), 128), floats(2, 100))
     convolutions = [(1024, 512), (512, 256), (256, 128), (128, 3)]
     assert [layers[f"ConvTranspose_{i}"]["kernel"] for i in range(4)] == [
@@ -83,22 +105,27 @@ def test_dcgan_64_is_the_published_network():
 
 
 def test_initialisation_is_narrow_where_batches_are_normalised_and_keeps_the_scale_elsewhere():
+    shape = (16, 16, 1)
+    small, flat = jnp.zeros((1, *shape)), jnp.zeros((1, 100))
+
     @functools.partial(jax.jit, static_argnums=0)
     def kernels(normalization, key):
-        discriminator = nets.dcgan_discriminator((16, 16, 1), 32, normalization)
-        generator = nets.dcgan_generator((16, 16, 1), 32, normalization)
-        judged = discriminator.init(key, jnp.zeros((1, 16, 16, 1)))
-        made = generator.init(key, jnp.zeros((1, 100)))
-        return [
-            params.get("params", params)[name]["kernel"]
-            for params, name in ((judged, "Conv_1"), (made, "Dense_0"), (made, "ConvTranspose_0"))
-        ]
+        judged = nets.dcgan_discriminator(shape, 32, normalization).init(key, small)
+        made = nets.dcgan_generator(shape, 32, normalization).init(key, flat)
+        judged, made = (params.get("params", params) for params in (judged, made))
+        dense = judged["Conv_1"], judged["Dense_0"], made["Dense_0"], made["ConvTranspose_0"]
+        return [layer["kernel"] for layer in dense]
 
     for kernel in kernels("batch", jax.random.key(0)):
-        assert np.std(kernel) == pytest.approx(0.02, rel=0.03)
-    # fan-in of 4 x 4 x 32, of 100, and of those 4 taps of 64 channels that meet a pixel
-    for kernel, fan_in in zip(kernels("none", jax.random.key(0)), (512, 100, 256), strict=True):
-        assert np.std(kernel) == pytest.approx((2 / fan_in) ** 0.5, rel=0.03)
+        assert np.std(kernel) == pytest.approx(0.02, rel=0.06)
+    # fan-in: 4 x 4 x 32, 4 x 4 x 64, 100, and those 4 taps of 64 channels that meet a pixel
+    found = kernels("none", jax.random.key(0))
+    for kernel, fan_in in zip(found, (512, 1024, 100, 256), strict=True):
+        assert np.std(kernel) == pytest.approx((2 / fan_in) ** 0.5, rel=0.06)
+    critic = nets.residual_critic(shape, 32)
+    block = jax.jit(critic.init)(jax.random.key(0), small)["PreactivationBlock_1"]
+    for layer, fan_in in (("Conv_0", 288), ("Conv_1", 288), ("Conv_2", 32)):
+        assert np.std(block[layer]["kernel"]) == pytest.approx((2 / fan_in) ** 0.5, rel=0.06)
 
 
 def biased(y, layer):

@@ -20,6 +20,9 @@ def twin_step(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], 
         "contractive": _contractive,
         "contractive_closed_form": _contractive,
         "lstm": _lstm,
+        "mlp_gan": _gan,
+        "dcgan_r1": _gan,
+        "wgan_gp": _gan,
     }
     return own.get(name, _autoencoder)(name, batch, device)
 
@@ -156,6 +159,84 @@ def _contractive(name: str, batch: Callable[[], Any], device: Any) -> Callable[[
         optimizer.zero_grad()
         ((error + 0.1 * penalty) / len(x)).backward()
         optimizer.step()
+
+    return step
+
+
+def _players(name: str) -> Any:
+    """Generator and discriminator, layer for layer those of the workload."""
+    from torch import nn
+    from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d, Flatten, LeakyReLU, Linear, ReLU
+
+    if name == "mlp_gan":
+        pixels = nn.Unflatten(1, (1, 28, 28))
+        return nn.ModuleList(
+            [
+                nn.Sequential(Linear(64, 256), ReLU(), Linear(256, 784), pixels),
+                nn.Sequential(Flatten(), Linear(784, 256), ReLU(), Linear(256, 1)),
+            ]
+        )
+    side = {"dcgan_r1": 7, "wgan_gp": 4}[name]
+    return nn.ModuleList(
+        [
+            nn.Sequential(
+                *(Linear(64, 32 * side**2, bias=False), nn.Unflatten(1, (32, side, side))),
+                *(BatchNorm2d(32), ReLU(), ConvTranspose2d(32, 16, 4, 2, 1, bias=False)),
+                *(BatchNorm2d(16), ReLU(), ConvTranspose2d(16, 1, 4, 2, 1)),
+            ),
+            nn.Sequential(
+                *(Conv2d(1, 16, 4, 2, 1), LeakyReLU(0.2), Conv2d(16, 32, 4, 2, 1)),
+                *(LeakyReLU(0.2), Flatten(), Linear(32 * side**2, 1)),
+            ),
+        ]
+    )
+
+
+def _gan(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], None]:
+    """A GAN: plain, with R1, or of five Wasserstein critic steps with a gradient penalty.
+
+    What is not moved is not differentiated, and R1 takes the logits that the loss takes.
+    """
+    import torch
+    from torch.nn.functional import softplus
+
+    generator, discriminator = players = _players(name).to(device)
+    optimizers = [torch.optim.Adam(p.parameters(), lr=2e-4, betas=(0.5, 0.999)) for p in players]
+    wasserstein = name == "wgan_gp"
+
+    def made(count: int) -> Any:
+        return torch.sigmoid(generator(torch.randn(count, 64, device=device)))
+
+    def slopes(x: Any, logits: Any) -> Any:
+        (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        return slope.square().sum((1, 2, 3))
+
+    def discriminating(real: Any) -> Any:
+        with torch.no_grad():
+            fake = made(len(real))
+        real = real.requires_grad_(name == "dcgan_r1")
+        real_logit, fake_logit = discriminator(real), discriminator(fake)
+        if wasserstein:
+            share = torch.rand(len(real), 1, 1, 1, device=device)
+            between = (share * real + (1 - share) * fake).requires_grad_()
+            penalty = (slopes(between, discriminator(between)).sqrt() - 1).square().mean()
+            return fake_logit.mean() - real_logit.mean() + 10 * penalty
+        loss = softplus(-real_logit).mean() + softplus(fake_logit).mean()
+        return loss + (0.5 * slopes(real, real_logit).mean() if name == "dcgan_r1" else 0)
+
+    def move(player: int, loss: Any) -> None:
+        optimizers[player].zero_grad()
+        loss.backward()
+        optimizers[player].step()
+
+    def step() -> None:
+        x = batch()
+        for real in x.chunk(5 if wasserstein else 1):
+            move(1, discriminating(real))
+        discriminator.requires_grad_(False)
+        logit = discriminator(made(len(x)))
+        move(0, -logit.mean() if wasserstein else softplus(-logit).mean())
+        discriminator.requires_grad_(True)
 
     return step
 

@@ -54,6 +54,13 @@ def _contractive(form: str) -> Workload:
     )
 
 
+def _dcgan(ae: ModuleType, side: int, **options: Any) -> Any:
+    """DCGAN of 16 and 32 channels, with batch normalisation in the generator alone."""
+    shape = (side, side, 1)
+    discriminator = ae.nets.dcgan_discriminator(shape, 16, "none")
+    return ae.methods.gan(ae.nets.dcgan_generator(shape, 16), discriminator, 64, **options)
+
+
 class Training(NamedTuple):
     """A training under way.
 
@@ -116,6 +123,35 @@ WORKLOADS = {
             observation=ae.methods.observations.bernoulli(),
         ),
         data=lambda ae, images: ae.data.row_sequences(images),
+    ),
+    "mlp_gan": Workload(
+        image_shape=(28, 28, 1),
+        batch_size=100,
+        chunk=50,
+        peers=("torch",),
+        method=lambda ae: ae.methods.gan(
+            ae.nets.mlp((28, 28, 1), (256,)), ae.nets.mlp(1, (256,)), 64
+        ),
+    ),
+    "dcgan_r1": Workload(
+        image_shape=(28, 28, 1),
+        batch_size=64,
+        chunk=10,
+        peers=("torch",),
+        method=lambda ae: _dcgan(ae, 28, regularisers=[ae.methods.regularisers.r1(1.0)]),
+    ),
+    "wgan_gp": Workload(  # five critic steps of 64 images, and one of the generator's 320
+        image_shape=(16, 16, 1),
+        batch_size=5 * 64,
+        chunk=5,
+        peers=("torch",),
+        method=lambda ae: _dcgan(
+            ae,
+            16,
+            objective=ae.losses.adversarial.wasserstein(),
+            regularisers=[ae.methods.regularisers.gradient_penalty(10.0)],
+            discriminator_steps=5,
+        ),
     ),
 }
 

@@ -1,5 +1,6 @@
 """Strict tests: two devices, no silent promotion of dtype or rank, the same examples every time."""
 
+import contextlib
 import functools
 import gc
 import os
@@ -77,6 +78,25 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ae_jax")
 
+# JAX makes a context of MLIR's for every program that it lowers: half of what a small one takes,
+# and memory. Programs of a module of tests share one, as long as JAX has it where it is now; what
+# is lowered in the midst of another has its own, or it would be put into that.
+_forget_context = lambda: None  # noqa: E731
+with contextlib.suppress(ImportError, AttributeError):
+    from jax._src.interpreters import mlir
+
+    _new_context = mlir.make_ir_context
+    _shared_context = functools.cache(_new_context)
+    _forget_context = _shared_context.cache_clear
+
+    def _context():
+        with contextlib.suppress(ValueError):  # which some versions raise where there is none
+            if mlir.ir.Context.current is not None:
+                return _new_context()
+        return _shared_context()
+
+    mlir.make_ir_context = _context
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run what is marked full as well")
@@ -101,6 +121,7 @@ def _forget_compilations():
     """Thousands of small programs would take a process's memory and memory maps."""
     yield
     jax.clear_caches()
+    _forget_context()
     gc.collect()
 
 

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "training": {"core", "shuffle"},
     "testing": {"core", "training"},
     "plots": BUILDING_BLOCKS | {"metrics"},
-    "recipes": {"core", "methods", "nets", "training"},
+    "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
         *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
     },
@@ -52,6 +52,7 @@ WITHIN = {
         "adversarial": FAMILY,
         "autoencoders": FAMILY,
         "boltzmann": FAMILY,
+        "matching": FAMILY,
         "supervised": FAMILY,
         "variational": FAMILY,
         "wrappers": FAMILY,

@@ -22,7 +22,7 @@ from ae_jax.data.sources import (
     words,
 )
 from ae_jax.data.splits import SPLITS, labelled
-from ae_jax.data.stored import binarized, side_by_side, stored, subset
+from ae_jax.data.stored import binarized, resized, side_by_side, stored, subset
 
 __all__ = [
     "PAIRINGS",
@@ -37,6 +37,7 @@ __all__ = [
     "names",
     "paired",
     "pairs_of",
+    "resized",
     "row_sequences",
     "side_by_side",
     "stored",

@@ -176,6 +176,43 @@ def _binarized(fetch: Callable, threshold: float) -> Callable:
     return fetch_binarized
 
 
+def resized(dataset: Dataset, side: int) -> Dataset:
+    """A data set whose images are made smaller, by the mean of blocks of pixels.
+
+    Args:
+      dataset: of square images [H, H, C].
+      side: height and width of the new images, a divisor of H.
+
+    Raises:
+      InputError: if images are not square, or cannot be cut into so many blocks.
+    """
+    shape = dataset.spec["image"].shape if "image" in dataset.spec else ()
+    if len(shape) != 3 or shape[0] != shape[1]:
+        raise InputError(f"only square images [H, H, C] are resized, got {list(shape)}")
+    if side < 1 or shape[0] % side:
+        raise InputError(f"images of {shape[0]} pixels a side cannot be cut into {side} blocks")
+    if side == shape[0]:
+        return dataset
+    image = jax.ShapeDtypeStruct((side, side, shape[2]), dataset.spec["image"].dtype)
+    return dataset._replace(
+        spec={**dataset.spec, "image": image},
+        fetch=_resized(dataset.fetch, side),
+        digest=derived([dataset.digest], "resized", side),
+    )
+
+
+@shared
+def _resized(fetch: Callable, side: int) -> Callable:
+    def fetch_resized(arrays: Any, indices: Array) -> Batch:
+        batch = fetch(arrays, indices)
+        image = batch["image"]
+        block = image.shape[1] // side
+        blocks = image.reshape(-1, side, block, side, block, image.shape[-1])
+        return {**batch, "image": jnp.mean(blocks, axis=(2, 4))}
+
+    return fetch_resized
+
+
 def side_by_side(datasets: Sequence[Dataset]) -> Dataset:
     """A data set whose image is that of several data sets, [K, H, W, C].
 

@@ -4,12 +4,18 @@ from ae_jax.cli import Count, Swept, Whole
 from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
+from ae_jax.experiment.generation import (
+    class_features,
+    earlier,
+    gaussian_images,
+    generated,
+)
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
-from ae_jax.experiment.running import Sweep, check, complete, pretrain, run_options, sweep
+from ae_jax.experiment.running import Sweep, check, claimed, complete, pretrain, run_options, sweep
 from ae_jax.experiment.splits import Splits, label_orders, load_splits
 from ae_jax.experiment.study import Outcome, Study
 from ae_jax.training import Model, model
@@ -30,10 +36,15 @@ __all__ = [
     "assessed",
     "best_settings",
     "check",
+    "claimed",
+    "class_features",
     "classes",
     "complete",
     "described",
+    "earlier",
     "firsts",
+    "gaussian_images",
+    "generated",
     "label_orders",
     "lanes",
     "load_splits",

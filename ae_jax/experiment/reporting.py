@@ -8,7 +8,6 @@ import jax
 
 from ae_jax import cli, plots, training
 from ae_jax.core import InputError
-from ae_jax.experiment.config import Config
 
 
 def records(out: Path) -> list[dict[str, Any]]:
@@ -18,7 +17,7 @@ def records(out: Path) -> list[dict[str, Any]]:
 
 
 def report(
-    config: Config,
+    config: cli.Execution,
     out: Path,
     title: str,
     rows: Sequence[Mapping[str, Any]],

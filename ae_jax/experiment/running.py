@@ -1,7 +1,8 @@
-"""Training what a configuration describes: a sweep, or a stack of layers."""
+"""Carrying out what a configuration describes: a sweep, a stack of layers, or no training."""
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from ae_jax.experiment.config import Config
 from ae_jax.experiment.config import lanes as lanes_of
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import greedy
+from ae_jax.training import directory as run_directory
 from ae_jax.training.lanes import grouped
 
 
@@ -119,6 +121,27 @@ def pretrain(
     for result in stack.results:
         complete(result)
     return stack
+
+
+@contextlib.contextmanager
+def claimed(config: cli.Execution, name: str) -> Iterator[Path]:
+    """Claims the run directory of an experiment that trains nothing, as `training.run` claims one.
+
+    Args:
+      config: of the experiment.
+      name: the experiment's, which names the default directory.
+
+    Yields:
+      The directory, for `report`.
+
+    Raises:
+      InputError: if it holds another configuration or other files, is in use, or cannot be
+        written.
+    """
+    out = cli.directory(config, name)
+    identity = {"experiment": name, "config": cli.identity(config), "run": None}
+    with run_directory.opened(out, identity):
+        yield out
 
 
 def complete(result: training.Result) -> None:

@@ -72,6 +72,7 @@ class Study(NamedTuple):
       reference: (config, splits) -> what lanes are compared with, found before they are trained,
         and after their values were checked.
       describe: (Model, Outcome) -> further columns of a sound lane's row.
+      notes: Outcome -> further lines of the report.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Study(NamedTuple):
     load: Callable[[Any], Splits] = splits.load_splits
     reference: Callable[[Any, Splits], Any] = lambda config, splits: None
     describe: Callable[[models.Model, Outcome], Mapping[str, Any]] = lambda model, outcome: {}
+    notes: Callable[[Outcome], Sequence[str]] = lambda outcome: ()
 
     def __call__(self, config: Config) -> None:
         """Trains the sweep and reports it."""
@@ -112,4 +114,5 @@ class Study(NamedTuple):
             self.table,
             lambda: self.figures(outcome),
             outcome.result,
+            self.notes(outcome),
         )

@@ -10,9 +10,12 @@ from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
 from ae_jax.losses.moments import (
     covariance,
     gaussian_kernel,
+    gaussian_mixture_kernel,
     inverse_multiquadric_kernel,
     linear_kernel,
+    mmd,
     mmd2,
+    polynomial_kernel,
 )
 from ae_jax.losses.penalties import (
     activation_rate,
@@ -30,6 +33,7 @@ from ae_jax.losses.reconstruction import (
     gaussian_nll,
     squared_error,
 )
+from ae_jax.losses.transport import random_directions, sinkhorn_divergence, sliced_wasserstein
 
 __all__ = [
     "absolute_error",
@@ -44,6 +48,7 @@ __all__ = [
     "covariance",
     "elbo",
     "gaussian_kernel",
+    "gaussian_mixture_kernel",
     "gaussian_nll",
     "inverse_multiquadric_kernel",
     "iwae_bound",
@@ -51,6 +56,11 @@ __all__ = [
     "kl_sparsity",
     "l1",
     "linear_kernel",
+    "mmd",
     "mmd2",
+    "polynomial_kernel",
+    "random_directions",
+    "sinkhorn_divergence",
+    "sliced_wasserstein",
     "squared_error",
 ]

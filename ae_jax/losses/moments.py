@@ -4,10 +4,11 @@ Rows that are not present (padding up to a whole number of batches) count for no
 whatever stands in them, be it NaN.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax.core import Array, InputError
 from ae_jax.probability._examples import matched
@@ -37,10 +38,11 @@ def mean_of_present(x: Array, present: Array | None) -> Array:
     """The mean of the present rows of x [N, D], [D]; NaN where there is none."""
     if present is None:
         return jnp.mean(x, axis=0)
-    return jnp.sum(jnp.where(present[:, None], x, 0), axis=0) / _count(present, x)
+    return jnp.sum(jnp.where(present[:, None], x, 0), axis=0) / count_present(present, x)
 
 
-def _count(present: Array, x: Array) -> Array:
+def count_present(present: Array, x: Array) -> Array:
+    """How many rows are present, of the dtype of x."""
     return jnp.sum(present).astype(x.dtype)
 
 
@@ -67,7 +69,7 @@ def covariance(x: Array, present: Array | None = None) -> Array:
     deviations = x - mean_of_present(x, present)[None]
     count = x.shape[0]
     if present is not None:
-        deviations, count = jnp.where(present[:, None], deviations, 0), _count(present, x)
+        deviations, count = jnp.where(present[:, None], deviations, 0), count_present(present, x)
     return jnp.matmul(deviations.T, deviations, precision="highest") / count
 
 
@@ -109,7 +111,7 @@ def mmd2(
         raise InputError(f"mmd2 needs at least {1 + unbiased} points, got {x.shape} and {y.shape}")
     (x,), (y,) = matched("x", x), matched("y", y)
     x_present, y_present = as_mask(x_present, x), as_mask(y_present, y)
-    x, y = _filled(x, x_present), _filled(y, y_present)
+    x, y = filled(x, x_present), filled(y, y_present)
 
     def mean_within(points: Array, present: Array | None) -> Array:
         values = kernel(points, points)
@@ -118,7 +120,7 @@ def mmd2(
         count = points.shape[0]
         if present is not None:
             values = jnp.where(present[:, None] & present[None], values, 0)
-            count = _count(present, values)
+            count = count_present(present, values)
         return (jnp.sum(values) - jnp.trace(values)) / (count * (count - 1))
 
     # E k(x, x') + E k(y, y') - 2 E k(x, y)
@@ -126,8 +128,41 @@ def mmd2(
     return mean_within(x, x_present) + mean_within(y, y_present) - 2 * across
 
 
-def _filled(x: Array, present: Array | None) -> Array:
-    # the mean in the place of absent rows: a kernel stays finite, and its origin where it is
+def mmd(
+    x: Array,
+    y: Array,
+    kernel: Kernel,
+    smoothing: Array | float = 1e-6,
+    *,
+    x_present: Array | None = None,
+    y_present: Array | None = None,
+) -> Array:
+    """Maximum mean discrepancy, the root of the biased `mmd2`; smooth where the samples agree.
+
+    Args:
+      x: [N, D].
+      y: [M, D].
+      kernel: as for `mmd2`.
+      smoothing: added under the root, whose slope is infinite at 0. The gradient there is 0, and
+        the value the root of this. It is to be larger than rounding.
+      x_present: as for `mmd2`.
+      y_present: likewise.
+
+    Returns:
+      A scalar.
+
+    Raises:
+      InputError: as `mmd2`.
+
+    Reference:
+      Li, Swersky and Zemel, 2015, "Generative moment matching networks", which lower the root.
+    """
+    square = mmd2(x, y, kernel, unbiased=False, x_present=x_present, y_present=y_present)
+    return jnp.sqrt(jnp.maximum(square, 0) + jnp.asarray(smoothing, square.dtype))
+
+
+def filled(x: Array, present: Array | None) -> Array:
+    """The rows with the mean in the place of absent ones: kernels stay finite and centred."""
     if present is None:
         return x
     return jnp.where(present[:, None], x, mean_of_present(x, present)[None])
@@ -139,11 +174,12 @@ def _mean_of_pairs(values: Array, rows: Array | None, columns: Array | None) -> 
     rows = jnp.ones(values.shape[0], bool) if rows is None else rows
     columns = jnp.ones(values.shape[1], bool) if columns is None else columns
     total = jnp.sum(jnp.where(rows[:, None] & columns[None], values, 0))
-    return total / (_count(rows, values) * _count(columns, values))
+    return total / (count_present(rows, values) * count_present(columns, values))
 
 
-def _squared_distances(x: Array, y: Array) -> Array:
-    # |x - y|^2 by one matrix product, about a common origin so that digits do not cancel
+def squared_distances(x: Array, y: Array) -> Array:
+    """|x - y|^2 of every pair of rows, [N, M], by one matrix product."""
+    # about a common origin, so that digits do not cancel
     (x,), (y,) = matched("x", x), matched("y", y)
     origin = jnp.mean(x, axis=0, keepdims=True)
     x, y = x - origin, y - origin
@@ -163,8 +199,37 @@ def gaussian_kernel(bandwidth: Array | float) -> Kernel:
     """
 
     def kernel(x: Array, y: Array) -> Array:
-        distances = _squared_distances(x, y)
+        distances = squared_distances(x, y)
         return jnp.exp(-distances / (2 * jnp.asarray(bandwidth, distances.dtype) ** 2))
+
+    return kernel
+
+
+def gaussian_mixture_kernel(variances: Sequence[float] | Array) -> Kernel:
+    """The kernel sum_s exp(-|x - y|^2 / (2 s)) over variances s, for differences of many sizes.
+
+    Args:
+      variances: [S], positive, in squared units of x; not bandwidths, which are their roots.
+
+    Returns:
+      A kernel for `mmd2`; its values are in (0, S].
+
+    Raises:
+      InputError: if there is no variance, or one is not positive and not traced.
+
+    Reference:
+      Li, Swersky and Zemel, 2015, "Generative moment matching networks", where s is called the
+      bandwidth.
+    """
+    if not isinstance(variances, jax.core.Tracer):
+        given = np.asarray(variances)
+        if given.ndim != 1 or not given.size or not np.all((given > 0) & np.isfinite(given)):
+            raise InputError(f"variances must be one or more positive numbers, got {variances}")
+
+    def kernel(x: Array, y: Array) -> Array:
+        distances = squared_distances(x, y)
+        widths = jnp.asarray(variances, distances.dtype)
+        return sum(jnp.exp(-distances / (2 * width)) for width in widths)
 
     return kernel
 
@@ -183,7 +248,7 @@ def inverse_multiquadric_kernel(scale: Array | float) -> Kernel:
     """
 
     def kernel(x: Array, y: Array) -> Array:
-        distances = _squared_distances(x, y)
+        distances = squared_distances(x, y)
         amount = jnp.asarray(scale, distances.dtype)
         return amount / (amount + distances)
 
@@ -194,3 +259,12 @@ def linear_kernel(x: Array, y: Array) -> Array:
     """The inner product, [N, M]: its discrepancy is the squared distance of the means."""
     (x,), (y,) = matched("x", x), matched("y", y)
     return jnp.matmul(x, y.T, precision="highest")
+
+
+def polynomial_kernel(x: Array, y: Array) -> Array:
+    """The kernel (x.y / D + 1)^3, [N, M], of the kernel distance.
+
+    Reference:
+      Binkowski et al., 2018, "Demystifying MMD GANs", section 4.
+    """
+    return (linear_kernel(x, y) / jnp.shape(x)[1] + 1) ** 3

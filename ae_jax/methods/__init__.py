@@ -1,40 +1,57 @@
 """Learning methods: factories that return a `Method`, by family; their parts, by module."""
 
 from ae_jax.methods import boltzmann
-from ae_jax.methods.adversarial import regularisers
+from ae_jax.methods.adversarial import conditions, regularisers
+from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
+from ae_jax.methods.adversarial.bigan import bigan
 from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.adversarial.image_to_image import image_to_image
+from ae_jax.methods.adversarial.progressive import progressive_gan
+from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
+from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
-from ae_jax.methods.parts import bottlenecks, observations, penalties
+from ae_jax.methods.matching.network import matching_network
+from ae_jax.methods.parts import bottlenecks, discrepancies, observations, penalties
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
-from ae_jax.methods.wrappers.selection import few_labels, one_of_several
+from ae_jax.methods.wrappers.measured import measured
+from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
 from ae_jax.methods.wrappers.stage import stage
 
 __all__ = [
+    "adversarial_autoencoder",
     "autoencoder",
+    "bigan",
     "boltzmann",
     "boltzmann_machine",
     "bottlenecks",
     "classifier",
+    "conditions",
     "cycle_gan",
     "deep_belief_network",
+    "discrepancies",
     "few_labels",
     "gan",
     "image_to_image",
+    "matching_network",
+    "measured",
     "observations",
     "one_of_several",
+    "partly_labelled",
     "penalties",
+    "progressive_gan",
     "rbm",
     "recurrent_autoencoder",
     "regularisers",
+    "semi_supervised_adversarial_autoencoder",
     "skip_gram",
     "stage",
     "vae",
+    "vae_gan",
 ]

@@ -6,16 +6,22 @@ others can be jitted and vmapped.
 
 from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
 from ae_jax.metrics.disentanglement import mig, mutual_information
+from ae_jax.metrics.fit import KS_1_PERCENT, kolmogorov_smirnov
 from ae_jax.metrics.generation import (
     frechet_distance,
     frechet_distance_of_samples,
     inception_score,
     kernel_distance,
     mode_coverage,
-    polynomial_kernel,
 )
 from ae_jax.metrics.image import psnr, restoration_gain, ssim
-from ae_jax.metrics.likelihood import best_log_likelihood, bound_name, importance_bounds
+from ae_jax.metrics.likelihood import (
+    best_log_likelihood,
+    bound_name,
+    importance_bounds,
+    parzen_deviation,
+    parzen_log_likelihood,
+)
 from ae_jax.metrics.neighbourhoods import (
     density_coverage,
     memorisation,
@@ -43,7 +49,6 @@ from ae_jax.metrics.summary import active_fraction, active_units, latent_summary
 from ae_jax.metrics.timing import seconds
 from ae_jax.metrics.transport import (
     optimal_matching,
-    random_directions,
     sliced_wasserstein,
     wasserstein_distance,
 )
@@ -54,6 +59,7 @@ from ae_jax.metrics.two_sample import (
 )
 
 __all__ = [
+    "KS_1_PERCENT",
     "Mean",
     "PrincipalComponents",
     "TwoSampleTest",
@@ -71,6 +77,7 @@ __all__ = [
     "kernel_distance",
     "kernel_two_sample_test",
     "knn_accuracy",
+    "kolmogorov_smirnov",
     "latent_summary",
     "linear_probe",
     "mean_over_draws",
@@ -82,15 +89,15 @@ __all__ = [
     "nearest_neighbours",
     "optimal_matching",
     "paired_difference",
+    "parzen_deviation",
+    "parzen_log_likelihood",
     "pca",
     "pca_encode",
     "pca_reconstruct",
-    "polynomial_kernel",
     "precision_recall",
     "principal_angles",
     "probed",
     "psnr",
-    "random_directions",
     "representation_quality",
     "restoration_gain",
     "seconds",

@@ -8,7 +8,7 @@ import numpy as np
 from jax.scipy.special import rel_entr
 
 from ae_jax.core import Array, InputError
-from ae_jax.losses.moments import Kernel, linear_kernel, mmd2
+from ae_jax.losses.moments import Kernel, mmd2, polynomial_kernel
 from ae_jax.metrics._samples import (
     by_rows,
     checked_finite,
@@ -110,16 +110,6 @@ def _frechet(gap: Array, a: Array, b: Array) -> Array:
     # tr (S1 S2)^1/2 is the nuclear norm of A B', and tr S1 + tr S2 less twice that the least of
     # |A - U B|^2 over orthogonal U: no matrix square root, and no difference of large numbers
     return jnp.sum(gap**2) + jnp.sum((a - product(product(left, right), b)) ** 2)
-
-
-def polynomial_kernel(x: Array, y: Array) -> Array:
-    """The kernel (x.y / D + 1)^3, [N, M], of the kernel distance.
-
-    Reference:
-      Binkowski et al., 2018, "Demystifying MMD GANs", section 4.
-    """
-    products = linear_kernel(x, y)
-    return (products / jnp.shape(x)[1] + 1) ** 3
 
 
 def kernel_distance(x: Array, y: Array, kernel: Kernel = polynomial_kernel) -> Mean:

@@ -1,11 +1,14 @@
 """How likely images can be, and how likely they are at least."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
+from ae_jax.metrics._samples import by_rows, checked_samples, squared_distances, unless_broken
 from ae_jax.metrics.comparison import mean_over_draws
 
 
@@ -57,3 +60,67 @@ def importance_bounds(
 def bound_name(samples: int) -> str:
     """Returns what a bound of importance samples is called: elbo of one, iwae_10 of ten."""
     return f"iwae_{samples}" if samples > 1 else "elbo"
+
+
+def parzen_log_likelihood(samples: Array, examples: Array, deviation: Array | float) -> Array:
+    """Log-density of examples under Gaussians around a model's samples; can be jitted.
+
+    Of use for the rank of models that have no likelihood, and for little else: in many dimensions
+    no number of samples brings it near the model's own, and copies of training examples may
+    outrank the data (Theis, van den Oord and Bethge, 2016).
+
+    Args:
+      samples: [M, D], what was generated.
+      examples: [N, D], held out.
+      deviation: of the Gaussians; a positive scalar, to be chosen by other held-out examples.
+
+    Returns:
+      [N], nats.
+
+    Raises:
+      InputError: if the shapes do not fit, values are not finite or the deviation is not positive.
+
+    Reference:
+      Breuleux, Bengio and Vincent, 2011, "Quickly generating representative samples from an
+      RBM-derived process".
+    """
+    samples, examples = checked_samples(samples=samples, examples=examples)
+    deviation = jnp.asarray(deviation, samples.dtype)
+    if not isinstance(deviation, jax.core.Tracer) and not deviation > 0:
+        raise InputError(f"deviation must be positive, got {deviation}")
+    return _parzen(samples, examples, deviation)
+
+
+def parzen_deviation(samples: Array, examples: Array, deviations: Sequence[float]) -> Array:
+    """The deviation for `parzen_log_likelihood` under which examples are the most likely.
+
+    Args:
+      samples: [M, D], what was generated.
+      examples: [N, D], held out, and not those whose likelihood is then told.
+      deviations: positive numbers to choose from.
+
+    Returns:
+      One of them, a scalar.
+
+    Raises:
+      InputError: as `parzen_log_likelihood`.
+    """
+    samples, examples = checked_samples(samples=samples, examples=examples)
+    if not len(deviations) or not min(deviations) > 0:
+        raise InputError(f"deviations must be positive numbers, got {deviations}")
+    widths = jnp.asarray(deviations, samples.dtype)
+    found = jax.vmap(lambda width: jnp.mean(_parzen(samples, examples, width)))(widths)
+    return widths[jnp.argmax(found)]
+
+
+@jax.jit
+def _parzen(samples: Array, examples: Array, deviation: Array) -> Array:
+    count, size = samples.shape
+
+    def log_density(example: Array) -> Array:
+        exponents = -squared_distances(example, samples) / (2 * deviation**2)
+        # log(1/M sum_j N(x; s_j, deviation^2 I))
+        scale = math.log(count) + size / 2 * jnp.log(2 * math.pi * deviation**2)
+        return jax.nn.logsumexp(exponents) - scale
+
+    return unless_broken(by_rows(log_density, examples, count), samples, examples)

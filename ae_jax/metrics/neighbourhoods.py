@@ -166,11 +166,11 @@ def memorisation(samples: Array, train: Array, test: Array) -> dict[str, Array]:
 def _memorisation(samples: Array, train: Array, test: Array) -> dict[str, Array]:
     own, other = (jnp.sqrt(_nearest(part, train, 1)[1][:, 0]) for part in (samples, test))
     ordered = jnp.sort(other)
-    nearer = [jnp.searchsorted(ordered, own, side=side) for side in ("left", "right")]
-    lost = sum(jnp.mean(number.astype(own.dtype)) for number in nearer) / (2 * len(test))
+    farther = [len(test) - jnp.searchsorted(ordered, own, side=side) for side in ("left", "right")]
+    wins = sum(jnp.mean(number.astype(own.dtype)) for number in farther) / (2 * len(test))
     found = {
         "sample_distance": jnp.mean(own),
         "test_distance": jnp.mean(other),
-        "closer": 1 - lost,
+        "closer": wins,
     }
     return unless_broken(found, samples, train, test)

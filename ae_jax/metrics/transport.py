@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
+from ae_jax.losses import transport
 from ae_jax.metrics._samples import checked_samples, unless_broken
 
 
@@ -69,17 +70,6 @@ def _costs(x: Array, y: Array, power: float) -> np.ndarray:
     return cdist(np.asarray(x, np.float64), np.asarray(y, np.float64)) ** power
 
 
-def random_directions(key: Array, count: int, size: int) -> Array:
-    """Directions for `sliced_wasserstein`, [count, size]: uniform on the unit sphere."""
-    if min(count, size) < 1:
-        raise InputError(f"directions need a count and a size of at least 1, got {count}, {size}")
-    return _unit(jax.random.normal(key, (count, size)))
-
-
-def _unit(directions: Array) -> Array:
-    return directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
-
-
 def sliced_wasserstein(x: Array, y: Array, directions: Array, power: float = 2.0) -> Array:
     """Sliced Wasserstein distance: W_p of projections, over directions.
 
@@ -88,7 +78,7 @@ def sliced_wasserstein(x: Array, y: Array, directions: Array, power: float = 2.0
     Args:
       x: [N, D].
       y: [M, D]; N and M may differ: distances are between the quantiles.
-      directions: [L, D], of `random_directions` for instance; their lengths do not count.
+      directions: [L, D], of `losses.random_directions` for instance; their lengths do not count.
       power: p, at least 1; static.
 
     Returns:
@@ -111,23 +101,11 @@ def sliced_wasserstein(x: Array, y: Array, directions: Array, power: float = 2.0
 
 @functools.partial(jax.jit, static_argnames="power")
 def _sliced(x: Array, y: Array, directions: Array, power: float) -> Array:
-    n, m = len(x), len(y)
-    # between neighbouring edges, in units of 1 / (N M), both quantile functions are constant
-    edges = np.union1d(np.arange(n + 1) * m, np.arange(m + 1) * n)
-    widths = jnp.asarray(np.diff(edges) / (n * m), x.dtype)
-    origin, directions = x[:1], _unit(directions)
-
-    def cost(direction: Array) -> Array:
-        quantiles = [
-            jnp.sort(jnp.matmul(sample - origin, direction, precision="highest"))[
-                edges[:-1] // size
-            ]
-            for sample, size in ((x, m), (y, n))
-        ]
-        return jnp.sum(widths * jnp.abs(quantiles[0] - quantiles[1]) ** power)
-
-    distance = jnp.mean(jax.lax.map(cost, directions)) ** (1 / power)
-    return unless_broken(distance, x, y, directions)
+    # one after the other, which takes memory for one
+    costs = jax.lax.map(
+        lambda direction: transport.sliced_wasserstein(x, y, direction[None], power), directions
+    )
+    return unless_broken(jnp.mean(costs) ** (1 / power), x, y, directions)
 
 
 def _check_power(power: float) -> None:

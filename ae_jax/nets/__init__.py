@@ -3,6 +3,10 @@
 from ae_jax.nets.activations import ACTIVATIONS as ACTIVATIONS
 from ae_jax.nets.activations import activation as activation
 from ae_jax.nets.activations import binary as binary
+from ae_jax.nets.adversarial import dcgan_discriminator as dcgan_discriminator
+from ae_jax.nets.adversarial import dcgan_generator as dcgan_generator
+from ae_jax.nets.adversarial import residual_critic as residual_critic
+from ae_jax.nets.adversarial import residual_generator as residual_generator
 from ae_jax.nets.architectures import architectures as architectures
 from ae_jax.nets.architectures import conv_decoder as conv_decoder
 from ae_jax.nets.architectures import conv_encoder as conv_encoder
@@ -14,8 +18,16 @@ from ae_jax.nets.combine import dropout as dropout
 from ae_jax.nets.combine import transposed as transposed
 from ae_jax.nets.convolution import conv as conv
 from ae_jax.nets.convolution import conv_transpose as conv_transpose
+from ae_jax.nets.growing import Growing as Growing
+from ae_jax.nets.growing import growing_discriminator as growing_discriminator
+from ae_jax.nets.growing import growing_generator as growing_generator
 from ae_jax.nets.layers import Conv as Conv
 from ae_jax.nets.layers import ConvTranspose as ConvTranspose
+from ae_jax.nets.layers import EqualisedConv as EqualisedConv
+from ae_jax.nets.layers import EqualisedDense as EqualisedDense
+from ae_jax.nets.layers import MinibatchStddev as MinibatchStddev
+from ae_jax.nets.layers import minibatch_stddev as minibatch_stddev
+from ae_jax.nets.layers import pixel_norm as pixel_norm
 from ae_jax.nets.mlp import flax_network as flax_network
 from ae_jax.nets.mlp import mlp as mlp
 from ae_jax.nets.parameters import Affine as Affine

@@ -1,5 +1,6 @@
 """Activation functions by name."""
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -40,6 +41,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "linear": linear,
     "relu": jax.nn.relu,
     "leaky_relu": jax.nn.leaky_relu,
+    "leaky_relu_0.2": functools.partial(jax.nn.leaky_relu, negative_slope=0.2),
     "elu": jax.nn.elu,
     "selu": jax.nn.selu,
     "gelu": jax.nn.gelu,
@@ -55,8 +57,8 @@ def activation(name: str) -> Callable[[Array], Array]:
     """The elementwise function of that name.
 
     Args:
-      name: one of `ACTIVATIONS`: linear, relu, leaky_relu (slope 0.01), elu, selu, gelu,
-        softplus, swish, sigmoid, tanh, binary.
+      name: one of `ACTIVATIONS`: linear, relu, leaky_relu (slope 0.01), leaky_relu_0.2, elu,
+        selu, gelu, softplus, swish, sigmoid, tanh, binary.
 
     Returns:
       A function of an array, of the same shape.

@@ -1,11 +1,14 @@
-"""Linen layers: convolutions whose parameters are those of Linen's own."""
+"""Linen layers: Linen's own convolutions, and what generators and discriminators are made of."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 
-from ae_jax.core import Array
+from ae_jax.core import Array, InputError
 from ae_jax.nets import convolution
 from ae_jax.nets.convolution import Padding
 
@@ -68,3 +71,125 @@ def _apply(module: Conv | ConvTranspose, convolve: Callable, x: Array) -> Array:
         bias = module.param("bias", module.bias_init, (module.features,), dtype)
         y = y + bias[None, None, None, :]
     return y
+
+
+class EqualisedDense(nn.Module):
+    """A dense layer of equalised learning rate.
+
+    Parameters `kernel` [in, features], from N(0, 1), which is used times gain / sqrt(in), and
+    `bias` [features], zeros. So a step of Adam moves every layer by as much of what it is.
+
+    Attributes:
+      features: of the output.
+      gain: 2^0.5 where a rectifier follows, 1 where nothing does.
+
+    Reference: Karras et al. (2018), Progressive Growing of GANs, section 4.1.
+    """
+
+    features: int
+    gain: float = 2**0.5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [B, in] to [B, features]."""
+        return x @ _equalised(self, (x.shape[-1], self.features)) + _bias(self)[None]
+
+
+class EqualisedConv(nn.Module):
+    """`Conv` of stride 1, of equalised learning rate; see `EqualisedDense`.
+
+    Parameters `kernel` [KH, KW, C, features], from N(0, 1), which is used times
+    gain / sqrt(KH KW C), and `bias` [features], zeros.
+    """
+
+    features: int
+    kernel_size: tuple[int, int] = (3, 3)
+    gain: float = 2**0.5
+    impl: str | None = None
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [B, H, W, C] to [B, H, W, features]."""
+        kernel = _equalised(self, (*self.kernel_size, x.shape[-1], self.features))
+        return convolution.conv(x, kernel, impl=self.impl) + _bias(self)[None, None, None]
+
+
+def _equalised(module: EqualisedDense | EqualisedConv, shape: Sequence[int]) -> Array:
+    kernel = module.param("kernel", _normal, shape, jnp.result_type(float))
+    return kernel * (module.gain / math.sqrt(math.prod(shape[:-1])))  # w c, c = gain / sqrt(fan-in)
+
+
+def _normal(key: Array, shape: Sequence[int], dtype: jnp.dtype) -> Array:
+    # the numbers of a draw of that shape, which XLA takes four times as long to compile
+    return jax.random.normal(key, (math.prod(shape),), dtype).reshape(shape)
+
+
+def _bias(module: EqualisedDense | EqualisedConv) -> Array:
+    zeros = nn.initializers.zeros_init()
+    return module.param("bias", zeros, (module.features,), jnp.result_type(float))
+
+
+def pixel_norm(x: Array) -> Array:
+    """Scales the vector of features at each pixel to a mean square of 1.
+
+    Args:
+      x: [B, ..., C].
+
+    Returns:
+      x / sqrt(mean of x^2 over C + 1e-8).
+
+    Reference: Karras et al. (2018), Progressive Growing of GANs, section 4.2.
+    """
+    return x * lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-8)
+
+
+def minibatch_stddev(x: Array, group: int = 4) -> Array:
+    """How much the examples of a group differ: the mean of their features' standard deviations.
+
+    Example n is of the group n mod (B / group), as in the authors' code. The variance is divided by
+    the group's size, and 1e-8 is added to it.
+
+    Args:
+      x: [B, ...].
+      group: examples in a group; the batch where that is smaller.
+
+    Returns:
+      [B], the same for all of a group.
+
+    Raises:
+      InputError: if the batch cannot be cut into such groups.
+
+    Reference: Karras et al. (2018), Progressive Growing of GANs, section 3.
+    """
+    batch, size = len(x), min(group, len(x))
+    if batch % size:
+        raise InputError(
+            f"a batch of {batch} cannot be cut into groups of {size} for the standard deviation: "
+            f"use a batch size that is a multiple of {size}"
+        )
+    groups = x.reshape(size, batch // size, -1)
+    variance = jnp.mean((groups - jnp.mean(groups, axis=0, keepdims=True)) ** 2, axis=0)
+    deviation = jnp.mean(jnp.sqrt(variance + 1e-8), axis=-1)
+    return jnp.tile(deviation, size)
+
+
+class MinibatchStddev(nn.Module):
+    """Adds a plane that holds `minibatch_stddev` to images of features.
+
+    A training pass shows each group its own. An evaluation shows all examples its running mean,
+    `deviation` among the running statistics, so that none depends on the others of its batch.
+    """
+
+    group: int = 4
+    momentum: float = 0.9
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """x [B, H, W, C] to [B, H, W, C + 1]."""
+        running = self.variable("batch_stats", "deviation", jnp.ones, (), x.dtype)
+        shown = jnp.broadcast_to(running.value, x.shape[:1])
+        if train:
+            shown = minibatch_stddev(x, self.group)
+            running.value = self.momentum * running.value + (1 - self.momentum) * jnp.mean(shown)
+        plane = jnp.broadcast_to(shown[:, None, None, None], (*x.shape[:3], 1))
+        return jnp.concatenate([x, plane], axis=-1)

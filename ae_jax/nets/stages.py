@@ -29,6 +29,13 @@ _DISENTANGLEMENT = {
 _STAGES = {
     "disentanglement": _DISENTANGLEMENT,
     "residual": _DISENTANGLEMENT,
+    "dcgan": {
+        8: Stages((64, 128), 2),
+        16: Stages((64, 128), 4),
+        28: Stages((64, 128), 7),
+        32: Stages((64, 128, 256), 4),
+        64: Stages((64, 128, 256, 512), 4),
+    },
     "keras": {8: Stages((16, 8), 2), 28: Stages((16, 8, 8), 4), 32: Stages((16, 8, 8), 4)},
 }
 

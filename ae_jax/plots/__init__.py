@@ -5,9 +5,10 @@ matplotlib is imported when a figure is made: tables and readers work without it
 
 from ae_jax.plots.animation import Animation, animation
 from ae_jax.plots.curves import learning_curves
-from ae_jax.plots.distributions import histograms
+from ae_jax.plots.distributions import densities, envelopes, histograms
 from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, image_rows, manifold, reconstructions, traversals
+from ae_jax.plots.planes import clouds, paths
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import MOST_CLASSES, scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
@@ -27,8 +28,11 @@ __all__ = [
     "aggregate",
     "animation",
     "bars",
+    "clouds",
     "console_table",
+    "densities",
     "dots",
+    "envelopes",
     "filters",
     "gains",
     "histograms",
@@ -41,6 +45,7 @@ __all__ = [
     "mean_curves",
     "mean_table",
     "neighbours",
+    "paths",
     "plane",
     "rate_distortion",
     "read_records",

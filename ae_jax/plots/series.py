@@ -14,6 +14,7 @@ from ae_jax.plots.text import column, value
 
 _FLOOR = 1e-6  # of the largest singular value; what lies below is rounding in float32
 NOTHING = "no lane has a finite value"
+_DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of formulas
 _TICKED = 12  # so many x values at most have a tick each
 
 
@@ -26,6 +27,7 @@ def lines(
     log_x: bool = False,
     log_y: bool = False,
     level: float | None = None,
+    formulas: Mapping[str, tuple[Any, Any]] | None = None,
     spread: str = "standard deviation over seeds",
     heading: str = "",
 ) -> Any:
@@ -40,6 +42,8 @@ def lines(
       log_x: whether the horizontal axis is logarithmic.
       log_y: whether the vertical one is. A band that reaches 0 ends at a tenth of the mean.
       level: a value of y to mark by a horizontal line, such as a gain of 0.
+      formulas: a label -> x [K] and y [K] of what is expected, dashed and dark; the curves are
+        then points, which nothing joins.
       spread: what the bands are, for the footnote.
       heading: a title.
 
@@ -69,7 +73,8 @@ def lines(
     palette = style.colours(list(curves))
     for key, (x, mean, band) in curves.items():
         colour = palette[key]
-        axes.plot(x, mean, color=colour, lw=2.5, marker="o", ms=7, mec="white", mew=1, zorder=4)
+        joined = {"lw": 0 if formulas else 2.5, "marker": "o", "ms": 7, "mec": "white", "mew": 1}
+        axes.plot(x, mean, color=colour, zorder=4, **joined)
         if np.any(np.nan_to_num(band) > 0):
             low, high = mean - np.nan_to_num(band), mean + np.nan_to_num(band)
             if log_y:
@@ -79,6 +84,9 @@ def lines(
         if (seen := np.flatnonzero(np.isfinite(mean))).size:
             end = "" if key is None else value(key)
             ends.append((x[seen[-1]], mean[seen[-1]], end, colour))
+    for index, (label, (x, y)) in enumerate((formulas or {}).items()):
+        axes.plot(x, y, color=style.INK, lw=2, ls=_DASHES[index % len(_DASHES)], zorder=3)
+        ends.append((x[-1], y[-1], label, style.INK))
     if curves:
         _ticks_at(axes, np.unique(np.concatenate([x for x, _, _ in curves.values()])), log_x)
     if banded:
@@ -298,10 +306,12 @@ def _curve(key: Any, x: Any, mean: Any, spread: Any, log_x: bool) -> tuple[np.nd
 
 
 def _ticks_at(axes: Any, x: np.ndarray, logarithmic: bool) -> None:
-    """A tick at every value, where they are few."""
-    from matplotlib.ticker import FixedLocator, NullLocator
+    """A tick at every value, where they are few, and at whole ones, where all are whole."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
     if len(x) > _TICKED:
+        if not logarithmic:
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=bool((x == x.round()).all())))
         return
     places = np.log(x) if logarithmic else x
     positions = {parse(item): float(item) for item in x}

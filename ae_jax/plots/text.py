@@ -13,7 +13,8 @@ _LABELS = {
     "active_units": "active latent units",
     "knn": "k-NN",
 }
-_CAPITALS = {"ais", "dci", "elbo", "iwae", "kl", "mig", "psnr", "sap", "ssim", "svm", "udr"}
+_CAPITALS = {"ais", "dci", "elbo", "iwae", "kl", "ks", "mig", "psnr", "r1", "r2", "sap", "ssim"}
+_CAPITALS |= {"svm", "udr"}
 _MINUS, _DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 #: Quantities that are in nats whatever the method.
 _NATS = ("kl", "elbo", "negative_elbo", "log_likelihood", "free_energy")

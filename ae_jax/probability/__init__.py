@@ -3,6 +3,6 @@
 Of parameters in half precision, nats are computed and returned in float32.
 """
 
-from ae_jax.probability import bernoulli, gaussian, sampling
+from ae_jax.probability import bernoulli, gaussian, priors, sampling
 
-__all__ = ["bernoulli", "gaussian", "sampling"]
+__all__ = ["bernoulli", "gaussian", "priors", "sampling"]

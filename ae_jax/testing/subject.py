@@ -33,11 +33,13 @@ def evaluated_loss(
       InputError: if the method does not evaluate one.
     """
     values = method.evaluate(key, state, batch, hparams)
-    if "loss" not in values:
+    figures = {name: jnp.mean(value) for name, value in values.items()}
+    if method.conclude is not None:
+        present = jnp.ones(len(next(iter(values.values()))), bool)
+        figures |= method.conclude(values, present, hparams)
+    if "loss" not in figures:
         raise InputError("the evaluation has no loss: give a score that learning lowers")
-    if method.conclude is None:
-        return jnp.mean(values["loss"])
-    return method.conclude(values, jnp.ones(values["loss"].shape, bool), hparams)["loss"]
+    return figures["loss"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

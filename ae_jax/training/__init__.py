@@ -10,7 +10,7 @@ from ae_jax.training.results import Result, known_lanes, own_lanes
 from ae_jax.training.results import join as join_rows
 from ae_jax.training.results import write as write_rows
 from ae_jax.training.run import run
-from ae_jax.training.schedules import Schedule, step_decay, warmup_cosine
+from ae_jax.training.schedules import Schedule, step_decay, warmup, warmup_cosine
 
 __all__ = [
     "Model",
@@ -29,6 +29,7 @@ __all__ = [
     "run",
     "step_decay",
     "use_devices",
+    "warmup",
     "warmup_cosine",
     "write_rows",
 ]

@@ -92,6 +92,8 @@ def read(directory: Path) -> Manifest:
       InputError: as `directory.read`.
     """
     stored = run_directory.read(directory)
+    if stored.get("run", stored) is None:
+        raise InputError(f"nothing was trained in {directory}: there is nothing to load")
     try:
         run = stored["run"]
         lanes = [{name: _hashable(lane[name]) for name in lane} for lane in stored["lanes"]]

@@ -62,6 +62,23 @@ def warmup_cosine(
     )
 
 
+def warmup(steps: float, name: str = "learning_rate") -> Schedule:
+    """Linear rise from 0 over the first steps, and the full value from then on.
+
+    Args:
+      steps: the first step at the full value; swept as `NAME_warmup_steps`.
+      name: the hyperparameter that is scheduled, NAME.
+    """
+
+    def apply(step: Array, hparams: HParams) -> HParams:
+        step = jnp.asarray(step, jnp.result_type(float))
+        risen = jnp.minimum(step / jnp.maximum(hparams[f"{name}_warmup_steps"], 1.0), 1.0)
+        return {**hparams, name: hparams[name] * risen}
+
+    number = f"{name}_warmup_steps"
+    return Schedule({number: steps}, apply, {number: NOT_NEGATIVE})
+
+
 def step_decay(every: float, factor: float = 0.1, name: str = "learning_rate") -> Schedule:
     """Multiplies by `factor` after every `every` steps.
 

@@ -12,6 +12,7 @@ from ae_jax.corruptions import CORRUPTIONS
 from ae_jax.data import (
     binarized,
     contaminate,
+    resized,
     row_sequences,
     shapes,
     side_by_side,
@@ -346,3 +347,31 @@ def test_what_is_shared_keeps_nothing_alive():
     del fetch, data
     gc.collect()
     assert seen() is None
+
+
+def test_images_are_made_smaller_by_the_means_of_blocks():
+    images = np.random.RandomState(0).uniform(size=(5, 6, 6, 2))
+    whole = stored(images, LABEL)
+    data = resized(whole, 2)
+    batch = jax.jit(data.fetch)(data.arrays, jnp.array([4, 0]))
+    expected = [
+        [images[n, i : i + 3, j : j + 3].mean((0, 1)) for j in (0, 3)]
+        for n in (4, 0)
+        for i in (0, 3)
+    ]
+    np.testing.assert_allclose(batch["image"], np.reshape(expected, (2, 2, 2, 2)), rtol=1e-6)
+    np.testing.assert_array_equal(batch["label"], [5, 3])
+    assert data.spec["image"].shape == batch["image"].shape[1:]
+    assert data.spec["image"].dtype == batch["image"].dtype
+    assert data.digest not in ("", whole.digest, resized(whole, 3).digest)
+    assert resized(whole, 2).fetch is data.fetch
+    assert resized(whole, 6) is whole
+
+
+def test_images_that_cannot_be_made_smaller_are_refused():
+    for side in (4, 0, 12):
+        with pytest.raises(InputError, match="6 pixels a side cannot be cut into") as error:
+            resized(stored(np.zeros((1, 6, 6))), side)
+        check_one_line(error)
+    with pytest.raises(InputError, match="only square images"):
+        resized(stored(BYTES), 1)

@@ -135,7 +135,7 @@ def options(kind: Kind, name: str) -> dict[str, Any]:
         "evaluate_every": STEPS // 2,
         "checkpoint_seconds": 0.0,
         "chunk": STEPS // 2,
-        "keep_best": name != "gan",  # which has no loss to be the best by
+        "keep_best": name not in ("gan", "progressive_gan"),  # they have no loss to be the best by
         "schedules": [training.warmup_cosine(STEPS)],
     }
 

@@ -1,7 +1,9 @@
 """An experiment declared: what it trains, reports, and is opened as."""
 
+import contextlib
 import csv
 import dataclasses
+import io
 import json
 
 import jax
@@ -50,7 +52,7 @@ tiny = experiment.Study(
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The script, its configuration, and what its study's run directory is."""
+    """The script's folder, its configuration, what its study found and said, and the study."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "tiny.py").write_text(SCRIPT)
     names = {}
@@ -58,20 +60,20 @@ def trained(tmp_path_factory):
     config = names["Config"](out=folder / "run", steps=4, seeds=1, devices=1)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         outcome = names["tiny"].train(config)
-        names["tiny"].report(outcome)
-    return folder, config, outcome, names["tiny"]
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            names["tiny"].report(outcome)
+    return folder, config, outcome, names["tiny"], said.getvalue()
 
 
-def test_a_study_sweeps_what_its_options_say_and_reports_it(trained, capsys):
-    folder, _, outcome, study = trained
+def test_a_study_sweeps_what_its_options_say_and_reports_it(trained):
+    folder, _, outcome, _, said = trained
     with (folder / "run" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     lanes = [(row["latent_size"], row["l1_weight"], row["seed"]) for row in rows]
     assert lanes == [("1", "0.0", "0"), ("1", "0.1", "0"), ("2", "0.0", "0"), ("2", "0.1", "0")]
     assert {row["seen"] for row in rows} == {str(outcome.splits.train.size)}
     assert all(float(row["norm"]) > 0 for row in rows)
-    study.report(outcome._replace(rows=outcome.rows))
-    assert capsys.readouterr().out.split()[:3] == ["latent_size", "l1_weight", "learning_rate"]
+    assert said.split()[:3] == ["latent_size", "l1_weight", "learning_rate"]
     page = (folder / "run" / "report.html").read_text()
     assert "Tiny on digits" in page
     assert page.count("<img") == 2
@@ -79,7 +81,7 @@ def test_a_study_sweeps_what_its_options_say_and_reports_it(trained, capsys):
 
 
 def test_values_are_checked_before_the_reference_is_found(trained, tmp_path):
-    _, config, _, study = trained
+    _, config, _, study, _ = trained
 
     def never(config, splits):
         raise AssertionError
@@ -92,7 +94,7 @@ def test_values_are_checked_before_the_reference_is_found(trained, tmp_path):
 
 @pytest.mark.parametrize("best", [False, True])
 def test_a_run_is_opened_with_the_build_of_its_script(trained, best, monkeypatch):
-    folder, _, outcome, _ = trained
+    folder, _, outcome, *_ = trained
     monkeypatch.setattr(experiment.opening, "SCRIPTS", (folder / "none", folder))
     opened = experiment.open(folder / "run", best=best)
     batch = data.head(outcome.splits.test, 5)

@@ -2,6 +2,7 @@ import functools
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("x64")
 mmd2 = jax.jit(losses.mmd2, static_argnames=("kernel", "unbiased"))
 KERNELS = [
     losses.gaussian_kernel(0.8),
+    losses.gaussian_mixture_kernel([0.3, 2.0]),
     losses.inverse_multiquadric_kernel(1.5),
     losses.linear_kernel,
 ]
@@ -35,6 +37,107 @@ def test_mmd2_by_hand():
     x, y = np.array([[0.0], [2.0]]), np.array([[1.0], [5.0]])
     np.testing.assert_allclose(mmd2(x, y, losses.linear_kernel), -1.0)
     np.testing.assert_allclose(mmd2(x, y, losses.linear_kernel, unbiased=False), 4.0)
+
+
+def table(function, rows):
+    """A function of row and column, [rows, 3]."""
+    return np.array([[function(float(a), float(b)) for b in range(3)] for a in range(rows)])
+
+
+P = table(lambda a, b: np.sin(2 * a + b + a * b + 1), 6)
+Q = table(lambda a, b: np.cos(3 * a + 2 * b + a * b + 0.5), 5)
+#: Of Li, Swersky and Zemel (2015): 2 s in the exponent, and not 2 s^2.
+PUBLISHED = [2.0, 5.0, 10.0, 20.0, 40.0, 80.0]
+
+
+def rational_quadratic(x, y):
+    squares = np.sum((x[:, None] - y[None]) ** 2, axis=-1)
+    return jnp.asarray(sum((1 + squares / (2 * a)) ** -a for a in (0.2, 0.5, 1, 2, 5)))
+
+
+def test_discrepancies_of_two_small_samples():
+    # mmd_small: another implementation, in NumPy
+    kernel = losses.gaussian_kernel(1.0)
+    np.testing.assert_allclose(mmd2(P, Q, kernel), -0.14402012603327657, rtol=1e-10)
+    np.testing.assert_allclose(mmd2(P, Q, kernel, False), 0.15519671615095487, rtol=1e-12)
+    mixture = losses.gaussian_mixture_kernel(PUBLISHED)
+    np.testing.assert_allclose(mmd2(P, Q, mixture, False), 0.0860533986001144, rtol=1e-12)
+    root = jax.jit(lambda x, y, smoothing: losses.mmd(x, y, mixture, smoothing))
+    np.testing.assert_allclose(root(P, Q, 0.0), 0.29334859570162325, rtol=1e-12)
+    np.testing.assert_allclose(root(P, Q, 0.01), 0.0960533986001144**0.5, rtol=1e-12)
+    found = losses.mmd2(P, Q, rational_quadratic)
+    np.testing.assert_allclose(found, -0.5028122486473698, rtol=1e-12)
+
+
+def test_wrong_versions_of_the_matching_loss_are_other_numbers():
+    squared = losses.gaussian_mixture_kernel([s**2 for s in PUBLISHED])  # exp(-d^2 / (2 s^2))
+    double = losses.gaussian_mixture_kernel([s / 2 for s in PUBLISHED])  # exp(-d^2 / s)
+    for kernel in (squared, double):
+        assert abs(float(mmd2(P, Q, kernel, False)) - 0.0860533986) > 0.02
+    # without the diagonal it is below 0, and has no root
+    assert float(mmd2(P, Q, losses.gaussian_mixture_kernel(PUBLISHED))) < 0
+
+
+def test_discrepancies_vanish_at_a_match_and_so_do_their_slopes():
+    def slope(kernel, unbiased):
+        value = jax.jit(jax.grad(lambda x: losses.mmd2(x, P[::-1], kernel, unbiased)))
+        return np.asarray(value(P))
+
+    kernel = losses.gaussian_kernel(1.0)
+    np.testing.assert_allclose(slope(kernel, False), 0, atol=1e-15)
+    # gmmn_gradient_at_match.unbiased_grad: descent on it pushes what is generated apart
+    expected = [
+        [-0.00801018411436759, -0.004938168860868661, 4.526559345948962e-05],
+        [0.003936104198899637, 0.005273630290871257, -0.004660833886947156],
+        [0.00548771109042819, -0.003942181659984689, 0.004689843067708517],
+        [-0.006742370343417264, 0.006218751565097641, -0.0029310044794043843],
+        [0.0006784673893957848, -0.006905912303174823, -0.0016647814895093139],
+        [0.004650271779061241, 0.004293880968059274, 0.0045215111946928475],
+    ]
+    np.testing.assert_allclose(slope(kernel, True), expected, rtol=1e-10)
+
+    @jax.jit
+    @jax.value_and_grad
+    def root(x, smoothing):
+        return losses.mmd(x, P[::-1], losses.gaussian_mixture_kernel(PUBLISHED), smoothing)
+
+    value, gradient = root(P, 1e-6)
+    np.testing.assert_allclose(value, 1e-3, rtol=1e-6)
+    np.testing.assert_allclose(gradient, 0, atol=1e-12)
+    # the root itself has none
+    one = np.ones((1, 1))
+    assert np.isnan(jax.grad(lambda x: losses.mmd(x, one, losses.linear_kernel, 0.0))(one))
+
+
+def test_discrepancies_of_gaussians_over_bandwidths():
+    # mmd_gaussians: N(0, I) and N((1, -1/2), ((1.5, 0.4), (0.4, 0.5))), in closed form
+    exact = {
+        0.5: 0.07536614215259321,
+        1.0: 0.15415981323451478,
+        2.0: 0.14259684494292957,
+        5.0: 0.042963447195513815,
+    }
+    noise = np.random.default_rng(9).standard_normal((2, 200, 60, 2))
+    x = noise[0]
+    y = noise[1] @ np.linalg.cholesky([[1.5, 0.4], [0.4, 0.5]]).T + [1.0, -0.5]
+
+    @jax.jit
+    @functools.partial(jax.vmap, in_axes=(0, None, None))
+    def estimates(bandwidth, x, y):
+        kernel = losses.gaussian_kernel(bandwidth)
+        return jax.vmap(lambda x, y: losses.mmd2(x, y, kernel))(x, y)
+
+    found = np.asarray(estimates(np.array([*exact]), x, y))
+    error = np.std(found, axis=1) / 200**0.5
+    values = np.array([*exact.values()])
+    assert np.all(error < 0.05 * values)
+    assert np.all(np.abs(np.mean(found, axis=1) - values) < 4 * error)
+
+
+@pytest.mark.parametrize("variances", [[], [1.0, 0.0], [-2.0], [np.nan], 3.0])
+def test_kernels_of_no_width_are_refused(variances):
+    with pytest.raises(InputError, match="variances must be one or more positive numbers"):
+        losses.gaussian_mixture_kernel(variances)
 
 
 def _all_samples(points, probabilities, size):
@@ -163,9 +266,9 @@ def test_covariance_over_padded_rows_and_its_gradient_are_exact():
 @pytest.mark.parametrize(
     ("kernel", "unbiased", "one_sided"),
     [
-        (KERNELS[0], True, False),
-        (KERNELS[1], False, False),
-        *((KERNELS[2], u, True) for u in (0, 1)),
+        (losses.gaussian_kernel(0.8), True, False),
+        (losses.inverse_multiquadric_kernel(1.5), False, False),
+        *((losses.linear_kernel, u, True) for u in (0, 1)),
     ],
 )
 def test_mmd2_over_padded_rows_and_its_gradient_are_exact(kernel, unbiased, one_sided):

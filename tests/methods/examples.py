@@ -7,13 +7,29 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import corruptions, data, losses, nets, testing
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Dataset, HParams, Method, State, traced
+from ae_jax.core import (
+    NOT_NEGATIVE,
+    Array,
+    Batch,
+    Dataset,
+    HParams,
+    Method,
+    Network,
+    State,
+    traced,
+)
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
-from ae_jax.methods import boltzmann, bottlenecks, penalties
+from ae_jax.methods import boltzmann, bottlenecks, conditions, penalties
+from ae_jax.methods.adversarial import regularisers
+from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
+from ae_jax.methods.adversarial.bigan import bigan
 from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.adversarial.image_to_image import image_to_image
+from ae_jax.methods.adversarial.progressive import progressive_gan
+from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
+from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -23,9 +39,12 @@ from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
+from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.stage import stage
+from ae_jax.probability import priors
 
 #: The images that the examples are built for.
 IMAGE_SHAPE = (8, 8, 1)
@@ -42,6 +61,13 @@ def sample_discrepancy(
         return images.reshape(images.shape[0], -1)
 
     return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
+
+
+def reconstruction_error(
+    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
+) -> Array:
+    """Mean squared error of reconstructions."""
+    return jnp.mean(method.evaluate(key, state, batch, hparams)["squared_error"])
 
 
 def digits() -> Dataset:
@@ -152,6 +178,51 @@ def _gan() -> Method:
     return gan(generator, nets.mlp(1, (32,)), latent_size=4, learning_rate=1e-3)
 
 
+def _conditional_gan() -> Method:
+    """Its discriminator tells classes as well."""
+    features, condition = nets.mlp(16, (32,)), conditions.auxiliary(10)
+    generator = nets.mlp(IMAGE_SHAPE, (32,))
+    return gan(generator, features, latent_size=4, condition=condition, learning_rate=1e-3)
+
+
+def _measured() -> Method:
+    def compare(real, samples):
+        return {"excess": jnp.mean(samples) - jnp.mean(real)}
+
+    return measured(_vae(), compare, count=4)
+
+
+def _progressive_gan() -> Method:
+    """A second stage of dense blocks, half faded in."""
+
+    def convolution(features: int) -> Network:
+        return nets.flax_network(nets.EqualisedConv(features, (1, 1)))
+
+    compared = nets.flax_network(nets.MinibatchStddev(4))
+    return progressive_gan(
+        nets.Growing(
+            {"generator_4": nets.mlp((4, 4, 2), (16,)), "generator_8": nets.mlp((8, 8, 2), (16,))},
+            {
+                "to_image_4": nets.mlp((4, 4, 1), (), output_activation="sigmoid"),
+                "to_image_8": convolution(1),
+            },
+        ),
+        nets.Growing(
+            {
+                "discriminator_8": nets.mlp((4, 4, 2), (16,)),
+                "discriminator_4": nets.chain(compared, nets.mlp(1, (16,), "tanh")),
+            },
+            {"from_image_4": convolution(2), "from_image_8": convolution(2)},
+        ),
+        latent_size=4,
+        objective=losses.adversarial.least_squares(),
+        regularisers=(),
+        average=True,
+        ema_decay=0.9,
+        fade=0.5,
+    )
+
+
 def _image_to_image() -> Method:
     return image_to_image(
         nets.mlp((8, 4, 1), (32,)), nets.mlp(1, (32,)), l1_weight=10.0, learning_rate=1e-3
@@ -164,7 +235,7 @@ def _cycle_gan() -> Method:
     return cycle_gan(*generators, *discriminators, pool_size=4, learning_rate=1e-3)
 
 
-def _adversarial_autoencoder() -> Method:
+def _game() -> Method:
     """A game with a move that is made twice, a running mean and an average of weights.
 
     Latents about their running mean are to look like a Gaussian's, to a discriminator:
@@ -226,6 +297,60 @@ def _adversarial_autoencoder() -> Method:
     )
 
 
+def _matching_network() -> Method:
+    return matching_network(nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4, learning_rate=3e-3)
+
+
+def _adversarial_autoencoder() -> Method:
+    """With a place for each class, and a slope that is penalised."""
+    return adversarial_autoencoder(
+        nets.mlp(2, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, (8,)),
+        2,
+        prior=priors.ring(10),
+        classes=10,
+        regularisers=[regularisers.r1(0.1)],
+        learning_rate=1e-2,
+    )
+
+
+def _semi_supervised_adversarial_autoencoder() -> Method:
+    return semi_supervised_adversarial_autoencoder(
+        nets.mlp(10 + 2, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, ()),
+        nets.mlp(1, ()),
+        10,
+        2,
+        regularisers=[regularisers.instance_noise(0.1)],
+    )
+
+
+def _vae_gan() -> Method:
+    return vae_gan(
+        nets.mlp(8, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(16, (), output_activation="tanh"),
+        nets.mlp(1, ()),
+        4,
+        learning_rate=1e-3,
+        encoder_learning_rate=1e-3,
+    )
+
+
+def _bigan() -> Method:
+    return bigan(
+        nets.mlp(4, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
+        nets.mlp(1, ()),
+        4,
+        features=nets.mlp(16, (), output_activation="relu"),
+        learning_rate=1e-2,
+        discriminator_learning_rate=1e-2,
+    )
+
+
 def _recurrent_autoencoder() -> Method:
     return recurrent_autoencoder(
         nets.recurrent_encoder(8, 12), nets.recurrent_decoder((8, 8), 12, cell="gru")
@@ -247,11 +372,21 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
+    "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy),
+    "matching_network": Registered(_matching_network),
+    "game": Registered(_game),
+    "adversarial_autoencoder": Registered(_adversarial_autoencoder, score=reconstruction_error),
+    "semi_supervised_adversarial_autoencoder": Registered(
+        _semi_supervised_adversarial_autoencoder, score=reconstruction_error
+    ),
+    "vae_gan": Registered(_vae_gan, score=reconstruction_error),
+    "bigan": Registered(_bigan, score=sample_discrepancy),
+    "measured": Registered(_measured),
+    "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
     ),
     "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
-    "adversarial_autoencoder": Registered(_adversarial_autoencoder),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"
     ),

@@ -103,16 +103,18 @@ def test_frechet_distance_loses_no_digits_in_single_precision():
 
 
 def test_frechet_distance_of_the_same_distribution_depends_on_the_number_of_examples():
-    # 3.309 with a standard error of 0.08, of 50 examples of 16 dimensions: not 0
-    samples = normal(20, 2, 50, 16)
-    values = jax.jit(jax.vmap(metrics.frechet_distance_of_samples))(samples[:, 0], samples[:, 1])
-    np.testing.assert_allclose(np.mean(values), 3.308519983829494, atol=0.35)
+    # of 50 examples of 16 dimensions 3.309 with a standard error of 0.08, of 200 0.864: not 0
+    for count, known in ((50, 3.308519983829494), (200, 0.8642710982817488)):
+        samples = normal(20, 2, count, 16)
+        distance = jax.jit(jax.vmap(metrics.frechet_distance_of_samples))
+        values = distance(samples[:, 0], samples[:, 1])
+        np.testing.assert_allclose(np.mean(values), known, rtol=0.1)
 
 
 def test_kernel_distance():
     distance = metrics.kernel_distance(P, Q)
     np.testing.assert_allclose(distance.mean, -1.0574751123721997, rtol=1e-12)
-    kernel = metrics.polynomial_kernel
+    kernel = losses.polynomial_kernel
     np.testing.assert_allclose(kernel(P, Q), (P @ Q.T / 3 + 1) ** 3, rtol=1e-12)
     # with the diagonal it is another number, and never negative
     biased = jax.jit(lambda x, y: losses.mmd2(x, y, kernel, unbiased=False))(P, Q)
@@ -124,15 +126,17 @@ def test_kernel_distance_has_the_mean_of_all_samples_that_there_are():
     # 3 and 2 draws with replacement from 4 points each
     first, second = (np.array(list(itertools.product(range(4), repeat=draws))) for draws in (3, 2))
     x, y = np.repeat(P[first], len(second), axis=0), np.tile(Q[second], (len(first), 1, 1))
-    kernel = metrics.polynomial_kernel
+    kernel = losses.polynomial_kernel
 
-    def mean(unbiased):
-        return np.mean(jax.jit(jax.vmap(lambda x, y: losses.mmd2(x, y, kernel, unbiased)))(x, y))
+    def of_all(unbiased):
+        return jax.jit(jax.vmap(lambda x, y: losses.mmd2(x, y, kernel, unbiased)))(x, y)
 
     population = jax.jit(lambda x, y: losses.mmd2(x, y, kernel, unbiased=False))(P[:4], Q[:4])
     np.testing.assert_allclose(population, 0.5729751366088536, rtol=1e-12)
-    np.testing.assert_allclose(mean(True), population, rtol=1e-12)
-    np.testing.assert_allclose(mean(False), 2.829417317896648, rtol=1e-12)
+    found = of_all(True)
+    np.testing.assert_allclose(np.mean(found), population, rtol=1e-12)
+    assert np.mean(found < 0) == 0.4619140625  # an estimate of 0 is below it as often as above
+    np.testing.assert_allclose(np.mean(of_all(False)), 2.829417317896648, rtol=1e-12)
 
 
 def test_the_error_of_the_kernel_distance_is_the_jackknife():

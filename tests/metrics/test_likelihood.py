@@ -7,7 +7,12 @@ import pytest
 
 from ae_jax import data, losses
 from ae_jax.core import InputError
-from ae_jax.metrics import best_log_likelihood, importance_bounds
+from ae_jax.metrics import (
+    best_log_likelihood,
+    importance_bounds,
+    parzen_deviation,
+    parzen_log_likelihood,
+)
 
 
 def test_images_are_as_probable_as_they_are_frequent():
@@ -55,3 +60,21 @@ def test_the_number_of_draws_is_what_is_asked_for():
     np.testing.assert_allclose(found["iwae_7"], 7 + jax.random.uniform(one))
     with pytest.raises(InputError, match="from 1"):
         importance_bounds(bound, key, (0,))
+
+
+def test_parzen_log_likelihood_is_that_of_a_mixture(x64):
+    samples, examples = np.random.default_rng(0).standard_normal((2, 5, 3))
+    found = parzen_log_likelihood(samples, examples[:4], 0.3)
+    squares = np.sum((examples[:4, None] - samples[None]) ** 2, axis=-1)
+    densities = np.exp(-squares / (2 * 0.09)) / (2 * np.pi * 0.09) ** 1.5
+    np.testing.assert_allclose(found, np.log(densities.mean(axis=1)), rtol=1e-12)
+    # far from all samples it is finite, and of deviations several are had at once
+    far = jax.jit(jax.vmap(lambda width: parzen_log_likelihood(samples, examples + 1e3, width)))
+    assert np.all(np.isfinite(far(jnp.array([0.1, 0.3]))))
+    widths = (0.01, 0.3, 1.0, 10.0)
+    means = [np.mean(parzen_log_likelihood(samples, examples, width)) for width in widths]
+    assert parzen_deviation(samples, examples, widths) == widths[int(np.argmax(means))] == 1
+    with pytest.raises(InputError, match="deviation must be positive, got 0"):
+        parzen_log_likelihood(samples, examples, 0.0)
+    with pytest.raises(InputError, match="deviations must be positive numbers"):
+        parzen_deviation(samples, examples, [])

@@ -14,6 +14,7 @@ CLOSED_FORMS = {
     "linear": X,
     "relu": np.maximum(X, 0),
     "leaky_relu": np.where(X > 0, X, 0.01 * X),
+    "leaky_relu_0.2": np.where(X > 0, X, 0.2 * X),
     "elu": np.where(X > 0, X, np.expm1(X)),
     "selu": SELU_SCALE * np.where(X > 0, X, SELU_ALPHA * np.expm1(X)),
     "softplus": np.log1p(np.exp(X)),

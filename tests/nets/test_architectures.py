@@ -68,7 +68,7 @@ def test_encoder_and_decoder_match(name, sides, channels):
     assert name in nets.architectures()
 
 
-@pytest.mark.parametrize("architecture", ["disentanglement", "residual", "keras"])
+@pytest.mark.parametrize("architecture", ["disentanglement", "residual", "dcgan", "keras"])
 def test_every_stage_halves_the_image(architecture):
     for side, found in stages._STAGES[architecture].items():
         assert stages.stages_of((side, side, 1), architecture) == found
@@ -79,7 +79,8 @@ def test_every_stage_halves_the_image(architecture):
 
 def test_stages_are_the_first_of_the_published_ones():
     published = {"disentanglement": (32, 32, 64, 64), "residual": (32, 32, 64, 64)}
-    for architecture, channels in {**published, "keras": (16, 8, 8)}.items():
+    published |= {"dcgan": (64, 128, 256, 512), "keras": (16, 8, 8)}
+    for architecture, channels in published.items():
         for found in stages._STAGES[architecture].values():
             assert found.channels == channels[: len(found.channels)]
 

@@ -3,11 +3,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from ae_jax import corruptions, data, methods, nets, training
 from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
 from ae_jax.recipes import greedy
+from tests.methods.drawn import drawn
 
 
 def layer(size, outputs, output_activation):
@@ -22,48 +24,52 @@ def parts(params):
 
 
 def test_layers_are_trained_on_what_the_layers_below_pass_on_and_put_together(tmp_path):
-    digits = data.subset(data.load("digits"), np.arange(64))
+    images = np.random.default_rng(0).uniform(size=(64, 8, 8, 1))
+    digits = data.stored(images.astype(np.float32))
     layers = [layer(6, (8, 8, 1), "linear"), layer(3, 6, "sigmoid")]
     lanes = training.grid(learning_rate=[1e-3, 1e-2], seed=0)
     stack = greedy.train(layers, digits, lanes, 4, tmp_path, batch_size=16)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layer-1", "layer-2"]
-    batch = digits.fetch(digits.arrays, jnp.arange(5))
+    batch = {"image": images[:5].astype(np.float32)}
+
+    @jax.jit
+    def passed_on(start, second):
+        latent = stack.encoder.apply(start["encoder"], batch["image"])
+        own = stack.results[1].groups[0].method.views.encode(second, batch, {})
+        return latent, own, stack.decoder.apply(start["decoder"], latent)
+
     for index in range(2):
-        _, first, hparams = training.lane(stack.results[0], index)
-        method, second, _ = training.lane(stack.results[1], index)
+        _, first, _ = training.lane(stack.results[0], index)
+        _, second, _ = training.lane(stack.results[1], index)
         start = stack.start[index]
         # the second layer was trained above this very first layer, and left it as it was
         chex.assert_trees_all_equal(second.frozen["encoder"]["0"], first.params["encoder"])
         chex.assert_trees_all_equal(start["encoder"]["1"], second.method.params["encoder"])
-        latent = stack.encoder.apply(start["encoder"], batch["image"])
-        chex.assert_trees_all_close(latent, method.views.encode(second, batch, hparams), rtol=1e-6)
+        latent, own, output = passed_on(start, second)
+        chex.assert_trees_all_close(latent, own, rtol=1e-6)
         # decoders are the transposed encoders, from the top down
         up, down = nets.layers(start["encoder"]), nets.layers(start["decoder"])
         chex.assert_trees_all_equal(down[0].kernel, up[1].kernel.T)
-        assert stack.decoder.apply(start["decoder"], latent).shape == (5, 8, 8, 1)
+        assert output.shape == (5, 8, 8, 1)
 
     whole = methods.autoencoder(stack.encoder, stack.decoder)
     tuned = training.run(whole, digits, lanes, 1, batch_size=16, start=stack.start)
-    _, state, hparams = training.lane(tuned, 1)
-    moved = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), state.params, stack.start[1])
+    _, state, _ = training.lane(tuned, 1)
+    moved = jax.tree.map(lambda a, b: np.max(np.abs(a - b)), state.params, stack.start[1])
     assert 0 < max(jax.tree.leaves(moved)) <= 1.001e-2  # one step of Adam
 
 
 def test_a_stack_needs_a_layer():
     with pytest.raises(InputError, match="at least one layer"):
-        greedy.train([], data.load("digits"), training.grid(seed=0), 1)
+        greedy.train([], None, training.grid(seed=0), 1)
 
 
 def in_the_middle(method, shape):
     """A state whose parameters are far from where they begin, and a batch."""
     random = np.random.RandomState(0)
     batch = {"image": jnp.asarray(random.uniform(size=(5, *shape)), jnp.float32)}
-    state = method.init(jax.random.key(0), batch, dict(method.hparams))
-    moved = [
-        jnp.asarray(random.normal(size=x.shape), x.dtype) for x in jax.tree.leaves(state.params)
-    ]
-    return state._replace(params=jax.tree.structure(state.params).unflatten(moved)), batch
+    return drawn(method, batch, scale=1.0), batch
 
 
 @pytest.mark.parametrize(
@@ -74,14 +80,20 @@ def in_the_middle(method, shape):
 def test_a_layer_is_its_machines_encoder_and_decoder(shape, visible, hidden):
     layer = greedy.rbm_layer(3, shape, visible=visible, hidden=hidden)
     state, batch = in_the_middle(layer.method, shape)
-    parts, views = layer.parts(state), layer.method.views
-    latent = layer.encoder.apply(parts["encoder"], batch["image"])
-    chex.assert_trees_all_close(latent, views.encode(state, batch, {}), rtol=2e-5, atol=1e-6)
-    mean = layer.decoder.apply(parts["decoder"], latent)
+    views = layer.method.views
+
+    @jax.jit
+    def both(state):
+        parts = layer.parts(state)
+        latent = layer.encoder.apply(parts["encoder"], batch["image"])
+        mean = layer.decoder.apply(parts["decoder"], latent)
+        return (latent, mean), (views.encode(state, batch, {}), views.decode(state, latent, {}))
+
+    (latent, mean), expected = both(state)
     binary = visible is None or visible.enumerable
     if binary and len(shape) == 3:  # log-odds
-        mean = jax.nn.sigmoid(mean)
-    chex.assert_trees_all_close(mean, views.decode(state, latent, {}), rtol=2e-5, atol=1e-6)
+        mean = scipy.special.expit(np.asarray(mean))
+    chex.assert_trees_all_close((latent, mean), expected, rtol=2e-5, atol=1e-6)
 
 
 def test_machines_above_real_units_see_zeros_and_ones():
@@ -94,9 +106,15 @@ def test_machines_above_real_units_see_zeros_and_ones():
     sizes = []
     for layer in layers:
         state, batch = in_the_middle(layer.method, x.shape[1:])
-        parts = layer.parts(state)
-        latent = layer.encoder.apply(parts["encoder"], batch["image"])
-        assert layer.decoder.apply(parts["decoder"], latent).shape == x.shape
+
+        @jax.jit
+        def coded(state, layer=layer, batch=batch):
+            parts = layer.parts(state)
+            latent = layer.encoder.apply(parts["encoder"], batch["image"])
+            return latent, layer.decoder.apply(parts["decoder"], latent)
+
+        latent, output = coded(state)
+        assert output.shape == x.shape
         sizes.append(latent.shape[1])
         x = jnp.zeros((5, sizes[-1]))
     assert sizes == [4, 3, 2]
@@ -110,27 +128,31 @@ def test_autoencoders_on_what_lies_in_0_1_are_compared_by_cross_entropy(activati
     layers = greedy.autoencoder_layers(
         (4, 3), (2, 3, 1), activation=activation, code_activation="linear", tied=tied
     )
-    squash = {"sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}[activation]
+    squash = {"sigmoid": scipy.special.expit, "tanh": np.tanh}[activation]
     for depth, (layer, shape, up, back) in enumerate(
         zip(layers, [(2, 3, 1), (4,)], [squash, lambda x: x], [lambda x: x, squash], strict=True)
     ):
         state, batch = in_the_middle(layer.method, shape)
-        parts = layer.parts(state)
+
+        @jax.jit
+        def found(state, layer=layer, batch=batch):
+            parts, hparams = layer.parts(state), dict(layer.method.hparams)
+            latent = layer.encoder.apply(parts["encoder"], batch["image"])
+            values = layer.method.evaluate(jax.random.key(0), state, batch, hparams)
+            return parts, latent, layer.decoder.apply(parts["decoder"], latent), values
+
+        parts, coded, output, values = jax.device_get(found(state))
         encoder, decoder = (nets.layers(parts[name])[0] for name in ("encoder", "decoder"))
         if tied:
             np.testing.assert_array_equal(decoder.kernel, encoder.kernel.T)
-        x = batch["image"].reshape(5, -1)
+        x = np.asarray(batch["image"]).reshape(5, -1)
         latent = up(x @ encoder.kernel + encoder.bias[None])
-        chex.assert_trees_all_close(
-            layer.encoder.apply(parts["encoder"], batch["image"]), latent, rtol=1e-5, atol=1e-6
-        )
+        chex.assert_trees_all_close(coded, latent, rtol=1e-5, atol=1e-6)
         logits = latent @ decoder.kernel + decoder.bias[None]
-        found = layer.decoder.apply(parts["decoder"], latent).reshape(5, -1)
-        chex.assert_trees_all_close(found, back(logits), rtol=1e-5, atol=1e-6)
-        values = layer.method.evaluate(jax.random.key(0), state, batch, dict(layer.method.hparams))
-        p = jax.nn.sigmoid(logits)
-        cross_entropy = -jnp.sum(x * jnp.log(p) + (1 - x) * jnp.log(1 - p), axis=1)
-        squared = jnp.sum((back(logits) - x) ** 2, axis=1)
+        chex.assert_trees_all_close(output.reshape(5, -1), back(logits), rtol=1e-5, atol=1e-6)
+        p = scipy.special.expit(logits)
+        cross_entropy = -np.sum(x * np.log(p) + (1 - x) * np.log(1 - p), axis=1)
+        squared = np.sum((back(logits) - x) ** 2, axis=1)
         expected = cross_entropy if depth == 0 or activation == "sigmoid" else squared
         chex.assert_trees_all_close(values["reconstruction"], expected, rtol=1e-4)
 
@@ -146,10 +168,17 @@ def test_autoencoders_of_a_stack_share_their_options():
     for layer, shape in zip(layers, [(2, 3, 1), (4,)], strict=True):
         assert {"sigma", "corruption_level"} <= set(layer.method.hparams)
         state, batch = in_the_middle(layer.method, shape)
-        x, parts = batch["image"], layer.parts(state)
-        seen = layer.decoder.apply(parts["decoder"], layer.encoder.apply(parts["encoder"], x))
-        chex.assert_trees_all_close(layer.method.views.reconstruct(state, batch, {}), seen)
-        assert (jnp.min(seen) >= 0) == (shape == (4,))  # relu units below, or images
+
+        @jax.jit
+        def both(state, layer=layer, batch=batch):
+            parts = layer.parts(state)
+            latent = layer.encoder.apply(parts["encoder"], batch["image"])
+            seen = layer.decoder.apply(parts["decoder"], latent)
+            return seen, layer.method.views.reconstruct(state, batch, {})
+
+        seen, expected = both(state)
+        chex.assert_trees_all_close(seen, expected)
+        assert (np.min(seen) >= 0) == (shape == (4,))  # relu units below, or images
     assert greedy.autoencoder_layers((), (2, 3, 1)) == []
 
 

@@ -101,14 +101,18 @@ def test_a_workload_is_measured(benchmark, workloads, toy, monkeypatch):
     assert all(benchmark.line("toy:2", row).startswith("toy:2 ") for row in rows)
 
 
-def test_workloads_of_sequences_and_penalties_fit_their_data(workloads):
-    for name in ("contractive", "contractive_closed_form", "lstm"):
+def test_workloads_that_are_not_images_and_a_bound_fit_their_data(workloads):
+    losses = {"loss"}, {"discriminator_loss", "generator_loss"}
+    for name, lowered in (
+        *((name, losses[0]) for name in ("contractive", "contractive_closed_form", "lstm")),
+        *((name, losses[1]) for name in ("mlp_gan", "dcgan_r1", "wgan_gp")),
+    ):
         workload = workloads.WORKLOADS[name]
-        dataset = workload.data(ae_jax, stored(np.zeros((2, *workload.image_shape), np.uint8)))
+        dataset = workload.data(ae_jax, stored(np.zeros((5, *workload.image_shape), np.uint8)))
         method = workload.method(ae_jax)
 
         def train(key, method=method, dataset=dataset):
-            batch = dataset.fetch(dataset.arrays, jax.numpy.arange(2))
+            batch = dataset.fetch(dataset.arrays, jax.numpy.arange(5))
             state = method.init(key, batch, method.hparams)
             return state, method.step(key, state, batch, method.hparams)
 
@@ -116,7 +120,7 @@ def test_workloads_of_sequences_and_penalties_fit_their_data(workloads):
         assert jax.tree.map(lambda a: (a.shape, a.dtype), before) == jax.tree.map(
             lambda a: (a.shape, a.dtype), after
         )
-        assert info["loss"].shape == ()
+        assert {value for value in info if value.endswith("loss")} == lowered
 
 
 @pytest.mark.parametrize(

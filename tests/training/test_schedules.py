@@ -27,6 +27,12 @@ def test_warmup_cosine_without_warmup_starts_at_the_full_value():
     np.testing.assert_allclose(values(training.warmup_cosine(10), [10]), [0.0], atol=1e-7)
 
 
+def test_warmup():
+    schedule = training.warmup(4, name="fade")
+    assert values(schedule, [0, 1, 3, 4, 9], name="fade") == [0.0, 0.5, 1.5, 2.0, 2.0]
+    assert values(training.warmup(0), [0, 1]) == [0.0, 2.0]
+
+
 def test_step_decay():
     schedule = training.step_decay(3, 0.5)
     expected = [2.0, 2.0, 1.0, 1.0, 0.5]

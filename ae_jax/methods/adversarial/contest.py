@@ -12,8 +12,23 @@ from ae_jax.methods.adversarial.regularisers import Regulariser, together
 from ae_jax.methods.learners import gradient
 
 #: (key, parameters, x [B, ...], given, training) -> logits of "real" [B, ...], and what the pass
-#: moves of the parameters. `given` is what an example is judged beside, such as its label.
-Judge = Callable[[Array, Any, Array, Any, bool], tuple[Array, Mapping[str, Any]]]
+#: moves of the parameters. `given` is what an example is judged beside, such as its label. Where
+#: there is a `Task`, the logits are a pair: those, and the answers to it.
+Judge = Callable[[Array, Any, Array, Any, bool], tuple[Any, Mapping[str, Any]]]
+
+
+class Task(NamedTuple):
+    """What a judge is asked of examples beside whether they are real, such as of which class.
+
+    Attributes:
+      discriminator: (answers about real examples, about generated ones, given, hparams) -> [B],
+        what they cost the discriminator.
+      generator: (answers about generated examples, given, hparams) -> [B], what they cost
+        whoever made them.
+    """
+
+    discriminator: Callable[[Any, Any, Any, HParams], Array]
+    generator: Callable[[Any, Any, HParams], Array]
 
 
 class Discriminating(Protocol):
@@ -63,13 +78,27 @@ class Contest(NamedTuple):
     regulariser: Regulariser
 
 
-def contest(judge: Judge, objective: Adversarial, regularisers: Sequence[Regulariser]) -> Contest:
+def contest(
+    judge: Judge,
+    objective: Adversarial,
+    regularisers: Sequence[Regulariser],
+    task: Task | None = None,
+) -> Contest:
     """Returns the losses of a contest.
 
-    Training passes judge real and generated examples apart, real ones first, as both players
-    see them: with noise, where a regulariser adds some.
+    Training passes judge real and generated examples apart, as both players see them: with noise,
+    where a regulariser adds some. Both begin with the same parameters, so that all examples face
+    one discriminator, and of what they move, such as running statistics, the mean is kept. What
+    answers to a task cost is added to both losses; penalties are of the slope of the logits alone.
     """
     regulariser = together(*regularisers)
+
+    def asked(
+        key: Array, params: Any, x: Array, given: Any, training: bool
+    ) -> tuple[Array, Any, Mapping[str, Any]]:
+        """Logits, answers and what the pass moves."""
+        said, moved = judge(key, params, x, given, training)
+        return (said, None, moved) if task is None else (*said, moved)
 
     def discriminating(
         key: Array,
@@ -80,26 +109,24 @@ def contest(judge: Judge, objective: Adversarial, regularisers: Sequence[Regular
         training: bool,
         given: Any = (),
     ) -> tuple[Array, Mapping[str, Any]]:
-        keys = jax.random.split(key, 5)
-        if not training:
-            real_logit, _ = judge(keys[0], params, real, given, training)
-            fake_logit, _ = judge(keys[1], params, fake, given, training)
-            return objective.discriminator(real_logit, fake_logit), {}
-        real = regulariser.shown(keys[2], jax.lax.stop_gradient(real), hparams)
-        fake = regulariser.shown(keys[3], jax.lax.stop_gradient(fake), hparams)
-        real_logit, moved = judge(keys[0], params, real, given, training)
-        fake_logit, moved_after = judge(
-            keys[1], gradient.replaced(params, moved), fake, given, training
-        )
-        loss = objective.discriminator(real_logit, fake_logit, regulariser.smoothing(hparams))
-        if regularisers:
+        keys, smoothing = jax.random.split(key, 5), 0.0
+        if training:
+            real = regulariser.shown(keys[2], jax.lax.stop_gradient(real), hparams)
+            fake = regulariser.shown(keys[3], jax.lax.stop_gradient(fake), hparams)
+            smoothing = regulariser.smoothing(hparams)
+        real_logit, of_real, moved = asked(keys[0], params, real, given, training)
+        fake_logit, of_fake, moved_too = asked(keys[1], params, fake, given, training)
+        loss = objective.discriminator(real_logit, fake_logit, smoothing)
+        if task is not None:
+            loss += task.discriminator(of_real, of_fake, given, hparams)
+        if training and regularisers:
             pass_key, penalty_key = jax.random.split(keys[4])
 
             def critic(x: Array) -> Array:  # every penalty sees the same dropout
-                return judge(jax.random.clone(pass_key), params, x, given, training)[0]
+                return asked(jax.random.clone(pass_key), params, x, given, training)[0]
 
             loss += regulariser.penalty(penalty_key, critic, real, fake, hparams)
-        return loss, gradient.replaced(moved, moved_after)
+        return loss, jax.tree.map(_halfway, moved, moved_too)
 
     def deceiving(
         key: Array,
@@ -112,28 +139,41 @@ def contest(judge: Judge, objective: Adversarial, regularisers: Sequence[Regular
     ) -> Array:
         keys = jax.random.split(key, 4)
 
-        def judged(pass_key: Array, noise_key: Array, x: Array) -> Array:
+        def judged(pass_key: Array, noise_key: Array, x: Array) -> tuple[Array, Any]:
             x = regulariser.shown(noise_key, x, hparams) if training else x
-            return judge(pass_key, params, x, given, training)[0]
+            return asked(pass_key, params, x, given, training)[:2]
 
-        real_logit = judged(keys[0], keys[2], real) if objective.relativistic else None
-        return objective.generator(real_logit, judged(keys[1], keys[3], fake))
+        real_logit = judged(keys[0], keys[2], real)[0] if objective.relativistic else None
+        fake_logit, answers = judged(keys[1], keys[3], fake)
+        loss = objective.generator(real_logit, fake_logit)
+        return loss if task is None else loss + task.generator(answers, given, hparams)
 
     return Contest(discriminating, deceiving, regulariser)
 
 
-def judged_by(discriminator: Network) -> Judge:
-    """Returns how a network judges examples alone.
+def judged_by(
+    discriminator: Network,
+    shown: Callable[[Array, Any], Array] = lambda x, given: x,
+    verdict: Callable[[Array, Any], Any] | None = None,
+) -> Judge:
+    """Returns how a network judges examples: alone, where it is told no more.
+
+    Args:
+      discriminator: the network.
+      shown: (examples, given) -> what it is shown.
+      verdict: (what it gives, given) -> logits, with a task those and the answers; None where it
+        gives logits [B, 1], or [B, ..., 1] of patches.
 
     Raises:
-      InputError: when traced, if it does not give logits [B, 1], or [B, ..., 1] of patches.
+      InputError: when traced, if there is no verdict and it does not give such logits.
     """
 
     def judge(
         key: Array, params: Any, x: Array, given: Any, training: bool
-    ) -> tuple[Array, Mapping[str, Any]]:
-        logits, moved = gradient.forward(discriminator, key, params, x, training)
-        return one_logit(logits, len(x)), jax.lax.stop_gradient(moved)
+    ) -> tuple[Any, Mapping[str, Any]]:
+        output, moved = gradient.forward(discriminator, key, params, shown(x, given), training)
+        said = one_logit(output, len(x)) if verdict is None else verdict(output, given)
+        return said, jax.lax.stop_gradient(moved)
 
     return judge
 
@@ -150,3 +190,7 @@ def one_logit(logits: Array, count: int) -> Array:
             f"[B, ..., 1], and gives {list(logits.shape)}"
         )
     return jnp.squeeze(logits, -1)
+
+
+def _halfway(one: Array, other: Array) -> Array:
+    return (one + other) / 2 if jnp.issubdtype(one.dtype, jnp.inexact) else one

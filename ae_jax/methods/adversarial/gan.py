@@ -14,6 +14,12 @@ import optax
 from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
+from ae_jax.methods.adversarial.conditions import (
+    Condition,
+    beside,
+    drawn_labels,
+    labels_of,
+)
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
@@ -32,6 +38,7 @@ def gan(
     *,
     objective: Adversarial | None = None,
     regularisers: Sequence[Regulariser] = (),
+    condition: Condition | None = None,
     prior: Noise = jax.random.normal,
     output: Callable[[Array], Array] = jax.nn.sigmoid,
     simultaneous: bool = False,
@@ -51,12 +58,17 @@ def gan(
     E[log D(x)] + E[log(1 - D(G(z)))], the generator E[log D(G(z))].
 
     Args:
-      generator: latent [B, Z] -> [B, ...], of which `output` makes examples.
+      generator: latent [B, Z] -> [B, ...], of which `output` makes examples; with a condition of
+        C classes of latents and labels, [B, Z + C].
       discriminator: [B, ...] -> logits of "real", large for real examples, [B, 1]; or [B, h, w, 1]
-        of patches, whose losses are averaged.
+        of patches, whose losses are averaged; or features, where the condition makes logits of
+        them.
       latent_size: Z.
       objective: what each of them lowers; `losses.adversarial.non_saturating()` where None.
       regularisers: of the discriminator, each with traced numbers of its own.
+      condition: what classes there are and how the discriminator uses the batch's `label`, of
+        `methods.conditions`; generated examples are of the same classes. None for a GAN that
+        knows of no classes.
       prior: (key, (B, Z)) -> latents, such as `jax.random.normal`.
       output: makes examples from what the generator gives, such as pixels in [0, 1] of logits.
       simultaneous: the generator moves against the discriminator as it was before the step.
@@ -75,12 +87,15 @@ def gan(
       objective's, in nats where that is of probabilities, on one generated example for each real
       one. There is no `loss`: the players' losses say how they stand to each other, not how good
       they are. So the best state is that of the last step, unless `training.run` is told what to
-      `monitor`. A step's discriminator_loss has the regularisers in it.
+      `monitor`. A step's discriminator_loss has the regularisers in it. With a condition the view
+      `generate` gives examples of a batch's labels, `sample` of classes that the condition draws,
+      and `decode` takes what the generator does.
 
     Raises:
       InputError: if there are no latents or steps; when traced, if the discriminator does not
-        give logits [B, ..., 1], if a regulariser does not hold for it, or if the batch cannot be
-        cut into `discriminator_steps` parts.
+        give logits [B, ..., 1], or features where the condition needs them, if a regulariser does
+        not hold for it, if the batch cannot be cut into `discriminator_steps` parts, or has no
+        labels for a condition.
 
     Reference:
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
@@ -89,47 +104,52 @@ def gan(
     require(COUNT, latent_size=latent_size, discriminator_steps=discriminator_steps)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
-    playing = contest(judged_by(discriminator), objective, regularisers)
+    condition = Condition() if condition is None else condition
+    discriminator = condition.network(discriminator)
+    judge = judged_by(discriminator, condition.shown, condition.verdict)
+    playing = contest(judge, objective, regularisers, condition.task)
 
     def noise(key: Array, count: int) -> Array:
         return prior(key, (count, latent_size)).astype(jnp.result_type(float))
 
     def generated(
-        key: Array, params: Mapping[str, Any], count: int, training: bool
+        key: Array, params: Mapping[str, Any], given: Any, count: int, training: bool
     ) -> tuple[Array, Mapping[str, Any]]:
         """Examples, and what the pass moves."""
         noise_key, pass_key = jax.random.split(key)
-        made, moved = gradient.forward(
-            generator, pass_key, params["generator"], noise(noise_key, count), training
-        )
+        latent = beside(noise(noise_key, count), given)
+        made, moved = gradient.forward(generator, pass_key, params["generator"], latent, training)
         return output(made), moved
 
     def discriminating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        real, keys = batch["image"], jax.random.split(key)
-        fake, _ = generated(keys[0], params, len(real), training)
+        real, given, keys = batch["image"], labels_of(batch, condition), jax.random.split(key)
+        fake, _ = generated(keys[0], params, given, len(real), training)
         loss, moved = playing.discriminating(
-            keys[1], params["discriminator"], real, fake, hparams, training
+            keys[1], params["discriminator"], real, fake, hparams, training, given
         )
         return {"loss": loss}, {"discriminator": moved}
 
     def generating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        real, keys = batch["image"], jax.random.split(key)
-        fake, moved = generated(keys[0], params, len(real), training)
-        loss = playing.deceiving(keys[1], params["discriminator"], real, fake, hparams, training)
+        real, given, keys = batch["image"], labels_of(batch, condition), jax.random.split(key)
+        fake, moved = generated(keys[0], params, given, len(real), training)
+        loss = playing.deceiving(
+            keys[1], params["discriminator"], real, fake, hparams, training, given
+        )
         return {"loss": loss}, {"generator": moved}
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key)
-        x = batch["image"]
-        playing.regulariser.check(discriminator, x)
+        x, given = batch["image"], labels_of(batch, condition)
+        shown = condition.shown(x, given)
+        playing.regulariser.check(discriminator, shown)
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
         return {
-            "generator": generator.init(keys[0], latent),
-            "discriminator": discriminator.init(keys[1], x),
+            "generator": generator.init(keys[0], beside(latent, given)),
+            "discriminator": discriminator.init(keys[1], shown),
         }
 
     def evaluate(
@@ -146,7 +166,18 @@ def gan(
         return output(generator.apply(state.params["generator"], latent))
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
-        return decode(state, noise(key, count), hparams)
+        if not condition.classes:
+            return decode(state, noise(key, count), hparams)
+        label_key, key = jax.random.split(key)
+        latent = beside(noise(key, count), drawn_labels(label_key, count, condition))
+        return decode(state, latent, hparams)
+
+    def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        given = labels_of(batch, condition)
+        return decode(state, beside(noise(key, len(given)), given), hparams)
+
+    def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return condition.predict(discriminator.apply(state.params["discriminator"], batch["image"]))
 
     moves = (
         Move(
@@ -163,8 +194,13 @@ def gan(
         init,
         [moves] if simultaneous else [[move] for move in moves],
         evaluate,
-        Views(decode=decode, sample=sample),
-        parts=[playing.regulariser],
+        Views(
+            decode=decode,
+            sample=sample,
+            generate=generate if condition.classes else None,
+            predict=predict if condition.predict else None,
+        ),
+        parts=[playing.regulariser, condition],
         main="generator",
         average=["generator"] if average else (),
         ema_decay=ema_decay,

@@ -131,32 +131,19 @@ def r1(weight: float = 10.0) -> Regulariser:
       Mescheder, Geiger and Nowozin (2018), Which Training Methods for GANs do actually
       Converge?, equation 9.
     """
-    return Regulariser(
-        **traced(r1_weight=(weight, NOT_NEGATIVE)),
-        penalty=lambda key, critic, real, fake, hparams: (
-            0.5 * hparams["r1_weight"] * adversarial.squared_slope(critic, real)
-        ),
-        check=_apart,
-    )
+    return _flat("r1_weight", weight, lambda real, fake: real)
 
 
 def r2(weight: float = 10.0) -> Regulariser:
-    """Half the squared slope on generated examples; swept as `r2_weight`, the papers' gamma.
+    """What `r1` is, on generated examples; swept as `r2_weight`.
 
     Returns:
       The regulariser, which refuses a discriminator of batch statistics.
 
     Reference:
-      Mescheder, Geiger and Nowozin (2018), Which Training Methods for GANs do actually
-      Converge?, equation 10.
+      As for `r1`, equation 10.
     """
-    return Regulariser(
-        **traced(r2_weight=(weight, NOT_NEGATIVE)),
-        penalty=lambda key, critic, real, fake, hparams: (
-            0.5 * hparams["r2_weight"] * adversarial.squared_slope(critic, fake)
-        ),
-        check=_apart,
-    )
+    return _flat("r2_weight", weight, lambda real, fake: fake)
 
 
 def dragan(weight: float = 10.0, scale: float = 0.5) -> Regulariser:
@@ -237,6 +224,15 @@ def label_smoothing(level: float = 0.1) -> Regulariser:
         **traced(label_smoothing=(level, Domain(0, 0.5))),
         smoothing=lambda hparams: hparams["label_smoothing"],
     )
+
+
+def _flat(name: str, weight: float, where: Callable[[Array, Array], Array]) -> Regulariser:
+    """Half the squared slope of the discriminator at real or generated examples."""
+
+    def penalty(key: Array, critic: Critic, real: Array, fake: Array, hparams: HParams) -> Array:
+        return 0.5 * hparams[name] * adversarial.squared_slope(critic, where(real, fake))
+
+    return Regulariser(**traced(**{name: (weight, NOT_NEGATIVE)}), penalty=penalty, check=_apart)
 
 
 def _apart(discriminator: Network, x: Array) -> None:

@@ -83,7 +83,8 @@ def game(
       conclude: as a method's.
 
     Returns:
-      The method. Its `init` takes parameters to start from as a fourth argument, by network. A
+      The method. Its `init` takes parameters to start from as a fourth argument, by network, and
+      as the entry `average` averages by network; where there is none, the network itself. A
       step reports `<move>_loss`, `<move>_gradient_norm` and the move's other values; means,
       where it is made several times.
 
@@ -130,8 +131,12 @@ def game(
     def method_init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
     ) -> GradientState:
-        params = started(init(key, batch, hparams), start)
+        given = dict(start or {})
+        averages = given.pop("average", {}) if average else {}
+        params = started(init(key, batch, hparams), given)
         along = begun(remembered, params, batch, hparams)
+        if average:
+            along["average"] = started(along["average"], averages)
         states = {}
         for move in moves:
             moving, held = _named(params, move.moves), _without(params, move.moves)

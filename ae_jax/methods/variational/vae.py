@@ -30,6 +30,7 @@ from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.observations import Observation, bernoulli
+from ae_jax.methods.parts.posteriors import gaussian_halves
 from ae_jax.probability import gaussian
 
 
@@ -81,7 +82,7 @@ def vae(
     )
     require(COUNT, importance_samples=importance_samples)
     likelihood = likelihood or bernoulli()
-    halves = _halves(latent_size, log_var_bound)
+    halves = gaussian_halves(latent_size, log_var_bound)
 
     def posterior(params: Mapping[str, Any], x: Array) -> tuple[Array, Array]:
         return halves(encoder.apply(params["encoder"], x))
@@ -132,7 +133,7 @@ def vae_objective(
     require(COUNT, latent_size=latent_size)
     if log_var_bound is not None:
         require(POSITIVE, log_var_bound=log_var_bound)
-    halves = _halves(latent_size, log_var_bound)
+    halves = gaussian_halves(latent_size, log_var_bound)
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, decoder_key = jax.random.split(key)
@@ -165,23 +166,6 @@ def vae_objective(
         return values, {"encoder": moved, "decoder": moved_after}
 
     return Objective(init, terms, **joined(likelihood, beta=(beta, NOT_NEGATIVE)))
-
-
-def _halves(latent_size: int, log_var_bound: float | None) -> Callable:
-    """What makes the posterior's means and log-variances of an encoder's outputs."""
-
-    def halves(outputs: Array) -> tuple[Array, Array]:
-        if outputs.shape[1:] != (2 * latent_size,):
-            raise InputError(
-                f"the encoder must give the means and log-variances of {latent_size} latents, "
-                f"[B, {2 * latent_size}], and gives {list(outputs.shape)}"
-            )
-        mean, log_var = jnp.split(outputs, [latent_size], axis=1)
-        if log_var_bound is not None:
-            log_var = log_var_bound * jnp.tanh(log_var / log_var_bound)
-        return mean, log_var
-
-    return halves
 
 
 def _importance_bound(

@@ -1,12 +1,12 @@
 """Methods whose lanes learn from data of their own, though all lanes get the same batches."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, Batch, Dataset, Domain, HParams, Info, Method, State
+from ae_jax.core import COUNT, Array, Batch, Dataset, Domain, HParams, Info, Method, State, Views
 from ae_jax.methods.learners.composing import joined, require
 
 
@@ -76,17 +76,14 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         key: Array, state: FewLabels, batch: Batch, hparams: HParams
     ) -> tuple[FewLabels, Info]:
         place_key, step_key = jax.random.split(key)
-        uniform = jax.random.uniform(place_key, batch["label"].shape)
-        count = jnp.minimum(hparams["labels"], len(state.order))
-        places = state.order[(uniform * count).astype(int)]
-        own = pool.fetch(pool.arrays, places)
+        own = _own_examples(place_key, state, pool, len(batch["label"]), hparams)
         learned, info = method.step(step_key, state.method, own, hparams)
         return FewLabels(state.order, learned), info
 
     return Method(
         **joined(
             method,
-            labels=(float(min(100, pool.size)), Domain(1, pool.size, whole=True)),
+            labels=_labels(pool),
             pretrained=(1.0, Domain(0, 1, whole=True)),
         ),
         init=init,
@@ -97,3 +94,64 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         conclude=method.conclude,
         inference=lambda state: FewLabels((), method.inference(state.method)),
     )
+
+
+def partly_labelled(method: Method, pool: Dataset) -> Method:
+    """Returns a method that learns from all examples, and knows labels of a lane's own first ones.
+
+    How many is traced, as for `few_labels`. A step is shown its batch, of which every label is
+    hidden, -1, and as many examples with their labels.
+
+    Args:
+      method: that learns nothing from labels below 0.
+      pool: what the labelled examples are of.
+
+    Returns:
+      The method, with the hyperparameter `labels`, how many labelled examples it draws from, with
+      replacement, 100 or all by default. Its `init` takes `order`, int [N], places in the pool.
+      Evaluation and views see labels as they are.
+    """
+
+    def shown(key: Array, state: FewLabels, batch: Batch, hparams: HParams) -> Batch:
+        own = _own_examples(key, state, pool, len(batch["label"]), hparams)
+        hidden = {**batch, "label": jnp.full_like(batch["label"], -1)}
+        return {name: jnp.concatenate([own[name], x]) for name, x in hidden.items()}
+
+    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
+        return FewLabels(start["order"], method.init(key, batch, hparams))
+
+    def step(
+        key: Array, state: FewLabels, batch: Batch, hparams: HParams
+    ) -> tuple[FewLabels, Info]:
+        place_key, step_key = jax.random.split(key)
+        given = shown(place_key, state, batch, hparams)
+        learned, info = method.step(step_key, state.method, given, hparams)
+        return FewLabels(state.order, learned), info
+
+    def of_method(function: Callable) -> Callable:
+        return lambda *args: function(
+            *(arg.method if isinstance(arg, FewLabels) else arg for arg in args)
+        )
+
+    return Method(
+        **joined(method, labels=_labels(pool)),
+        init=init,
+        step=step,
+        evaluate=of_method(method.evaluate),
+        views=Views(*(view and of_method(view) for view in method.views)),
+        conclude=method.conclude,
+        inference=lambda state: FewLabels((), method.inference(state.method)),
+    )
+
+
+def _labels(pool: Dataset) -> tuple[float, Domain]:
+    return float(min(100, pool.size)), Domain(1, pool.size, whole=True)
+
+
+def _own_examples(
+    key: Array, state: FewLabels, pool: Dataset, count: int, hparams: HParams
+) -> Batch:
+    """Some of a lane's first `labels` examples, drawn with replacement."""
+    known = jnp.minimum(hparams["labels"], len(state.order))
+    places = state.order[(jax.random.uniform(key, (count,)) * known).astype(int)]
+    return pool.fetch(pool.arrays, places)

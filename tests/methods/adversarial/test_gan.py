@@ -98,9 +98,9 @@ def test_a_step_moves_the_discriminator_and_then_the_generator(trains):
     norm = np.linalg.norm(d_theta)
     np.testing.assert_allclose(info["generator_gradient_norm"], norm, rtol=1e-12)
 
-    # statistics: of the real examples, then of the others; and of the generator's own move alone
+    # statistics: of the real examples as of the others; and of the generator's own move alone
     images = expit(z @ theta + noise[0])
-    d_mean = ((0.25 + x.mean()) / 2 + images.mean()) / 2 if trains else 0.25
+    d_mean = (0.25 + (x.mean() + images.mean()) / 2) / 2 if trains else 0.25
     g_mean = (0.25 + other_z.mean(axis=0)) / 2 if trains else [0.25, 0.25]
     for name, mean in (("discriminator", d_mean), ("generator", g_mean)):
         found = after.params[name]["running"]["mean"]
@@ -167,6 +167,22 @@ def test_the_default_optimizer_and_rates_are_radfords():
         key = jax.random.key(i)
         states = [s(key, state, real(), hparams)[0] for s, state in zip(steps, states, strict=True)]
     chex.assert_trees_all_equal(*states)
+
+
+def test_batch_statistics_are_no_weights():
+    """They follow their batches, and no optimizer has moments of them."""
+    normalised = nets.chain(nets.mlp(3, ()), nets.flax_network(nets.BatchNorm()), nets.mlp(1, ()))
+    method = methods.gan(normalised, normalised, 2)
+    state = jax.eval_shape(method.init, KEY, real(), dict(method.hparams))
+
+    def paths(tree):
+        return [str(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+
+    for network in ("generator", "discriminator"):
+        assert any("batch_stats" in path for path in paths(state.params[network]))
+        moments = paths(state.optimizer[network])
+        assert any("Dense_0" in path for path in moments)
+        assert not any("batch_stats" in path for path in moments)
 
 
 def test_refuses():

@@ -1,5 +1,3 @@
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,6 +8,7 @@ import pytest
 from ae_jax import corruptions, data, losses, methods, nets, training
 from ae_jax.core import FRACTION, NOT_NEGATIVE, POSITIVE, InputError
 from ae_jax.methods import bottlenecks, penalties
+from tests.methods.drawn import drawn
 
 SHAPE = (4, 4, 1)
 
@@ -18,16 +17,8 @@ def batch(count=6, seed=0):
     return {"image": jax.random.uniform(jax.random.key(seed), (count, *SHAPE))}
 
 
-def start(method, count=6):
-    return jax.jit(method.init)(jax.random.key(1), batch(count), dict(method.hparams))
-
-
 def sigmoid_layer(size=5):
     return nets.mlp(size, (), output_activation="sigmoid")
-
-
-def evaluate(method, state):
-    return jax.jit(method.evaluate)(jax.random.key(2), state, batch(), dict(method.hparams))
 
 
 KEY = jax.random.key(4)
@@ -126,10 +117,9 @@ def shaky(network):
 
 
 def begun(method):
-    """A state in which no bias is zero."""
-    state = start(method)
-    draw = np.random.default_rng(0).uniform
-    return state._replace(params=jax.tree.map(lambda x: x + draw(0.0, 0.2, x.shape), state.params))
+    """A state in which nothing is zero but the optimizer's."""
+    state = drawn(method, batch())
+    return state._replace(running=jax.tree.map(lambda x: x + 0.3, state.running))
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -158,14 +148,28 @@ def test_a_step_descends_the_objective(name, x64):
 
 @pytest.mark.parametrize("name", PARTS)
 def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
-    """Of 65 examples in batches of 64 and of 2, the last of them padded."""
-    method, data_set = composed(name), batch(65, seed=5)["image"]
+    """Of 5 examples at once and in batches of 2, the last of them padded."""
+    method, data_set = composed(name), batch(5, seed=5)["image"]
     state, hparams = begun(method), dict(method.hparams)
-    evaluate = jax.jit(method.evaluate)
-    loss, error, rate = jax.jit(functools.partial(by_hand, name, training=False))(
-        state.params, data_set, KEY
-    )
-    whole = evaluate(KEY, state, {"image": data_set}, hparams)
+    cut = np.minimum(np.arange(6), 4).reshape(3, 2)
+
+    @jax.jit
+    def evaluated(state, hparams):
+        whole = method.evaluate(KEY, state, {"image": data_set}, hparams)
+        parts = jax.vmap(lambda x: method.evaluate(KEY, state, {"image": x}, hparams))(
+            data_set[cut]
+        )
+        parts = jax.tree.map(lambda x: x.reshape(6, *x.shape[2:]), parts)
+        concluded = []
+        if method.conclude:
+            concluded = [
+                method.conclude(values, jnp.arange(count) < 5, hparams)
+                for values, count in ((whole, 5), (parts, 6))
+            ]
+        by_hands = by_hand(name, state.params, data_set, KEY, training=False)
+        return by_hands, whole, parts, concluded
+
+    (loss, error, rate), whole, parts, found = evaluated(state, hparams)
     np.testing.assert_allclose(whole["loss"], loss, rtol=1e-12)
     np.testing.assert_allclose(whole["reconstruction"], error, rtol=1e-12)
     if name == "plain":
@@ -173,16 +177,9 @@ def test_evaluation_is_clean_and_concludes_over_the_whole_set(name, x64):
         np.testing.assert_array_equal(whole["squared_error"], whole["loss"])
         return
     sparse = 0.25 * kl(rate, 0.1)
-    for size in (64, 2, 65):
-        places = np.arange(-(-65 // size) * size)
-        parts = [
-            evaluate(KEY, state, {"image": data_set[rows]}, hparams)
-            for rows in np.minimum(places, 64).reshape(-1, size)
-        ]
-        values = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
-        concluded = jax.jit(method.conclude)(values, places < 65, hparams)
+    for values, concluded in zip((whole, parts), found, strict=True):
         assert set(concluded) == {"loss"}
-        mean = np.mean(values["loss"][:65])  # an estimate draws each batch's signs
+        mean = np.mean(values["loss"][:5])  # an estimate draws each batch's signs
         np.testing.assert_allclose(concluded["loss"], mean + sparse, rtol=1e-12)
         if name == "penalized":
             np.testing.assert_allclose(mean, np.mean(loss), rtol=1e-12)
@@ -199,11 +196,11 @@ def test_its_defaults():
     assert masked.domains.items() >= penalties.l1().domains.items()
     assert "corruption_level" not in methods.autoencoder(sigmoid_layer(), sigmoid_layer()).hparams
     adam = composed("plain", optimizer=optax.scale_by_adam())
-    states = [start(m) for m in (adam, composed("plain"))]
+    both = adam, composed("plain")
+    states = [begun(m) for m in both]
     chex.assert_trees_all_equal(*states)
-    steps = [
-        jax.jit(m.step)(KEY, states[0], batch(), dict(m.hparams)) for m in (adam, composed("plain"))
-    ]
+    hparams = dict(adam.hparams)
+    steps = jax.jit(lambda state: [m.step(KEY, state, batch(), hparams) for m in both])(states[0])
     chex.assert_trees_all_equal(*steps)
 
 
@@ -224,25 +221,31 @@ def test_training_sees_corrupted_inputs_and_compares_with_clean_ones(x64):
     method = methods.autoencoder(
         sigmoid_layer(), nets.mlp(SHAPE, ()), corruption=corruption, corruption_level=0.25
     )
-    state = start(method)
-    _, info = jax.jit(method.step)(jax.random.key(0), state, batch(), dict(method.hparams))
-    constant = {"image": jnp.full((6, *SHAPE), 0.25)}
-    output = method.views.reconstruct(state, constant, method.hparams)
-    expected = jnp.mean(losses.squared_error(output, batch()["image"]))
-    np.testing.assert_allclose(info["loss"], expected, rtol=1e-12)
-    assert {leaf.shape for leaf in seen} == {()}
-    before = len(seen)
-    # evaluation shows the encoder clean examples
-    output = method.views.reconstruct(state, batch(), method.hparams)
-    expected = losses.squared_error(output, batch()["image"])
-    np.testing.assert_allclose(evaluate(method, state)["loss"], expected, rtol=1e-12)
-    assert len(seen) == before
+    hparams, constant = dict(method.hparams), {"image": jnp.full((6, *SHAPE), 0.25)}
+
+    @jax.jit
+    def looked_at(state, hparams):
+        _, info = method.step(KEY, state, batch(), hparams)
+        assert {leaf.shape for leaf in seen} == {()}
+        before = len(seen)
+        # evaluation shows the encoder clean examples
+        values = method.evaluate(KEY, state, batch(), hparams)
+        outputs = [method.views.reconstruct(state, x, hparams) for x in (constant, batch())]
+        assert len(seen) == before
+        return info, values, [losses.squared_error(x, batch()["image"]) for x in outputs]
+
+    info, values, (of_constant, of_clean) = looked_at(begun(method), hparams)
+    np.testing.assert_allclose(info["loss"], np.mean(of_constant), rtol=1e-12)
+    np.testing.assert_allclose(values["loss"], of_clean, rtol=1e-12)
 
 
 def test_a_tied_decoder_has_biases_only_and_gradients_through_both_uses(x64):
     encoder, decoder = sigmoid_layer(3), nets.mlp(SHAPE, ())
-    method = methods.autoencoder(encoder, decoder, tie=nets.transposed)
-    state = start(method)
+    # with plain gradient descent a step's change is minus the gradient
+    method = methods.autoencoder(
+        encoder, decoder, tie=nets.transposed, learning_rate=1.0, optimizer=optax.identity()
+    )
+    state = begun(method)
     assert jax.tree.map(jnp.shape, state.params["decoder"]) == {"Dense_0": {"bias": (16,)}}
 
     flat = batch()["image"].reshape(6, -1)
@@ -251,14 +254,14 @@ def test_a_tied_decoder_has_biases_only_and_gradients_through_both_uses(x64):
         hidden = jax.nn.sigmoid(flat @ kernel + bias[None])
         return jnp.mean(jnp.sum((hidden @ kernel.T + own[None] - flat) ** 2, axis=1))
 
-    layer = state.params["encoder"]["Dense_0"]
-    own = state.params["decoder"]["Dense_0"]["bias"]
-    expected = jax.grad(by_hand, argnums=(0, 1, 2))(layer["kernel"], layer["bias"], own)
-    # with plain gradient descent a step's change is minus the gradient
-    plain = methods.autoencoder(
-        encoder, decoder, tie=nets.transposed, learning_rate=1.0, optimizer=optax.identity()
-    )
-    after, _ = jax.jit(plain.step)(jax.random.key(0), start(plain), batch(), dict(plain.hparams))
+    @jax.jit
+    def both(state):
+        layer = state.params["encoder"]["Dense_0"]
+        own = state.params["decoder"]["Dense_0"]["bias"]
+        expected = jax.grad(by_hand, argnums=(0, 1, 2))(layer["kernel"], layer["bias"], own)
+        return method.step(KEY, state, batch(), dict(method.hparams))[0], expected
+
+    after, expected = both(state)
     change = jax.tree.map(jnp.subtract, state.params, after.params)
     found = (*[change["encoder"]["Dense_0"][name] for name in ("kernel", "bias")],)
     found = (*found, change["decoder"]["Dense_0"]["bias"])
@@ -268,47 +271,51 @@ def test_a_tied_decoder_has_biases_only_and_gradients_through_both_uses(x64):
 def test_a_tied_decoder_must_mirror_the_encoder():
     method = methods.autoencoder(nets.mlp(3, (8,)), nets.mlp(SHAPE, (7,)), tie=nets.transposed)
     with pytest.raises(InputError, match="widths in reverse"):
-        evaluate(method, start(method))
+        jax.eval_shape(method.evaluate, KEY, begun(method), batch(), dict(method.hparams))
 
 
 def test_running_statistics_live_beside_the_parameters():
     method = methods.autoencoder(
         sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.sparsity(0.1, momentum=0.9)]
     )
-    state = start(method)
+    state = begun(method)
     assert state.params.keys() == {"encoder", "decoder"}
     before = state.running["penalties"]["0"]
-    after, _ = jax.jit(method.step)(jax.random.key(0), state, batch(seed=3), dict(method.hparams))
-    rate = jnp.mean(method.views.encode(state, batch(seed=3), method.hparams), axis=0)
-    now = after.running["penalties"]["0"]
+
+    @jax.jit
+    def moved(state):
+        after, _ = method.step(KEY, state, batch(seed=3), dict(method.hparams))
+        latent = method.views.encode(state, batch(seed=3), dict(method.hparams))
+        return after.running["penalties"]["0"], jnp.mean(latent, axis=0)
+
+    now, rate = moved(state)
     np.testing.assert_allclose(now, 0.9 * before + 0.1 * rate, rtol=1e-6)
 
 
-def test_running_statistics_begin_with_what_it_starts_from():
+def test_starts_from_given_parameters_and_running_statistics_begin_with_them():
     method = methods.autoencoder(
         sigmoid_layer(), nets.mlp(SHAPE, ()), penalties=[penalties.sparsity(0.1, momentum=0.9)]
     )
-    given = {"encoder": jax.tree.map(lambda x: x - 1, start(method).params["encoder"])}
-    state = method.init(jax.random.key(1), batch(), method.hparams, given)
-    rate = jnp.mean(method.views.encode(state, batch(), method.hparams), axis=0)
+    given, hparams = {"encoder": begun(method).params["encoder"]}, dict(method.hparams)
+
+    @jax.jit
+    def both():
+        plain, state = (method.init(KEY, batch(), hparams, *start) for start in ((), (given,)))
+        return plain, state, jnp.mean(method.views.encode(state, batch(), hparams), axis=0)
+
+    plain, state, rate = both()
+    chex.assert_trees_all_equal(state.params, {**plain.params, **given})
     np.testing.assert_allclose(state.running["penalties"]["0"], rate, rtol=1e-6)
-
-
-def test_starts_from_given_parameters():
-    method = methods.autoencoder(sigmoid_layer(), nets.mlp(SHAPE, ()))
-    given = {"encoder": jax.tree.map(jnp.ones_like, start(method).params["encoder"])}
-    state = method.init(jax.random.key(1), batch(), method.hparams, given)
-    chex.assert_trees_all_equal(state.params["encoder"], given["encoder"])
-    chex.assert_trees_all_equal(state.params["decoder"], start(method).params["decoder"])
+    assert np.all(np.abs(plain.running["penalties"]["0"] - rate) > 1e-3)
     other = methods.autoencoder(sigmoid_layer(7), nets.mlp(SHAPE, ()))
     with pytest.raises(InputError, match="do not fit the encoder"):
-        other.init(jax.random.key(1), batch(), other.hparams, given)
+        jax.eval_shape(other.init, KEY, batch(), dict(other.hparams), given)
 
 
 def test_a_combined_sweep_over_all_strengths_is_one_compilation():
     method = methods.autoencoder(
-        sigmoid_layer(8),
-        nets.mlp((8, 8, 1), ()),
+        sigmoid_layer(),
+        nets.mlp(SHAPE, ()),
         penalties=[penalties.contractive(), penalties.sparsity()],
         corruption=corruptions.masking,
         tie=nets.transposed,
@@ -320,22 +327,27 @@ def test_a_combined_sweep_over_all_strengths_is_one_compilation():
         corruption_level=[0.0, 0.5],
         seed=0,
     )
-    result = training.run(method, data.load("digits"), lanes, 5, batch_size=16)
+    images = data.stored(np.asarray(batch(40)["image"]))
+    result = training.run(method, images, lanes, 5, batch_size=16)
     assert result.compilations == 1
     assert len({row["loss"] for row in result.rows}) > 8
 
 
 def test_linear_autoencoder_finds_the_principal_subspace(x64):
     # one direction out of three: the discarded variances are what is left
-    key = jax.random.key(0)
-    scale = jnp.array([3.0, 1.0, 0.5])
-    x = jax.random.normal(key, (400, 3)) * scale[None]
+    x = np.random.default_rng(0).standard_normal((400, 3)) * [[3.0, 1.0, 0.5]]
     x = x - x.mean(axis=0, keepdims=True)
     method = methods.autoencoder(nets.mlp(1, ()), nets.mlp(3, ()), learning_rate=0.02)
     data_batch = {"image": x}
-    state = method.init(jax.random.key(1), data_batch, method.hparams)
-    step = jax.jit(functools.partial(method.step, jax.random.key(0)))
-    for _ in range(600):
-        state, info = step(state, data_batch, method.hparams)
+
+    @jax.jit
+    def trained(state):
+        def step(state, _):
+            state, info = method.step(KEY, state, data_batch, dict(method.hparams))
+            return state, info["reconstruction"]
+
+        return jax.lax.scan(step, state, length=600)[1]
+
     eigenvalues = np.linalg.eigvalsh(np.cov(x.T, bias=True))
-    np.testing.assert_allclose(info["reconstruction"], eigenvalues[:2].sum(), rtol=1e-4)
+    error = trained(drawn(method, data_batch))[-1]
+    np.testing.assert_allclose(error, eigenvalues[:2].sum(), rtol=1e-4)

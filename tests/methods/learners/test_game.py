@@ -1,5 +1,7 @@
 """Games against trajectories in closed form, and who moves what, when and by which part."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -88,15 +90,29 @@ TRAJECTORIES = {
 
 
 def test_dirac_gans_follow_their_closed_forms():
-    """Alternating and simultaneous ones of two losses; all numbers of one are one compilation."""
-    zeros = numbers(np.zeros(20))
-    lanes = training.grid(r1=[0.0, 0.5])
-    for (loss, simultaneous), expected in TRAJECTORIES.items():
-        trained = training.run(dirac(loss, simultaneous), zeros, lanes, 100, batch_size=10)
-        params = trained.groups[0].state.params
-        found = np.stack([params["generator"], params["critic"]], axis=1)
+    """Alternating and simultaneous ones of two losses, all in one program."""
+    zeros = batch(*np.zeros(10))
+
+    def trained(method, r1):
+        hparams = {**method.hparams, "r1": r1}
+
+        def step(state, _):
+            return method.step(KEY, state, zeros, hparams)[0], None
+
+        state = method.init(KEY, zeros, hparams)
+        params = jax.lax.scan(step, state, length=100)[0].params
+        return jnp.stack([params["generator"], params["critic"]])
+
+    @jax.jit
+    def all_trained(weights):
+        return [
+            jax.vmap(functools.partial(trained, dirac(*kind)))(weights) for kind in TRAJECTORIES
+        ]
+
+    ends = all_trained(np.array([0.0, 0.5]))
+    for (loss, simultaneous), found in zip(TRAJECTORIES, ends, strict=True):
+        expected = TRAJECTORIES[loss, simultaneous]
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-        assert trained.compilations == 1
         if loss == "wasserstein":
             # alternating, theta^2 + psi^2 - h theta psi is kept; simultaneous, the radius grows
             theta, psi = found[0]
@@ -229,6 +245,10 @@ def test_averages_of_weights_are_what_is_evaluated_and_viewed():
         ):
             np.testing.assert_allclose(seen, [average, average], rtol=1e-12)
     assert method.views.encode is None
+    other = method.init(KEY, given, method.hparams, {"average": {"a": jnp.asarray(5.0)}})
+    assert (other.params["a"], other.running["average"]["a"]) == (1, 5)
+    with pytest.raises(InputError, match="do not fit the b"):
+        method.init(KEY, given, method.hparams, {"average": {"b": jnp.asarray(5.0)}})
     raw = remembering([[scaled(1)]])
     assert raw.views.decode(begun, jnp.ones(1), {}) == 2
 
@@ -280,9 +300,23 @@ def test_what_breaks_one_network_freezes_the_whole_lane():
         chex.assert_trees_all_close(state.params, expected.params, rtol=1e-12)
 
 
+def quick(network):
+    """The same network with an initializer that is compiled sooner."""
+
+    def init(key, x):
+        leaves, structure = jax.tree.flatten(jax.eval_shape(network.init, key, x))
+        drawn = jax.random.uniform(key, (sum(leaf.size for leaf in leaves),), minval=-1.0)
+        parts = jnp.split(drawn, np.cumsum([leaf.size for leaf in leaves])[:-1])
+        shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+        return structure.unflatten(shaped)
+
+    return network._replace(init=init)
+
+
 def test_a_game_whose_first_move_is_a_vaes_trains_as_the_vae_where_the_rest_has_no_weight():
     """FactorVAE: a second player tells latents from their permutations."""
-    encoder, decoder, told = nets.mlp(4, (5,)), nets.mlp((3,), (5,)), nets.mlp(2, (4,))
+    sizes = (4, (5,)), ((3,), (5,)), (2, (4,))
+    encoder, decoder, told = (quick(nets.mlp(*size)) for size in sizes)
     bound = vae_objective(encoder, decoder, 2)
 
     def latents(params, batch):
@@ -316,20 +350,19 @@ def test_a_game_whose_first_move_is_a_vaes_trains_as_the_vae_where_the_rest_has_
     @jax.jit
     def trained(weight):
         hparams = {**method.hparams, "tc_weight": weight}
-        states = [m.init(KEY, given, hparams) for m in (method, alone)]
+        begun = [m.init(KEY, given, hparams) for m in (method, alone)]
 
         def step(states, key):
             both = zip((method, alone), (key, jax.random.split(key)[0]), states, strict=True)
             return [m.step(k, state, given, hparams)[0] for m, k, state in both], None
 
-        return jax.lax.scan(step, states, jax.random.split(KEY, 5))[0]
+        return jax.lax.scan(step, begun, jax.random.split(KEY, 5))[0], begun[0].params
 
-    factor, vae = trained(0.0)
+    (factor, vae), at_first = trained(0.0)
     critic = factor.params["critic"]
     chex.assert_trees_all_equal(factor.params, {**vae.params, "critic": critic})
-    at_first = method.init(KEY, given, method.hparams).params
     assert np.any(critic["Dense_0"]["kernel"] != at_first["critic"]["Dense_0"]["kernel"])
-    weighted = trained(1.0)[0].params["encoder"]["Dense_0"]["kernel"]
+    weighted = trained(1.0)[0][0].params["encoder"]["Dense_0"]["kernel"]
     assert np.any(weighted != vae.params["encoder"]["Dense_0"]["kernel"])
 
 

@@ -78,11 +78,34 @@ def of_running(params, running=True):
     return {jax.tree_util.keystr(path): x for path, x in leaves if is_running(path) == running}
 
 
+def begun(tree):
+    """Kernels are drawn, scales and variances are 2, and all else is 0.
+
+    Initializers take longer to compile than what is tested.
+    """
+    draw = np.random.default_rng(0).standard_normal
+
+    def leaf(path, x):
+        names = [getattr(entry, "key", getattr(entry, "name", None)) for entry in path]
+        if "optimizer" in names or x.ndim == 0:
+            return jnp.zeros(x.shape, x.dtype)
+        if x.ndim > 1:
+            return jnp.asarray(draw(x.shape), x.dtype)
+        return jnp.full(x.shape, 2 if names[-1] in ("scale", "var") else 0, x.dtype)
+
+    return jax.tree_util.tree_map_with_path(leaf, tree)
+
+
+def start(method, data):
+    """A state before the first step."""
+    return begun(jax.eval_shape(method.init, KEY, data, dict(method.hparams)))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_gradient_moves_the_parameters_and_the_pass_its_statistics(name, x64):
     """Against the gradient and the changes of the network itself, taken here."""
     network, x = NETWORKS[name](), x_of()
-    params = jax.jit(network.init)(KEY, x)
+    params = begun(jax.eval_shape(network.init, KEY, x))
 
     def objective(params):
         output, moved = gradient.forward(network, KEY, params, x, training=True)
@@ -184,7 +207,7 @@ METHODS = {
 def test_every_part_of_a_method_is_trained_and_no_optimizer_sees_statistics(name):
     method = METHODS[name]()
     hparams = {**method.hparams, "learning_rate": 0.1}
-    state = jax.jit(method.init)(KEY, batch(), hparams)
+    state = start(method, batch())
     after, _ = jax.jit(method.step)(KEY, state, batch(), hparams)
     for optimizer in state.optimizer.values() if name == "gan" else [state.optimizer]:
         assert not of_running(optimizer[0].mu)
@@ -198,7 +221,7 @@ def test_every_part_of_a_method_is_trained_and_no_optimizer_sees_statistics(name
 def test_statistics_of_a_method_are_what_its_pass_says():
     """The running mean of images, and after it that of the latents of training's own pass."""
     method = METHODS["classifier"]()
-    state = jax.jit(method.init)(KEY, batch(), dict(method.hparams))
+    state = start(method, batch())
     after, _ = jax.jit(method.step)(KEY, state, batch(), dict(method.hparams))
     x = np.asarray(batch()["image"]).reshape(6, WIDTH)
     running = after.params["encoder"]["0"]["batch_stats"]["deep"]["mean"]
@@ -228,7 +251,7 @@ def staged():
 def test_what_is_frozen_moves_under_no_optimizer(build, frozen):
     method = build()
     hparams = {"learning_rate": 0.1}
-    state = jax.jit(method.init)(KEY, batch(), hparams)
+    state = start(method, batch())
     before, step = frozen(state), jax.jit(method.step)
     for i in range(3):
         state, info = step(jax.random.key(i), state, batch(), hparams)
@@ -238,7 +261,7 @@ def test_what_is_frozen_moves_under_no_optimizer(build, frozen):
 
 def test_a_frozen_encoder_is_not_in_the_optimizer():
     method = frozen_classifier()
-    state = jax.jit(method.init)(KEY, batch(), dict(method.hparams))
+    state = jax.eval_shape(method.init, KEY, batch(), dict(method.hparams))
     moments = jax.tree.leaves(state.optimizer[0].mu)
     assert len(moments) == len(jax.tree.leaves(state.params["head"]))
 
@@ -273,7 +296,7 @@ def test_parameters_may_be_no_mapping():
     network = Network(lambda key, x: (jnp.ones(WIDTH),), lambda params, x: x * params[0][None])
     method = methods.classifier(network, 2)
     data = {"image": x_of(), "label": jnp.array([0, 1, 0, 1, 1], jnp.int32)}
-    state = jax.jit(method.init)(KEY, data, dict(method.hparams))
+    state = start(method, data)
     after, _ = jax.jit(method.step)(KEY, state, data, dict(method.hparams))
     moved = jax.tree.map(operator.ne, state.params["encoder"], after.params["encoder"])
     assert np.all(moved[0])

@@ -4,7 +4,7 @@ import pytest
 
 from ae_jax import methods, nets
 from ae_jax.core import InputError
-from ae_jax.methods import bottlenecks, observations, penalties
+from ae_jax.methods import bottlenecks, discrepancies, observations, penalties
 from ae_jax.training.lanes import grouped
 
 WEIGHT = ((0, 1e-8, 1e4), (-1e-8, -1))
@@ -45,5 +45,23 @@ def test_numbers_may_be_what_makes_sense(part, numbers):
     for name, (inside, outside) in numbers.items():
         grouped(method, [{name: value, "seed": 0} for value in inside])
         for value in outside:
+            with pytest.raises(InputError, match=f"^{name} is {value}: use "):
+                grouped(method, [{name: value, "seed": 0}])
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        (discrepancies.mmd(), ["kernel_scale"]),
+        (discrepancies.sinkhorn(), ["sinkhorn_epsilon"]),
+        (discrepancies.sliced_wasserstein(), []),
+    ],
+)
+def test_scales_of_discrepancies_are_positive(part, names):
+    method = methods.matching_network(nets.mlp(3, ()), 2, part)
+    assert list(part.hparams) == list(part.domains) == names
+    for name in names:
+        grouped(method, [{name: value, "seed": 0} for value in SCALE[0]])
+        for value in SCALE[1]:
             with pytest.raises(InputError, match=f"^{name} is {value}: use "):
                 grouped(method, [{name: value, "seed": 0}])

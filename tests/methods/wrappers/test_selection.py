@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ae_jax import data
-from ae_jax.core import POSITIVE, Domain, InputError, Method
-from ae_jax.methods import few_labels, one_of_several
+from ae_jax.core import POSITIVE, Domain, InputError, Method, Views
+from ae_jax.methods import few_labels, one_of_several, partly_labelled
 
 HPARAMS = {"rate": 0.5}
 
@@ -119,3 +119,30 @@ def test_few_labels_starts_from_parameters_where_it_is_pretrained():
     for pretrained, expected in ((1.0, 7.0), (0.0, 0.0)):
         hparams = {**method.hparams, "pretrained": pretrained}
         assert method.init(jax.random.key(0), batch, hparams, start).method.start == expected
+
+
+def test_a_partly_labelled_batch_has_a_lanes_own_examples_beside_hidden_labels():
+    pool = data.stored(np.arange(8, dtype=np.uint8).reshape(8, 1, 1), np.arange(8))
+    viewed = recorder()._replace(views=Views(encode=lambda state, batch, hparams: state.start))
+    method = partly_labelled(viewed, pool)
+    assert method.hparams == {**HPARAMS, "labels": 8.0}
+    order = jnp.array([6, 2, 5, 0, 1])
+    batch = pool.fetch(pool.arrays, jnp.full(300, 7))
+    start = {"order": order}
+    state = method.init(jax.random.key(0), batch, method.hparams, start)
+    step = jax.jit(method.step)
+    for count in (1, 3, 7):
+        hparams = {**method.hparams, "labels": jnp.asarray(float(count))}
+        seen = step(jax.random.key(1), state, batch, hparams)[0].method.batch
+        known, hidden = np.split(np.asarray(seen["label"]), 2)
+        assert set(known) == set(np.asarray(order)[:count])
+        assert set(hidden) == {-1}
+        shown = np.concatenate([known, np.full(300, 7)])
+        np.testing.assert_allclose(seen["image"].ravel() * 255, shown, rtol=1e-6)
+    # evaluation and views are the method's own, of labels as they are
+    values = method.evaluate(jax.random.key(0), state, batch, method.hparams)
+    assert set(np.asarray(values["label"])) == {7}
+    assert method.views.encode(state, batch, method.hparams) == 0
+    assert method.views.sample is None
+    assert method.conclude({}, jnp.ones(3, bool), method.hparams) == {"rate": 0.5}
+    assert method.inference(state) == ((), state.method._replace(batch=()))

@@ -1,0 +1,154 @@
+"""Comparing generated images with the data: the columns that experiments share."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import data, methods, metrics
+from ae_jax.core import Array, Method, Network
+from ae_jax.experiment.checks import classes
+from ae_jax.experiment.config import Config
+from ae_jax.experiment.models import own_rows
+from ae_jax.experiment.running import sweep
+from ae_jax.experiment.splits import Splits
+from ae_jax.training import Model, model
+
+#: Columns of `generated`; distances of pixels, and again of each kind of features.
+DISTANCES = ("kernel_distance", "kernel_error", "frechet_distance")
+SHARES = ("precision", "recall", "density", "coverage")
+COLUMNS = (
+    *DISTANCES,
+    *(f"feature_{name}" for name in DISTANCES),
+    *SHARES,
+    "sample_distance",
+    "closer",
+)
+
+
+def generated(
+    images: Array,
+    train: Array,
+    test: Array,
+    features: Mapping[str, Callable[[Array], Array]] | None = None,
+) -> dict[str, float]:
+    """Returns how far generated images are from test images, and from training images.
+
+    Args:
+      images: [N, H, W, C], generated, at least as many as the metrics need.
+      train: images that the model has seen.
+      test: images that it has not.
+      features: a column's prefix -> images to features [N, D], of which distances are taken too.
+
+    Returns:
+      `kernel_distance`, its standard error `kernel_error` and `frechet_distance`, of pixels and,
+      under their prefix, of features; of pixels `precision`, `recall`, `density`, `coverage`, and
+      `sample_distance`, `test_distance` and `closer` as `metrics.memorisation`.
+
+    Raises:
+      InputError: as the metrics of these names.
+    """
+    columns: dict[str, Array] = {}
+    for prefix, encode in {"": _flat, **(features or {})}.items():
+        fake, real = encode(images), encode(test)
+        found = (
+            *metrics.kernel_distance(fake, real),
+            metrics.frechet_distance_of_samples(fake, real),
+        )
+        columns |= {prefix + name: x for name, x in zip(DISTANCES, found, strict=True)}
+    fake, seen, real = map(_flat, (images, train, test))
+    shares = *metrics.precision_recall(real, fake), *metrics.density_coverage(real, fake)
+    columns |= dict(zip(SHARES, shares, strict=True)) | metrics.memorisation(fake, seen, real)
+    return {name: float(value) for name, value in columns.items()}
+
+
+def class_features(
+    config: Config, name: str, splits: Splits, encoder: Network, learning_rate: float = 1e-3
+) -> tuple[dict[str, Callable[[Array], Array]], list[str]]:
+    """Trains a classifier whose encoder gives features of images, where they have labels.
+
+    Args:
+      config: of the experiment.
+      name: the experiment's.
+      splits: the data.
+      encoder: images to features [N, D]; a linear layer on it gives the classes.
+      learning_rate: of the classifier.
+
+    Returns:
+      The prefix `feature_` and the encoder as trained, for `generated`, in units of its root mean
+      square over training images, without which a cubic kernel hears the loudest of them alone;
+      and a line about it. Nothing where there are no labels.
+
+    Raises:
+      InputError: as `classes` and `training.run`.
+    """
+    if "label" not in splits.train.spec:
+        return {}, []
+    method = methods.classifier(encoder, classes(config.dataset, splits))
+    values, options = {"learning_rate": learning_rate}, {"part": "features", "everywhere": True}
+    lane = model(sweep(config, name, method, splits, values, **options).result, 0)
+    seen = lane.encode(data.head(splits.train, 10_000))
+    unit = jnp.sqrt(jnp.mean(seen**2))
+    return {"feature_": lambda images: lane.encode({"image": images}) / unit}, [
+        "Features are what the output layer sees of a classifier, trained on the training images, "
+        f"that is wrong about {lane.row['error']:.1%} of the test images."
+    ]
+
+
+def gaussian_images(key: Array, images: Array, count: int) -> Array:
+    """Draws what has the mean and the covariance of images, and nothing else of them.
+
+    Args:
+      key: PRNG key.
+      images: [N, H, W, C].
+      count: how many.
+
+    Returns:
+      [count, H, W, C], outside of [0, 1] too.
+    """
+    x = _flat(images)
+    mean = jnp.mean(x, axis=0, keepdims=True)
+    # normal weights of the differences from the mean: no root of a singular covariance
+    weights = jax.random.normal(key, (count, len(x)), x.dtype) / len(x) ** 0.5
+    return jnp.reshape(mean + weights @ (x - mean), (count, *images.shape[1:]))
+
+
+def earlier(
+    config: Config,
+    name: str,
+    method: Method | Callable[..., Method],
+    splits: Splits,
+    values: Mapping[str, Any],
+    steps: Sequence[int],
+    *,
+    part: str,
+    **options: Any,
+) -> list[tuple[int, Model]]:
+    """Returns a sweep's sound lanes as they were after fewer steps, by training them again.
+
+    Args:
+      config: as for `sweep`, and so are what is not said here.
+      name: likewise.
+      method: likewise.
+      splits: likewise.
+      values: likewise.
+      steps: when the lanes are looked at.
+      part: what the directories begin with that are trained in.
+      options: schedules are those of the whole sweep.
+
+    Returns:
+      A number of steps and a lane, by ascending lane within each number.
+    """
+    found = []
+    for count in steps:
+        trained = sweep(
+            config, name, method, splits, values, part=f"{part}_{count}", steps=count, **options
+        )
+        sound = [row["lane"] for row in own_rows(trained.result) if row["status"] == "ok"]
+        found += [(count, model(trained.result, lane)) for lane in sound]
+    return found
+
+
+def _flat(images: Array) -> Array:
+    return jnp.reshape(images, (len(images), -1))

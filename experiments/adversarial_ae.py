@@ -1,0 +1,202 @@
+"""Adversarial autoencoders: codes that look like draws of whatever prior one likes.
+
+    python experiments/adversarial_ae.py
+
+Eight codes are made standard normal, which a test of two samples then cannot tell from the prior,
+at little cost to the reconstruction; the plain autoencoder's codes are not. Two codes go onto a
+ring or a swiss roll; told the labels, the discriminator gives each digit a place of its own.
+
+Reference: Makhzani et al. (2016), Adversarial Autoencoders.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
+from ae_jax.core import NOT_NEGATIVE, Array, HParams, InputError, Method
+from ae_jax.methods import regularisers
+from ae_jax.probability import priors
+
+
+class Form(NamedTuple):
+    """A prior, and what is known of it."""
+
+    prior: priors.Prior
+    latent_size: int
+    labelled: bool = False
+
+
+CLASSES = 10
+#: What is trained; each is compiled on its own. The plain autoencoder has no adversary.
+FORMS = {
+    "plain": Form(priors.normal(), 8),
+    "normal": Form(priors.normal(), 8),
+    "ring": Form(priors.ring(CLASSES), 2),
+    "ring labelled": Form(priors.ring(CLASSES), 2, labelled=True),
+    "swiss roll labelled": Form(priors.swiss_roll(CLASSES), 2, labelled=True),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(experiment.Config):
+    """Options that take several values are swept: their product is trained at once."""
+
+    form: experiment.Swept[str] = tuple(FORMS)
+    """The prior of the codes, and whether the discriminator sees labels."""
+    widths: tuple[experiment.Count, ...] = (128,)
+    """Hidden layers of the encoder, reversed in the decoder; not swept."""
+    discriminator_widths: tuple[experiment.Count, ...] = (64, 64)
+    """Hidden layers of the discriminator; not swept."""
+    learning_rate: experiment.Swept[float] = (3e-3,)
+    """Of encoder and decoder against the reconstruction's error."""
+    discriminator_learning_rate: Annotated[float, NOT_NEGATIVE] = 3e-3
+    """Not swept."""
+    encoder_learning_rate: Annotated[float, NOT_NEGATIVE] = 2e-3
+    """Of the encoder against the discriminator; not swept."""
+    r1_weight: Annotated[float, NOT_NEGATIVE] = 0.1
+    """Of the squared slope of the discriminator at the prior; not swept."""
+    steps: experiment.Count = 2500
+    batch_size: experiment.Count = 128
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        form=("ring labelled",), widths=(8,), discriminator_widths=(8,), seeds=1, steps=20
+    ),
+    "paper": Config(
+        dataset="mnist",
+        widths=(1000, 1000),
+        discriminator_widths=(1000, 1000),
+        steps=100_000,
+        batch_size=100,
+    ),
+}
+
+
+def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
+    """Returns the autoencoder of one form."""
+    if form not in FORMS:
+        raise InputError(f"unknown form {form!r}; choose from {', '.join(FORMS)}")
+    prior, size, labelled = FORMS[form]
+    encoder = nets.mlp(size, config.widths)
+    decoder = nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid")
+    if form == "plain":
+        return methods.autoencoder(encoder, decoder)
+    return methods.adversarial_autoencoder(
+        encoder,
+        decoder,
+        nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
+        size,
+        prior=prior,
+        classes=CLASSES if labelled else None,
+        regularisers=[regularisers.r1(config.r1_weight)],
+        discriminator_learning_rate=config.discriminator_learning_rate,
+        encoder_learning_rate=config.encoder_learning_rate,
+    )
+
+
+def falling(steps: int) -> training.Schedule:
+    """Returns a warm-up and a cosine to 0 of the learning rates of all moves alike.
+
+    An encoder that goes on against the discriminator alone would leave its decoder behind.
+    """
+    one = training.warmup_cosine(steps, steps / 20)
+
+    def apply(step: Array, hparams: HParams) -> HParams:
+        factor = one.apply(step, {**hparams, "learning_rate": 1.0})["learning_rate"]
+        rates = {name for name in hparams if name.endswith("learning_rate")}
+        return {**hparams, **{name: factor * hparams[name] for name in rates}}
+
+    return one._replace(apply=apply)
+
+
+def describe(model: experiment.Model, outcome: experiment.Outcome) -> dict[str, float]:
+    """Returns how a lane's codes of test images differ from draws of its prior."""
+    test = data.head(outcome.splits.test, 1000)
+    prior, size, labelled = FORMS[model.row["form"]]
+    codes = model.encode(test)
+    key, permuting = jax.random.split(jax.random.key(model.row["seed"]))
+    found = metrics.kernel_two_sample_test(permuting, codes, prior(key, (len(codes), size)))
+    deviations = jnp.std(codes, axis=0)
+    columns = {
+        "least_deviation": float(jnp.min(deviations)),
+        "largest_deviation": float(jnp.max(deviations)),
+        "p_value": float(found.p_value),
+        "rejected": float(found.p_value < 0.01),
+    }
+    if labelled:
+        columns["own_place"] = 100 * float(
+            jnp.mean(priors.likeliest_class(prior, codes) == test["label"])
+        )
+    return columns
+
+
+def figures(outcome: experiment.Outcome) -> dict[str, Any]:
+    """Draws codes, what is decoded along the priors, and samples."""
+    batch = data.head(outcome.splits.test, 1000)
+    models = outcome.firsts("form")
+    planes = {form: model for form, model in models.items() if FORMS[form].latent_size == 2}
+    drawn = {
+        "The discriminator's loss on validation digits over training; where it can tell nothing it "
+        "is log 4 = 1.39.": outcome.learning_curves("form", "discriminator_loss"),
+    }
+    if planes:
+        drawn["Codes of test digits in the plane, coloured by class."] = plots.scatters(
+            {form: (model.encode(batch), batch["label"]) for form, model in planes.items()},
+            dimensions=("z1", "z2"),
+        )
+        drawn["What is decoded along the priors: around the ring, along the roll from inside."] = (
+            plots.image_rows({form: along(model) for form, model in planes.items()})
+        )
+    samples = {form: model for form, model in models.items() if FORMS[form].latent_size > 2}
+    if samples:
+        drawn[
+            "Test digits, and what is decoded from draws of the standard normal distribution."
+        ] = plots.image_rows(
+            {"test": batch["image"][:16], **{f: drawings(m) for f, m in samples.items()}}
+        )
+    return drawn
+
+
+def along(model: experiment.Model, count: int = 20) -> Any:
+    """Returns what is decoded at places along a lane's prior."""
+    centres = FORMS[model.row["form"]].prior.centres.reshape(-1, 2)
+    places = np.linspace(0, len(centres), count, endpoint=False)
+    ends = places.astype(int), (places.astype(int) + 1) % len(centres)
+    part = (places % 1)[:, None]
+    latent = (1 - part) * centres[ends[0]] + part * centres[ends[1]]
+    return model.decode(jnp.asarray(latent, jnp.float32))
+
+
+def drawings(model: experiment.Model, count: int = 16) -> Any:
+    """Returns what is decoded from draws of a lane's prior."""
+    prior, size, _ = FORMS[model.row["form"]]
+    return model.decode(prior(jax.random.key(0), (count, size)))
+
+
+adversarial_ae = experiment.Study(
+    "adversarial_ae",
+    "Adversarial autoencoders",
+    build,
+    table=[
+        "squared_error",
+        "least_deviation",
+        "largest_deviation",
+        "p_value",
+        "rejected",
+        "own_place",
+        "discriminator_loss",
+    ],
+    figures=figures,
+    options=lambda config: {"schedules": [falling(config.steps)]},
+    describe=describe,
+)
+
+if __name__ == "__main__":
+    cli.main(adversarial_ae, PRESETS, description=__doc__)

@@ -204,22 +204,21 @@ def figures(
     config: Config, reference: Reference, rows: Sequence[Mapping], result: training.Result
 ) -> dict[str, Any]:
     """Draws translations, and what they cost and gain."""
-    batch = {name: value[:12] for name, value in reference.test.items()}
-    models = experiment.firsts(result, named)
-
+    test, models = reference.test, experiment.firsts(result, named)
     apart = not config.dataset.startswith("halves:")
 
     def shown(target: Array) -> np.ndarray:
         """With the image, where that is its left half."""
-        return np.asarray(target) if apart else np.concatenate([batch["image"], target], axis=2)
+        return np.asarray(target) if apart else np.concatenate([test["image"], target], axis=2)
 
-    missing = jnp.full(batch["target"].shape, 0.35)
-    table = {"image": np.broadcast_to(batch["image"], missing.shape) if apart else shown(missing)}
-    table |= {name: shown(m.generate(jax.random.key(0), batch)) for name, m in models.items()}
+    missing = jnp.full(test["target"].shape, 0.35)
+    table = {"image": np.broadcast_to(test["image"], missing.shape) if apart else shown(missing)}
+    table |= {name: shown(m.generate(jax.random.key(0), test)) for name, m in models.items()}
     if models:
         name, model = list(models.items())[-1]
-        table[f"{name}, again"] = shown(model.generate(jax.random.key(1), batch))
-    table["target"] = shown(batch["target"])
+        table[f"{name}, again"] = shown(model.generate(jax.random.key(1), test))
+    table["target"] = shown(test["target"])
+    table = {name: images[:12] for name, images in table.items()}
     drawn = {"Test images, their translations, and the targets.": plots.image_rows(table)}
     points = [
         {**row, "weights": named(row)}

@@ -11,7 +11,7 @@ from ae_jax.nets.parameters import in_order
 
 
 def chain(*networks: Network) -> Network:
-    """Networks one after the other; the parameters are a mapping, `0`, `1`, ...
+    """Networks one after the other; the parameters are a mapping, `0`, `1`, ..., of those with any.
 
     Args:
       networks: at least one.
@@ -27,13 +27,15 @@ def chain(*networks: Network) -> Network:
         for i, (network, own) in enumerate(
             zip(networks, jax.random.split(key, len(networks)), strict=True)
         ):
-            params[str(i)] = network.init(own, x)
-            x = network.apply(params[str(i)], x)
+            given = network.init(own, x)
+            x = network.apply(given, x)
+            if jax.tree.leaves(given):
+                params[str(i)] = given
         return params
 
     def apply(params: Mapping[str, Any], x: Array) -> Array:
         for i, network in enumerate(networks):
-            x = network.apply(params[str(i)], x)
+            x = network.apply(params.get(str(i), {}), x)
         return x
 
     def train(key: Array, params: Mapping[str, Any], x: Array) -> tuple[Array, dict[str, Any]]:
@@ -42,9 +44,9 @@ def chain(*networks: Network) -> Network:
             zip(networks, jax.random.split(key, len(networks)), strict=True)
         ):
             if network.train is None:
-                x = network.apply(params[str(i)], x)
+                x = network.apply(params.get(str(i), {}), x)
                 continue
-            x, moved = network.train(own, params[str(i)], x)
+            x, moved = network.train(own, params.get(str(i), {}), x)
             if moved:
                 changes[str(i)] = moved
         return x, changes

@@ -57,6 +57,13 @@ def test_dropout_keeps_the_mean_in_training_and_does_nothing_else():
     assert set(np.unique(dropped)) == {0, 4}
     assert abs(np.mean(dropped == 0) - 0.25) < 4 * (0.25 * 0.75 / x.size) ** 0.5
     assert layer.apply(params, x) is x
+    # in a chain there is nothing of it, so that nothing is lost where parameters leave as arrays
+    both = nets.chain(nets.mlp(2, ()), layer, nets.mlp(3, ()))
+    params = jax.jit(both.init)(jax.random.key(0), x)
+    assert set(params) == {"0", "2"}
+    still, (noisy, _) = both.apply(params, x), both.train(jax.random.key(1), params, x)
+    assert still.shape == noisy.shape == (100, 3)
+    assert np.any(still != noisy)
     with pytest.raises(InputError, match="the rate of dropout is 1: use 0 or more and less than 1"):
         nets.dropout(1)
 

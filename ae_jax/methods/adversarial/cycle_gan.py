@@ -185,7 +185,8 @@ def cycle_gan(
             if made.shape != y.shape:
                 raise InputError(
                     f"the {name} generator makes {list(made.shape[1:])}, and images of that domain "
-                    f"are {list(y.shape[1:])}: give it the outputs of these"
+                    f"are {list(y.shape[1:])}: give it the outputs of these, or use domains of one "
+                    "size"
                 )
         if identity_weight is not None and a.shape != b.shape:
             raise InputError(

@@ -87,8 +87,7 @@ class Played:
             self.w[name] -= RATES[f"{name}_learning_rate"] * np.mean(
                 (d * real - 1) * real + d * fake**2
             )
-            self.saw(name, real)
-            self.saw(name, fake)
+            self.saw(name, np.stack([real, fake]))  # the mean of both passes
         seen = before if simultaneous else dict(self.w)
         g, f, p, q = (seen[name] for name in PARAMS)
         # (D_b(g a) - 1)^2 / 2 + (D_a(f b) - 1)^2 / 2 + 3 (|f g a - a| + |g f b - b|)

@@ -137,10 +137,14 @@ def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     batch = data.head(outcome.splits.test, 1000)
     models = outcome.firsts("form")
     planes = {form: model for form, model in models.items() if FORMS[form].latent_size == 2}
-    drawn = {
-        "The discriminator's loss on validation digits over training; where it can tell nothing it "
-        "is log 4 = 1.39.": outcome.learning_curves("form", "discriminator_loss"),
-    }
+    drawn: dict[str, Any] = {}
+    if told := [row for row in outcome.rows if row["form"] != "plain"]:
+        drawn[
+            "The discriminator's loss over training, with its penalty in training (dashed); where "
+            "it can tell nothing it is log 4 = 1.39."
+        ] = plots.learning_curves(
+            experiment.records(outcome.out), "discriminator_loss", told, "form"
+        )
     if planes:
         drawn["Codes of test digits in the plane, coloured by class."] = plots.scatters(
             {form: (model.encode(batch), batch["label"]) for form, model in planes.items()},

@@ -172,7 +172,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
     found, key = outcome.reference, jax.random.key(0)
     test = data.head(outcome.splits.test, 1000) if found is None else found.test
     images = {"image": test["image"], "other": test.get("target", test.get("other"))}
-    some, drawn = slice(10, 260, 20), {}
+    some, drawn = np.linspace(0, len(test["image"]) - 1, 13).astype(int), {}
     for entry, truth, way in (("image", "other", "there"), ("other", "image", "back")):
         table = {entry: images[entry]}
         table |= {name: m.generate(key, {entry: images[entry]}) for name, m in models.items()}
@@ -198,13 +198,15 @@ def figures(outcome: Outcome) -> dict[str, Any]:
 
 def notes(found: Reference | None) -> list[str]:
     """Says what is measured, and how good it is of what needs no translator."""
-    lines = [
+    lines = ["cycle_error and identity_error are sums over the pixels of both domains."]
+    if found is None:
+        return lines
+    lines.append(
         "translation_error and back_error are mean absolute differences from the same image in the "
         "other domain; class_kept is the part of the translations that a support vector machine on "
-        "training images of that domain takes for what they were; cycle_error and identity_error "
-        "are sums over the pixels of both domains.",
-    ]
-    for name, values in ({} if found is None else found.found).items():
+        "training images of that domain takes for what they were."
+    )
+    for name, values in found.found.items():
         said = ", ".join(f"{column} {value:.4f}" for column, value in values.items())
         lines.append(f"{name}: {said}")
     return lines

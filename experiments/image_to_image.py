@@ -81,6 +81,7 @@ def image_to_image(config: Config) -> None:
     falling = [training.warmup_cosine(config.steps, final_fraction=0.05, name=n) for n in PLAYERS]
     experiment.check(method, lanes, falling)
     reference = Reference.of(splits)
+    notes = reference.notes()
     out = cli.directory(config, "image_to_image")
     result = training.run(
         method,
@@ -104,7 +105,7 @@ def image_to_image(config: Config) -> None:
         TABLE,
         lambda: figures(config, reference, rows, result),
         result,
-        reference.notes(),
+        notes,
     )
 
 
@@ -163,8 +164,7 @@ class Reference(NamedTuple):
         """Says what the columns are, and how far training pairs are from test pairs."""
         real = self.features(self.test, self.test["target"])
         train = self.features(self.train, self.train["target"])
-        floor = metrics.kernel_distance(real, train)
-        coverage = metrics.density_coverage(real, train)[1]
+        floor, coverage = metrics.kernel_distance(real, train), covered(real, train)
         return [
             "pixel_error is the mean absolute difference from the target; variance_ratio, the "
             "variance of a pixel of translations over that of targets; kernel_distance and "
@@ -172,6 +172,11 @@ class Reference(NamedTuple):
             "noise_effect is the mean absolute difference of two translations of an image.",
             f"Training pairs have a kernel distance of {floor:.4f}, a coverage of {coverage:.3f}.",
         ]
+
+
+def covered(real: np.ndarray, made: np.ndarray) -> float:
+    """Returns the coverage by neighbourhoods of five, or of as many as there are."""
+    return float(metrics.density_coverage(real, made, min(5, len(real) - 1))[1])
 
 
 def joined(batch: Batch, target: Array) -> np.ndarray:
@@ -188,7 +193,7 @@ def describe(reference: Reference, model: Model) -> dict[str, float]:
         "pixel_error": float(jnp.mean(jnp.abs(first - target))),
         "variance_ratio": float(jnp.mean(jnp.var(first, 0)) / jnp.mean(jnp.var(target, 0))),
         "kernel_distance": float(metrics.kernel_distance(real, made).mean),
-        "coverage": float(metrics.density_coverage(real, made)[1]),
+        "coverage": covered(real, made),
         "noise_effect": float(jnp.mean(jnp.abs(first - second))),
     }
 

@@ -101,6 +101,12 @@ def test_pairs_of_single_images():
     np.testing.assert_array_equal(batch["target"], np.rot90(whole, axes=(1, 2)))
     pairings = [data.load(f"{name}:digits") for name in ("halves", "turned", "edges")]
     assert len({pairs.digest for pairs in pairings}) == 3
+    own = [
+        data.pairs_of(data.load("digits"), lambda image, level=level: (level * image, image))
+        for level in (0.5, 0.25, 0.5)
+    ]
+    assert own[0].digest == own[2].digest != own[1].digest
+    np.testing.assert_array_equal(data.head(own[0], 3)["image"], 0.5 * whole)
     assert data.load("halves:halves:digits").spec["target"].shape == (8, 2, 1)
 
 

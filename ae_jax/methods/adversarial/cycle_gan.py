@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from ae_jax.core import (
@@ -64,7 +65,8 @@ def cycle_gan(
       the objective's losses of G(a) and F(b)
       + cycle_weight (|F(G(a)) - a| + |G(F(b)) - b|) + identity_weight (|G(b) - b| + |F(a) - a|)
 
-    with means of absolute values over the numbers of an image.
+    with means of absolute values over the numbers of an image. All passes of a move begin with the
+    same parameters, and of what they move, such as running statistics, the mean is kept.
 
     Args:
       forward: G: images of A [B, H, W, C] -> [B, H, W, D], of which `output` makes images of B.
@@ -140,15 +142,13 @@ def cycle_gan(
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         keys = iter(jax.random.split(key, 8))
         a, b = batch["image"], batch["other"]
-        changes: dict[str, Any] = {name: {} for name in generators}
+        moved: dict[str, list[Any]] = {name: [] for name in generators}
 
         def translated(name: str, x: Array) -> Array:
-            """Each pass begins with what the one before it moved."""
-            before = changes[name]
-            own = gradient.replaced(params[name], before)
-            made, moved = gradient.forward(generators[name], next(keys), own, x, training)
-            moved = jax.lax.stop_gradient(moved)
-            changes[name] = gradient.replaced(before, moved) if before else moved
+            made, of_pass = gradient.forward(
+                generators[name], next(keys), params[name], x, training
+            )
+            moved[name].append(jax.lax.stop_gradient(of_pass))
             return output(made)
 
         def error(made: Array, wanted: Array) -> tuple[Array, Array]:
@@ -174,6 +174,7 @@ def cycle_gan(
             (of_b, mean_b), (of_a, mean_a) = error(same_b, b), error(same_a, a)
             loss += hparams["identity_weight"] * (mean_b + mean_a)
             values["identity_error"] = of_b + of_a
+        changes = {name: jax.tree.map(_mean, *of_passes) for name, of_passes in moved.items()}
         return {"loss": loss, **values}, changes
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
@@ -258,6 +259,11 @@ def cycle_gan(
         average=list(generators) if average else (),
         ema_decay=ema_decay,
     )._replace(inference=inference)
+
+
+def _mean(*moved: Array) -> Array:
+    """Of what passes moved that all began with the same, as a contest's do."""
+    return sum(moved) / len(moved) if jnp.issubdtype(moved[0].dtype, jnp.inexact) else moved[0]
 
 
 def _domains(batch: Batch) -> tuple[Array, Array]:

@@ -90,13 +90,7 @@ def image_to_image(
     """
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
-    alone = judged_by(discriminator)
-
-    def judge(
-        key: Array, params: Any, x: Array, given: Array, training: bool
-    ) -> tuple[Array, Mapping[str, Any]]:
-        return alone(key, params, _beside(given, x), (), training)
-
+    judge = judged_by(discriminator, lambda target, image: _beside(image, target))
     playing = contest(judge, objective, regularisers)
 
     def translated(

@@ -58,8 +58,9 @@ class Played:
         self.pools = {"discriminator_a": [], "discriminator_b": []}
         self.loss = {}
 
-    def saw(self, name, x):
-        self.seen[name] = (self.seen[name] + x.mean()) / 2
+    def saw(self, name, *images):
+        """All passes begin with the same mean; that of what they make of it is kept."""
+        self.seen[name] = np.mean([(self.seen[name] + x.mean()) / 2 for x in images])
 
     def pooled(self, name, key, images):
         past, given = self.pools[name], []
@@ -87,7 +88,7 @@ class Played:
             self.w[name] -= RATES[f"{name}_learning_rate"] * np.mean(
                 (d * real - 1) * real + d * fake**2
             )
-            self.saw(name, np.stack([real, fake]))  # the mean of both passes
+            self.saw(name, real, fake)
         seen = before if simultaneous else dict(self.w)
         g, f, p, q = (seen[name] for name in PARAMS)
         # (D_b(g a) - 1)^2 / 2 + (D_a(f b) - 1)^2 / 2 + 3 (|f g a - a| + |g f b - b|)
@@ -104,10 +105,8 @@ class Played:
         by_f = (
             np.mean((p * f * b - 1) * p * b) + cycle * g + 0.5 * np.sign(f - 1) * np.mean(np.abs(a))
         )
-        for x in (a, f * b, b):
-            self.saw("forward", x)
-        for x in (g * a, b, a):
-            self.saw("backward", x)
+        self.saw("forward", a, f * b, b)
+        self.saw("backward", g * a, b, a)
         self.w["forward"] -= RATES["learning_rate"] * by_g
         self.w["backward"] -= RATES["learning_rate"] * by_f
 

@@ -168,11 +168,7 @@ def test_with_no_weight_on_the_adversary_it_is_a_regression_bit_for_bit():
 def test_with_no_weight_on_pixels_it_is_a_conditional_gan_bit_for_bit():
     pairs, generator, discriminator = small()
     method = methods.image_to_image(generator, discriminator, l1_weight=0.0)
-    alone = judged_by(discriminator)
-
-    def judge(key, params, x, given, training):
-        return alone(key, params, jnp.concatenate([given, x], axis=-1), (), training)
-
+    judge = judged_by(discriminator, lambda x, given: jnp.concatenate([given, x], axis=-1))
     playing = contest(judge, losses.adversarial.non_saturating(), [])
 
     def made(params, batch):

@@ -4,6 +4,7 @@
 
 Sprites are learned at 4, 8 and 16 pixels a side, each stage from the networks of the one before,
 with the newest blocks faded in; and by the last stage's networks at 16 pixels alone, for as long.
+Images this small do not need it: what was trained at full size alone comes nearer to the data.
 
 Reference: Karras et al. (2018), Progressive Growing of GANs for Improved Quality, Stability, and
 Variation.

@@ -52,9 +52,9 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
+        dataset="digits",
         side=8,
         channels=(4, 4),
-        latent_size=4,
         stage_steps=(20, 20),
         steps=20,
         objective="least_squares",

@@ -3,8 +3,6 @@
 Rows that are not present (padding) count for nothing. `metrics` has exact distances.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,7 +91,8 @@ def sinkhorn_divergence(
       present: bool [N], False where a row of both x and y is padding; None where there is none.
 
     Returns:
-      A scalar, in squared units of x; 0 where the samples are the same.
+      A scalar, in squared units of x; 0 where the samples are the same, after any number of
+      iterations.
 
     Raises:
       InputError: if the shapes do not fit, or there is no iteration.
@@ -113,16 +112,17 @@ def sinkhorn_divergence(
             return jnp.full(len(sample), -np.log(len(sample)), x.dtype)
         return jnp.where(present, -jnp.log(count_present(present, sample)), -jnp.inf)
 
-    def cost(first: Array, second: Array, potentials: Callable[..., tuple[Array, Array]]) -> Array:
+    def cost(first: Array, second: Array) -> Array:
         between, (log_a, log_b) = squared_distances(first, second), map(weights, (first, second))
-        f, g = potentials(jax.lax.stop_gradient(between), log_a, log_b, epsilon, iterations)
+        f, g = _potentials(jax.lax.stop_gradient(between), log_a, log_b, epsilon, iterations)
         log_plan = (f[:, None] + g[None] - between) / epsilon + log_a[:, None] + log_b[None]
         # <a, f> + <b, g> - epsilon (mass of the plan - 1), whose slope in the costs is the plan
         dual = jnp.sum(jnp.exp(log_a) * f) + jnp.sum(jnp.exp(log_b) * g)
         return dual - epsilon * (jnp.sum(jnp.exp(log_plan)) - 1)
 
-    own = cost(x, x, _own_potentials) + cost(y, y, _own_potentials)
-    return cost(x, y, _potentials) - own / 2
+    # both orders, in which potentials take turns: at a match all four have the same plan, or its
+    # transpose, however far the iterations have come
+    return (cost(x, y) + cost(y, x) - cost(x, x) - cost(y, y)) / 2
 
 
 def _samples(x: Array, y: Array, present: Array | None) -> tuple[Array, Array]:
@@ -157,16 +157,3 @@ def _potentials(
 
     start = jnp.zeros(len(costs), costs.dtype), jnp.zeros(costs.shape[1], costs.dtype)
     return jax.lax.scan(iterate, start, _levels(costs, epsilon, iterations))[0]
-
-
-def _own_potentials(
-    costs: Array, log_a: Array, log_b: Array, epsilon: Array, iterations: int
-) -> tuple[Array, Array]:
-    """Those of a sample and itself, which are one; halfway to the best, which halves the error."""
-
-    def iterate(f: Array, level: Array) -> tuple[Array, None]:
-        return (f + _smoothed(costs - f[None], log_b, level)) / 2, None
-
-    start = jnp.zeros(len(costs), costs.dtype)
-    f, _ = jax.lax.scan(iterate, start, _levels(costs, epsilon, iterations))
-    return f, f

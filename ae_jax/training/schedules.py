@@ -71,8 +71,8 @@ def warmup(steps: float, name: str = "learning_rate") -> Schedule:
     """
 
     def apply(step: Array, hparams: HParams) -> HParams:
-        step = jnp.asarray(step, jnp.result_type(float))
-        risen = jnp.minimum(step / jnp.maximum(hparams[f"{name}_warmup_steps"], 1.0), 1.0)
+        step, whole = jnp.asarray(step, jnp.result_type(float)), hparams[f"{name}_warmup_steps"]
+        risen = jnp.where(step < whole, step / jnp.maximum(whole, 1.0), 1.0)
         return {**hparams, name: hparams[name] * risen}
 
     number = f"{name}_warmup_steps"

@@ -30,7 +30,7 @@ def test_warmup_cosine_without_warmup_starts_at_the_full_value():
 def test_warmup():
     schedule = training.warmup(4, name="fade")
     assert values(schedule, [0, 1, 3, 4, 9], name="fade") == [0.0, 0.5, 1.5, 2.0, 2.0]
-    assert values(training.warmup(0), [0, 1]) == [0.0, 2.0]
+    assert values(training.warmup(0), [0, 1]) == [2.0, 2.0]
 
 
 def test_step_decay():

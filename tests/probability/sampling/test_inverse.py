@@ -89,6 +89,27 @@ def test_a_distribution_function_on_a_grid():
     )
 
 
+@pytest.mark.parametrize("jitted", [False, True])
+def test_rounded_sums_do_not_decrease_nor_grow_without_mass(jitted):
+    """In single precision sums of thousands of numbers, made in parallel, do both."""
+
+    def found(p, u):
+        return sampling.discrete_quantile(p)(u)
+
+    with jax.enable_x64(False):
+        p = jnp.asarray(np.random.RandomState(0).uniform(size=5000) * (np.arange(5000) % 2))
+        levels = jnp.cumsum(p) / jnp.sum(p)
+        assert jnp.any(jnp.diff(levels)[p[1:] == 0] != 0)  # of which one of no mass would be found
+        u = jnp.concatenate([levels, jnp.nextafter(levels, jnp.float32(0))])
+        k = (jax.jit(found) if jitted else found)(p, u[u < 1])
+        assert jnp.all(p[k] > 0)
+        for bound, points in ((6, 2001), (8, 1001)):
+            x = jnp.linspace(-bound, bound, points)
+            distribution = sampling.grid_distribution(x, jax.scipy.stats.norm.pdf(x))
+            middle = sampling.grid_quantile(x, distribution)(0.5)
+            np.testing.assert_allclose(middle, 0, atol=1e-3)
+
+
 def test_a_grid_with_gaps_and_cut_tails():
     # mass 1/3 on [0, 1], none on [1, 3], 2/3 on [3, 4], and levels that begin at 0.2
     x, levels = np.array([0.0, 1, 2, 3, 4]), 0.2 + np.array([0, 0.1, 0.1, 0.1, 0.3])

@@ -4,8 +4,8 @@
     python experiments/gan_images.py --dataset shapes32 --architecture dcgan --batch-size 32
 
 With a penalty of the discriminator's slope GANs come nearest to held-out digits by the Frechet
-distance of a classifier's features, and copy no training digit. A VAE's samples are precise and
-reach little of the data. A Gaussian is near by its pixels' moments, which are all that it has.
+distance of a classifier's features, and copy no training digit. The means that a VAE decodes are
+precise and reach little of the data. A Gaussian is near by its pixels' moments, all that it has.
 
 Reference: Radford, Metz and Chintala (2016), Unsupervised Representation Learning with Deep
 Convolutional Generative Adversarial Networks; Huang et al. (2024), The GAN is dead; long live the
@@ -158,8 +158,10 @@ def gan_images(config: Config) -> None:
             "is said of features. A kernel distance's error is that of one lane's. Splits of equal "
             "shares of classes, as of digits, are nearer to each other than chance has them.",
             *said,
-            f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; "
-            "far more than half of the samples closer than that would be copies.",
+            f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; closer "
+            "is the chance that a sample is nearer than one: far above a half, it would be copied.",
+            f"Of wgan_gp each of {config.critic_steps} steps of the critic sees its own part of a "
+            "batch. The VAE's and the RBM's images are means.",
         ],
     )
 

@@ -2,8 +2,8 @@
 
     python experiments/sampling.py
 
-All samplers pass the test of Kolmogorov and Smirnov, and rejection accepts the share that the area
-under its envelope says. What ends it is the dimension: a Gaussian proposal that is only a little
+Samplers fail the test of Kolmogorov and Smirnov as rarely as they should, and rejection accepts the
+share that the area under its envelope says. What ends it is the dimension: a Gaussian proposal that is only a little
 wider than its target is accepted exponentially rarely, which is why generators are learned. Nothing
 is trained.
 

@@ -6,7 +6,7 @@ All training digits are reconstructed from a class and a style, and few of them 
 adversarial autoencoder then errs less on test digits than a classifier with the same encoder and
 the same labels alone.
 
-Reference: Makhzani et al. (2016), Adversarial Autoencoders, section 4.
+Reference: Makhzani et al. (2016), Adversarial Autoencoders, section 5.
 """
 
 import dataclasses

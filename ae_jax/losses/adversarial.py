@@ -113,7 +113,8 @@ def paired(base: Adversarial | None = None) -> Adversarial:
 
     The discriminator lowers the base's mean loss on the difference of a pair's logits, as that
     of a real example, and on minus the difference, as that of a generated one: for the logistic
-    losses -log sigmoid(r - f). The generator lowers the same with the two exchanged.
+    losses -log sigmoid(r - f). The generator lowers the same with the two exchanged. Labels that
+    are smoothed at a level s exchange a pair with weight s / 2.
 
     Args:
       base: whose discriminator's loss it is; `non_saturating` where None.

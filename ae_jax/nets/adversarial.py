@@ -1,8 +1,9 @@
 """Convolutional generators and discriminators of images.
 
 Generators end in a linear layer, of which whoever uses them makes pixels; discriminators in one
-logit. Kernels are initialised with N(0, 0.02) where batches are normalised, as published, and
-with He et al.'s normal distribution (variance 2 / fan-in) elsewhere, since there the scale stays.
+logit. Kernels of a DCGAN are initialised with N(0, 0.02) where batches are normalised, as
+published; others before a rectifier with He et al.'s normal distribution (variance 2 / fan-in),
+since there the scale stays.
 """
 
 from collections.abc import Sequence
@@ -239,7 +240,7 @@ def residual_generator(
       InputError: as `dcgan_generator`.
 
     Reference: Gulrajani et al. 2017, appendix C (arXiv:1704.00028); Miyato et al. 2018, appendix
-    B.4 (arXiv:1802.05957): their networks for CIFAR-10.
+    B.4 (arXiv:1802.05957): their networks for CIFAR-10, with as many stages as the image has.
     """
     _check_normalization(normalization)
     stages = _residual(image_shape, channels)

@@ -1,7 +1,7 @@
 """Adversarial autoencoders whose codes are a class and a style, of few labels.
 
 Reference:
-  Makhzani et al. (2016), Adversarial Autoencoders, section 4.
+  Makhzani et al. (2016), Adversarial Autoencoders, section 5.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -102,7 +102,7 @@ def semi_supervised_adversarial_autoencoder(
         traced, if the data have no labels.
 
     Reference:
-      Makhzani et al. (2016), section 4, figure 5.
+      Makhzani et al. (2016), section 5, figure 8.
     """
     require(Domain(2, whole=True), classes=classes)
     require(COUNT, style_size=style_size)

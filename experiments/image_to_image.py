@@ -235,9 +235,8 @@ def figures(
         ("variance_ratio", "variance over that of targets"),
         ("kernel_distance", "kernel distance from test pairs"),
     ):
-        bars = {
-            p["weights"]: {"": p[column]} for p in plots.aggregate(points, ["weights"], [column])
-        }
+        means = {p["weights"]: p[column] for p in plots.aggregate(points, ["weights"], [column])}
+        bars = {name: {"": means[name]} for name in dict.fromkeys(p["weights"] for p in points)}
         drawn[f"The {words}, by the weight of the pixel loss."] = plots.bars(bars, words)
     return drawn
 

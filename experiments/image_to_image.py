@@ -6,8 +6,7 @@ The left halves of digits are translated to right halves. The pixel loss alone a
 in the middle of all that is possible: it has the least error of a pixel, and is blurred. The less
 of it there is beside an adversary, the nearer are whole digits to the data, at a larger error.
 
-Reference: Isola et al. (2017), Image-to-Image Translation with Conditional Adversarial Networks,
-section 4.1 and table 1.
+Reference: Isola et al. (2017), Image-to-Image Translation with Conditional Adversarial Networks.
 """
 
 import dataclasses

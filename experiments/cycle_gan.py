@@ -2,11 +2,12 @@
 
     python experiments/cycle_gan.py
 
-What is learned of two heaps of letters, none of which is there in both typefaces, is compared with
-the same letters drawn in the other typeface, and with the nearest training letter of it.
+What is learned of two heaps of letters, none of which is there in both typefaces, is nearer to the
+same letters drawn in the other typeface than they are untranslated, and than the nearest training
+letter is; without the loss of letters that go there and back it is not.
 
 Reference: Zhu et al. (2017), Unpaired Image-to-Image Translation using Cycle-Consistent
-Adversarial Networks, section 5.1.
+Adversarial Networks.
 """
 
 import dataclasses

@@ -6,8 +6,7 @@ The left halves of digits are translated to right halves. The pixel loss alone a
 in the middle of all that is possible: it has the least error of a pixel, and is blurred. The less
 of it there is beside an adversary, the nearer are whole digits to the data, at a larger error.
 
-Reference: Isola et al. (2017), Image-to-Image Translation with Conditional Adversarial Networks,
-section 4.1 and table 1.
+Reference: Isola et al. (2017), Image-to-Image Translation with Conditional Adversarial Networks.
 """
 
 import dataclasses
@@ -235,9 +234,8 @@ def figures(
         ("variance_ratio", "variance over that of targets"),
         ("kernel_distance", "kernel distance from test pairs"),
     ):
-        bars = {
-            p["weights"]: {"": p[column]} for p in plots.aggregate(points, ["weights"], [column])
-        }
+        means = {p["weights"]: p[column] for p in plots.aggregate(points, ["weights"], [column])}
+        bars = {name: {"": means[name]} for name in dict.fromkeys(p["weights"] for p in points)}
         drawn[f"The {words}, by the weight of the pixel loss."] = plots.bars(bars, words)
     return drawn
 

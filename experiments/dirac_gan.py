@@ -4,9 +4,9 @@
 
 The data are a point, the generator is a point and the discriminator a line through it. Without a
 penalty simultaneous moves drive both away and alternating ones circle for ever; a penalty of the
-discriminator's slope on the data (R1) has both converge. The non-saturating loss is a case of its own: from afar it contracts slowly without any
-penalty, since its two players' slopes differ there, and circles only near the equilibrium. All
-trajectories are those of the formulas, to rounding.
+discriminator's slope on the data (R1) has both converge. The non-saturating loss is a case of its
+own: from afar it contracts slowly without any penalty, since its two players' slopes differ there,
+and circles only near the equilibrium. All trajectories are those of the formulas, to rounding.
 
 Reference: Mescheder, Geiger and Nowozin (2018), Which Training Methods for GANs do actually
 Converge?

@@ -7,9 +7,8 @@ With a penalty of the discriminator's slope GANs come nearest to held-out digits
 distance of a classifier's features, and copy no training digit. The means that a VAE decodes are
 precise and reach little of the data. A Gaussian is near by its pixels' moments, all that it has.
 
-Reference: Radford, Metz and Chintala (2016), Unsupervised Representation Learning with Deep
-Convolutional Generative Adversarial Networks; Huang et al. (2024), The GAN is dead; long live the
-GAN!; Binkowski et al. (2018), Demystifying MMD GANs.
+Reference: Radford et al. (2016), Unsupervised Representation Learning with Deep Convolutional
+Generative Adversarial Networks; Huang et al. (2024), The GAN is dead; long live the GAN!
 """
 
 import dataclasses
@@ -107,7 +106,7 @@ PRESETS = {
 
 def gan_images(config: Config) -> None:
     """Trains GANs and what they are compared with, and measures samples of all."""
-    splits = experiment.load_splits(config)
+    splits, parts = experiment.load_splits(config), []
     if "wgan_gp" in config.model and config.batch_size % config.critic_steps:
         raise InputError(f"wgan_gp needs a batch_size that is a multiple of {config.critic_steps}")
     phases = {name: phase(config, name) for name in config.model}
@@ -130,7 +129,6 @@ def gan_images(config: Config) -> None:
         drawn.setdefault(model.row["model"], images[:16])
         return measure(images)
 
-    parts = []
     for name, (values, options) in phases.items():
         same = config, "gan_images", builder, splits, values
         parts.append(({}, experiment.sweep(*same, part=name, **options)))
@@ -158,10 +156,9 @@ def gan_images(config: Config) -> None:
             "is said of features. A kernel distance's error is that of one lane's. Splits of equal "
             "shares of classes, as of digits, are nearer to each other than chance has them.",
             *said,
-            f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; closer "
-            "is the chance that a sample is nearer than one: far above a half, it would be copied.",
-            f"Of wgan_gp each of {config.critic_steps} steps of the critic sees its own part of a "
-            "batch. The VAE's and the RBM's images are means.",
+            f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; "
+            "copies would nearly always be nearer (closer). VAE and RBM give means; in wgan_gp each "
+            f"of {config.critic_steps} critic steps sees a part of a batch.",
         ],
     )
 
@@ -196,9 +193,9 @@ def players(config: Config, shape: Sequence[int]) -> tuple[Network, Network]:
         hidden = config.widths, "leaky_relu"
         return nets.mlp(shape, *hidden), nets.mlp(1, *hidden)
     own = shape, config.channels
-    if config.architecture == "residual":
-        return nets.residual_generator(*own), nets.residual_critic(*own)
-    return nets.dcgan_generator(*own), nets.dcgan_discriminator(*own, "none")
+    if config.architecture == "dcgan":
+        return nets.dcgan_generator(*own), nets.dcgan_discriminator(*own, "none")
+    return nets.residual_generator(*own), nets.residual_critic(*own)
 
 
 def phase(config: Config, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -228,8 +225,8 @@ def figures(
         models = [row for row in rows if row["model"] != "training images"]
         return plots.mean_table(models, lambda row: row["model"], columns)
 
-    last = [row for row in rows if row["model"] == first and column in row]
-    course = [*course, *({**row, "step": config.steps} for row in last)]
+    last = [{"step": config.steps, **row} for row in rows if row["model"] == first]
+    course = [row for row in (*course, *last) if column in row]
     curve = plots.mean_curves(course, "step", column, lambda row: first)
     before = {name: images for name, images in drawn.items() if name.startswith("step")}
     at_last = {name: images for name, images in drawn.items() if name not in before}
@@ -242,7 +239,7 @@ def figures(
         "Test images, and samples of the first lane of each model.": plots.reconstructions(
             test, at_last, first="test"
         ),
-        f"Samples of the {first} over training, of the same latents.": plots.image_rows(before),
+        f"Samples of {first} over training, of the same latents.": plots.image_rows(before),
         f"The {what} of the {first} over training; dashed: of held-out images.": plots.lines(
             curve, "training step", what, log_x=True, level=rows[0][column]
         ),

@@ -5,9 +5,8 @@
 
 A matching network lowers a discrepancy of its samples from the data: the maximum mean discrepancy,
 whose kernels' scale is swept as a traced number, a sliced Wasserstein distance or a Sinkhorn
-divergence. In the codes of an autoencoder that was trained before, it covers more of the test
-digits than in pixels, with as many steps of the generator; the autoencoder's come on top of them.
-A Gaussian with the data's moments covers less.
+divergence. In the codes of an autoencoder, trained before, it covers more of the test digits than
+in pixels with as many steps of its own; a Gaussian with the data's moments covers less.
 
 Reference: Li, Swersky and Zemel (2015), Generative Moment Matching Networks.
 """

@@ -2,9 +2,8 @@
 
     python experiments/robust_ae.py
 
-After training on images of which many pixels were turned black or white, or have heavy-tailed
-noise, correntropy has about half the squared error on clean test images that squared error has;
-without noise the two are equal.
+After training on images of which many pixels were turned black or white, or with heavy tails,
+correntropy has half the error on clean ones that squared error has; without noise they are equal.
 
 Reference: Liu, Pokharel and Principe (2007), Correntropy; Qi, Wang, Zheng and Wu (2014), Robust
 Feature Learning by Stacked Autoencoder with Maximum Correntropy Criterion.

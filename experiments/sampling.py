@@ -3,9 +3,9 @@
     python experiments/sampling.py
 
 Samplers fail the test of Kolmogorov and Smirnov as rarely as they should, and rejection accepts the
-share that the area under its envelope says. What ends it is the dimension: a Gaussian proposal that is only a little
-wider than its target is accepted exponentially rarely, which is why generators are learned. Nothing
-is trained.
+share that the area under its envelope says. What ends it is the dimension: a Gaussian proposal that
+is only a little wider than its target is accepted exponentially rarely, which is why generators are
+learned. Nothing is trained.
 
 Reference: Von Neumann (1951), Various techniques used in connection with random digits; Devroye
 (1986), Non-Uniform Random Variate Generation, chapter II.

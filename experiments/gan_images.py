@@ -157,7 +157,7 @@ def gan_images(config: Config) -> None:
             "shares of classes, as of digits, are nearer to each other than chance has them.",
             *said,
             f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; "
-            "copies would nearly always be nearer (closer). VAE and RBM give means; in wgan_gp each "
+            "copies would nearly all be nearer (closer). VAE and RBM give means; in wgan_gp each "
             f"of {config.critic_steps} critic steps sees a part of a batch.",
         ],
     )

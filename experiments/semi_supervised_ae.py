@@ -2,9 +2,9 @@
 
     python experiments/semi_supervised_ae.py
 
-All training digits are reconstructed from a class and a style, and few of them have a label. As long
-as they are few, it errs less on test digits than a classifier with the same encoder and the same
-labels alone.
+All training digits are reconstructed from a class and a style, and few of them have a label. As
+long as they are few, it errs less on test digits than a classifier with the same encoder and the
+same labels alone.
 
 Reference: Makhzani et al. (2016), Adversarial Autoencoders, section 5.
 """

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax.core import Array, Batch, Domain, HParams, InputError, Network
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import require, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.observations import Observation
 
@@ -25,11 +25,18 @@ class Coder(NamedTuple):
         """The parameters of both, and codes [B, Z] of examples.
 
         Raises:
-          InputError: if the codes are not [B, latent_size].
+          InputError: if the codes are not [B, latent_size], or what is made of them is not shaped
+            as the examples.
         """
         encoder = self.encoder.init(keys[0], x)
         latent = latents_of(self.encoder, encoder, x, latent_size)
-        return {"encoder": encoder, "decoder": self.decoder.init(keys[1], latent)}, latent
+        decoder = self.decoder.init(keys[1], latent)
+        require_shape(jax.eval_shape(self.made_of, decoder, latent), x, "decoder")
+        return {"encoder": encoder, "decoder": decoder}, latent
+
+    def made_of(self, params: Any, latent: Array) -> Array:
+        """Examples of codes, by the decoder's parameters."""
+        return self.reconstruction.mean(self.decoder.apply(params, latent))
 
     def encoded(
         self, key: Array, params: Mapping[str, Any], x: Array, training: bool
@@ -58,7 +65,7 @@ class Coder(NamedTuple):
 
     def decode(self, state: GradientState, latent: Array, hparams: HParams) -> Array:
         """The view."""
-        return self.reconstruction.mean(self.decoder.apply(state.params["decoder"], latent))
+        return self.made_of(state.params["decoder"], latent)
 
 
 def latents_of(encoder: Network, params: Any, x: Array, latent_size: int) -> Array:

@@ -23,7 +23,7 @@ from ae_jax.methods.adversarial.conditions import (
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import require, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 
@@ -92,10 +92,11 @@ def gan(
       and `decode` takes what the generator does.
 
     Raises:
-      InputError: if there are no latents or steps; when traced, if the discriminator does not
-        give logits [B, ..., 1], or features where the condition needs them, if a regulariser does
-        not hold for it, if the batch cannot be cut into `discriminator_steps` parts, or has no
-        labels for a condition.
+      InputError: if there are no latents or steps; when initialised, if the generator does not make
+        examples of the data's shape; when traced, if the discriminator does not give logits
+        [B, ..., 1], or features where the condition needs them, if a regulariser does not hold for it,
+        if the batch cannot be cut into `discriminator_steps` parts, or has no labels for a
+        condition.
 
     Reference:
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
@@ -111,6 +112,9 @@ def gan(
 
     def noise(key: Array, count: int) -> Array:
         return prior(key, (count, latent_size)).astype(jnp.result_type(float))
+
+    def made_of(params: Any, latent: Array) -> Array:
+        return output(generator.apply(params, latent))
 
     def generated(
         key: Array, params: Mapping[str, Any], given: Any, count: int, training: bool
@@ -145,12 +149,11 @@ def gan(
         keys = jax.random.split(key)
         x, given = batch["image"], labels_of(batch, condition)
         shown = condition.shown(x, given)
+        latent = beside(jnp.zeros((x.shape[0], latent_size), x.dtype), given)
+        params = generator.init(keys[0], latent)
+        require_shape(jax.eval_shape(made_of, params, latent), x)
         playing.regulariser.check(discriminator, shown)
-        latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
-        return {
-            "generator": generator.init(keys[0], beside(latent, given)),
-            "discriminator": discriminator.init(keys[1], shown),
-        }
+        return {"generator": params, "discriminator": discriminator.init(keys[1], shown)}
 
     def evaluate(
         key: Array, state: GradientState, batch: Batch, hparams: HParams
@@ -163,7 +166,7 @@ def gan(
         }
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return output(generator.apply(state.params["generator"], latent))
+        return made_of(state.params["generator"], latent)
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
         if not condition.classes:

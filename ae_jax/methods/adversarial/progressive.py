@@ -29,7 +29,7 @@ from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.gan import Noise
 from ae_jax.methods.adversarial.regularisers import Regulariser, drift, gradient_penalty
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.nets import growing
@@ -151,12 +151,8 @@ def progressive_gan(
         call, params = _initialising(generator, keys[0])
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
         made = growing.drawn(generator, call, latent, 1.0)
-        if made.shape != x.shape:
-            raise InputError(
-                f"the generator makes images {list(made.shape[1:])} and the data have "
-                f"{list(x.shape[1:])}: resize them (data.resized), or use as many channels as "
-                "there are sides"
-            )
+        advice = "resize the data (data.resized), or use as many channels as there are sides"
+        require_shape(made, x, advice=advice)
         playing.regulariser.check(Network(judging, None), x)
         return params | judging(keys[1], x)
 

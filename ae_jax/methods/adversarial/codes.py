@@ -110,17 +110,6 @@ def drawn_from(
     return draw
 
 
-def labels_of(batch: Batch) -> Array:
-    """The labels of a batch.
-
-    Raises:
-      InputError: if it has none.
-    """
-    if "label" not in batch:
-        raise InputError("an adversarial autoencoder with classes needs data with labels")
-    return batch["label"]
-
-
 def deviations(values: Mapping[str, Array], present: Array, hparams: HParams) -> dict[str, Array]:
     """The least and the largest deviation of a dimension of the codes, `latent` [N, Z]."""
     latent = values["latent"]

@@ -18,7 +18,7 @@ from ae_jax.methods.adversarial.conditions import (
     Condition,
     beside,
     drawn_labels,
-    labels_of,
+    given_of,
 )
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
@@ -94,8 +94,8 @@ def gan(
     Raises:
       InputError: if there are no latents or steps; when initialised, if the generator does not make
         examples of the data's shape; when traced, if the discriminator does not give logits
-        [B, ..., 1], or features where the condition needs them, if a regulariser does not hold for it,
-        if the batch cannot be cut into `discriminator_steps` parts, or has no labels for a
+        [B, ..., 1], or features where the condition needs them, if a regulariser does not hold for
+        it, if the batch cannot be cut into `discriminator_steps` parts, or has no labels for a
         condition.
 
     Reference:
@@ -128,7 +128,7 @@ def gan(
     def discriminating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        real, given, keys = batch["image"], labels_of(batch, condition), jax.random.split(key)
+        real, given, keys = batch["image"], given_of(batch, condition), jax.random.split(key)
         fake, _ = generated(keys[0], params, given, len(real), training)
         loss, moved = playing.discriminating(
             keys[1], params["discriminator"], real, fake, hparams, training, given
@@ -138,7 +138,7 @@ def gan(
     def generating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        real, given, keys = batch["image"], labels_of(batch, condition), jax.random.split(key)
+        real, given, keys = batch["image"], given_of(batch, condition), jax.random.split(key)
         fake, moved = generated(keys[0], params, given, len(real), training)
         loss = playing.deceiving(
             keys[1], params["discriminator"], real, fake, hparams, training, given
@@ -147,7 +147,7 @@ def gan(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key)
-        x, given = batch["image"], labels_of(batch, condition)
+        x, given = batch["image"], given_of(batch, condition)
         shown = condition.shown(x, given)
         latent = beside(jnp.zeros((x.shape[0], latent_size), x.dtype), given)
         params = generator.init(keys[0], latent)
@@ -176,7 +176,7 @@ def gan(
         return decode(state, latent, hparams)
 
     def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        given = labels_of(batch, condition)
+        given = given_of(batch, condition)
         return decode(state, beside(noise(key, len(given)), given), hparams)
 
     def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:

@@ -2,18 +2,20 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ae_jax import methods, nets
 from ae_jax.core import InputError, Network
 from ae_jax.methods import conditions
+from ae_jax.probability import priors
 
 KEY = jax.random.key(0)
 BATCH = {"image": jnp.zeros((4, 3, 2, 1)), "label": jnp.array([0, 1, 2, 0])}
 
 
 def initialised(method, batch=BATCH):
-    return jax.eval_shape(method.init, KEY, batch, dict(method.hparams))
+    return jax.eval_shape(lambda key: method.init(key, batch, dict(method.hparams)), KEY)
 
 
 def unseen(*_):
@@ -59,3 +61,58 @@ def test_features_of_pairs_are_vectors():
     )
     with pytest.raises(InputError, match=r"must be \[B, F\], and are \[4, 3, 2, 1\]; use a"):
         initialised(method)
+
+
+@pytest.mark.parametrize(
+    ("figure", "method"),
+    [
+        (
+            "error",
+            methods.semi_supervised_adversarial_autoencoder(
+                nets.mlp(4, ()), nets.mlp((3, 2, 1), ()), nets.mlp(1, ()), nets.mlp(1, ()), 3, 1
+            ),
+        ),
+        (
+            "encoder_loss",
+            methods.adversarial_autoencoder(
+                CODE, nets.mlp((3, 2, 1), ()), nets.mlp(1, ()), 2, classes=3, prior=priors.ring(3)
+            ),
+        ),
+    ],
+)
+def test_labels_are_classes_or_not_known(figure, method):
+    hparams = dict(method.hparams)
+    state = method.init(KEY, BATCH, hparams)
+    for label in (3, 7):
+        wrong = {**BATCH, "label": jnp.array([0, -1, 2, label])}
+        with pytest.raises(
+            InputError, match=f"from 0 to 2, or below 0 .*, got -1 to {label}: give"
+        ):
+            initialised(method, wrong)
+        with pytest.raises(InputError, match=f"got -1 to {label}: give"):
+            method.views.generate(KEY, state, wrong, hparams)
+        # where they cannot be looked at
+        values, made = jax.jit(
+            lambda batch: (
+                method.evaluate(KEY, state, batch, hparams),
+                method.views.generate(KEY, state, batch, hparams),
+            )
+        )(wrong)
+        known = [True, True, True, False]
+        np.testing.assert_array_equal(np.isfinite(made).all((1, 2, 3)), known)
+        np.testing.assert_array_equal(np.isfinite(values[figure]), known)
+
+
+def test_a_class_that_is_not_known_is_drawn():
+    """What is decoded are codes: the class, one-hot, and the style."""
+    same = Network(lambda key, x: {}, lambda params, x: x)
+    method = methods.semi_supervised_adversarial_autoencoder(
+        same, same, nets.mlp(1, ()), nets.mlp(1, ()), 3, 1
+    )
+    batch = {"image": jnp.zeros((60, 4)), "label": jnp.full(60, -1).at[:2].set(1)}
+    hparams = dict(method.hparams)
+    state = method.init(KEY, batch, hparams)
+    made = method.views.generate(KEY, state, batch, hparams)[:, :3]
+    np.testing.assert_array_equal(made[:2], [[0, 1, 0]] * 2)
+    np.testing.assert_array_equal(np.sort(made, axis=1), [[0, 0, 1]] * 60)
+    assert (np.sum(made, axis=0) > 8).all()

@@ -21,7 +21,7 @@ from ae_jax.methods.adversarial.codes import drawn_from, latents_of
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require, require_shape
+from ae_jax.methods.learners.composing import require, require_kind, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -83,6 +83,7 @@ def bigan(
     require(COUNT, latent_size=latent_size)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
+    require_kind(Adversarial, "losses.adversarial.hinge()", objective=objective)
     draw = drawn_from(prior, latent_size)
     own = ("discriminator",) if features is None else ("features", "discriminator")
 

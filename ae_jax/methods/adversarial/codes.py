@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax.core import Array, Batch, Domain, HParams, InputError, Network
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require, require_shape
+from ae_jax.methods.learners.composing import mistaken, require, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.observations import Observation
+from ae_jax.probability.priors import Prior
 
 
 class Coder(NamedTuple):
@@ -88,8 +89,11 @@ def drawn_from(
     """Returns (key, count, label) -> [count, latent_size] of a prior, after trying its shape.
 
     Raises:
-      InputError: if the prior has another number of dimensions, or of classes.
+      InputError: if the prior is a function that makes one, or has another number of dimensions,
+        or of classes.
     """
+    if not callable(prior) or getattr(prior, "__annotations__", {}).get("return") is Prior:
+        raise mistaken("prior", prior, "priors.normal()")
     if classes is not None:
         require(Domain(2, whole=True), classes=classes)
         if (found := getattr(prior, "classes", 0)) != classes:

@@ -14,6 +14,7 @@ import optax
 from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
+from ae_jax.methods.adversarial.codes import drawn_from
 from ae_jax.methods.adversarial.conditions import (
     Condition,
     beside,
@@ -23,7 +24,7 @@ from ae_jax.methods.adversarial.conditions import (
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require, require_shape
+from ae_jax.methods.learners.composing import require, require_kind, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 
@@ -92,11 +93,11 @@ def gan(
       and `decode` takes what the generator does.
 
     Raises:
-      InputError: if there are no latents or steps; when initialised, if the generator does not make
-        examples of the data's shape; when traced, if the discriminator does not give logits
-        [B, ..., 1], or features where the condition needs them, if a regulariser does not hold for
-        it, if the batch cannot be cut into `discriminator_steps` parts, or has no labels for a
-        condition.
+      InputError: if there are no latents or steps, the prior has another number of dimensions, or a
+        part is of another kind; when initialised, if the generator does not make examples of the
+        data's shape; when traced, if the discriminator does not give logits [B, ..., 1], or
+        features where the condition needs them, if a regulariser does not hold for it, if the
+        batch cannot be cut into `discriminator_steps` parts, or has no labels for a condition.
 
     Reference:
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
@@ -106,12 +107,11 @@ def gan(
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
     condition = Condition() if condition is None else condition
+    require_kind(Condition, "conditions.projection(10)", condition=condition)
     discriminator = condition.network(discriminator)
     judge = judged_by(discriminator, condition.shown, condition.verdict)
     playing = contest(judge, objective, regularisers, condition.task)
-
-    def noise(key: Array, count: int) -> Array:
-        return prior(key, (count, latent_size)).astype(jnp.result_type(float))
+    noise = drawn_from(prior, latent_size)
 
     def made_of(params: Any, latent: Array) -> Array:
         return output(generator.apply(params, latent))

@@ -25,6 +25,7 @@ from ae_jax.core import (
 )
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
+from ae_jax.methods.adversarial.codes import drawn_from
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.gan import Noise
 from ae_jax.methods.adversarial.regularisers import Regulariser, drift, gradient_penalty
@@ -104,15 +105,13 @@ def progressive_gan(
         return logits, jax.lax.stop_gradient(moved)
 
     playing = contest(judge, objective, regularisers)
+    noise = drawn_from(prior, latent_size)
 
     def share(hparams: HParams) -> Array | float:
         return hparams["fade"] if fades else 1.0
 
     def real(batch: Batch, hparams: HParams) -> Array:
         return growing.blended(batch["image"], share(hparams)) if fades else batch["image"]
-
-    def noise(key: Array, count: int) -> Array:
-        return prior(key, (count, latent_size)).astype(jnp.result_type(float))
 
     def generated(
         key: Array, params: Mapping[str, Any], count: int, hparams: HParams, training: bool

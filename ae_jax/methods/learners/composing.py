@@ -56,6 +56,27 @@ def require(domain: Domain, **values: float) -> None:
             raise InputError(f"{name} is {value!r}: use {domain}")
 
 
+def require_kind(kind: type, example: str, **values: Any) -> None:
+    """Raises InputError where a part, given by its argument's name, is of another kind.
+
+    Args:
+      kind: the part's class.
+      example: a call that makes one.
+      **values: parts by name.
+    """
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise mistaken(name, value, example)
+
+
+def mistaken(name: str, value: Any, example: str) -> InputError:
+    """Returns what is wrong with an argument that is no part, but perhaps what makes one."""
+    if callable(value) and hasattr(value, "__name__"):
+        return InputError(f"{name} is the function {value.__name__}: call it, as in {example}")
+    shown = repr(value) if isinstance(value, (str, Real)) else f"a {type(value).__name__}"
+    return InputError(f"{name} is {shown}: use what a function makes, such as {example}")
+
+
 def require_shape(
     made: Array | jax.ShapeDtypeStruct,
     x: Array,

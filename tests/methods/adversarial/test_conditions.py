@@ -232,7 +232,7 @@ def test_the_best_discriminator_on_a_table(way):
         table() if way == "concatenation" else identity,
         3,
         condition=condition,
-        prior=lambda key, shape: jnp.asarray(counted(FAKE)),
+        prior=lambda key, shape: jnp.asarray(counted(FAKE))[: shape[0]],
         output=lambda x: x,
     )
     state = jax.jit(method.init)(KEY, batch, dict(method.hparams))

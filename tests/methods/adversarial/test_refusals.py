@@ -7,7 +7,9 @@ import pytest
 
 from ae_jax import methods, nets
 from ae_jax.core import InputError, Network
+from ae_jax.losses import adversarial
 from ae_jax.methods import conditions
+from ae_jax.methods.adversarial.regularisers import r1
 from ae_jax.probability import priors
 
 KEY = jax.random.key(0)
@@ -116,3 +118,65 @@ def test_a_class_that_is_not_known_is_drawn():
     np.testing.assert_array_equal(made[:2], [[0, 1, 0]] * 2)
     np.testing.assert_array_equal(np.sort(made, axis=1), [[0, 0, 1]] * 60)
     assert (np.sum(made, axis=0) > 8).all()
+
+
+def gan(**options):
+    return methods.gan(nets.mlp((3, 2, 1), ()), nets.mlp(1, ()), 2, **options)
+
+
+PAIR = nets.mlp(1, ()), nets.mlp(1, ())
+ADVERSARIES = {
+    "gan": gan,
+    "bigan": lambda **options: methods.bigan(CODE, *PAIR, 2, **options),
+    "vae_gan": lambda **options: methods.vae_gan(CODE, CODE, *PAIR, 1, **options),
+    "image_to_image": lambda **options: methods.image_to_image(*PAIR, **options),
+    "cycle_gan": lambda **options: methods.cycle_gan(*PAIR, *PAIR, **options),
+    "adversarial_autoencoder": lambda **options: methods.adversarial_autoencoder(
+        CODE, *PAIR, 2, **options
+    ),
+    "semi_supervised": lambda **options: methods.semi_supervised_adversarial_autoencoder(
+        CODE, CODE, *PAIR, 2, 1, **options
+    ),
+    "progressive_gan": lambda **options: methods.progressive_gan(
+        nets.growing_generator((4,)), nets.growing_discriminator((4,)), 2, **options
+    ),
+}
+
+
+@pytest.mark.parametrize("build", ADVERSARIES.values(), ids=ADVERSARIES)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"objective": adversarial.hinge}, "^objective is the function hinge: call it, as in .*()"),
+        ({"objective": "hinge"}, "^objective is 'hinge': use what .*, such as .*hinge()"),
+        ({"regularisers": [r1(), r1]}, r"^regularisers\[1\] is the function r1: call it"),
+        ({"regularisers": r1}, "^regularisers is the function r1: call it, as in a list"),
+        ({"regularisers": r1()}, "^regularisers is a Regulariser: use .* a list of them"),
+        ({"regularisers": "r1"}, "^regularisers is 'r1': use .* a list of them"),
+    ],
+)
+def test_parts_of_another_kind_are_named(build, options, words):
+    with pytest.raises(InputError, match=words):
+        build(**options)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: gan(condition=conditions.projection), "^condition is the function projection: ca"),
+        (lambda: gan(condition=3), "^condition is 3: use what .*, such as conditions.projection"),
+        (lambda: gan(prior=lambda key, shape: jnp.zeros((3, 1))), r"must give latents \[B, 2\]"),
+        *(
+            (lambda build=build, prior=prior: build(prior=prior), f"^prior is {said}: ")
+            for name, build in ADVERSARIES.items()
+            if name not in ("vae_gan", "image_to_image", "cycle_gan")
+            for prior, said in (
+                (priors.swiss_roll, "the function swiss_roll"),
+                ("normal", "'normal'"),
+            )
+        ),
+    ],
+)
+def test_a_factory_is_no_condition_and_no_prior(call, words):
+    with pytest.raises(InputError, match=words):
+        call()

@@ -28,7 +28,7 @@ from ae_jax.methods.adversarial.codes import Coder, deviations, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_kind
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -106,7 +106,9 @@ def adversarial_autoencoder(
     require(COUNT, latent_size=latent_size)
     draw = drawn_from(prior, latent_size, classes)
     objective = adversarial.non_saturating() if objective is None else objective
-    coder = Coder(encoder, decoder, reconstruction or squared_error())
+    reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
+    coder = Coder(encoder, decoder, reconstruction)
     alone = judged_by(discriminator)
     none_or_one = 0 if classes is None else classes + 1
 

@@ -30,7 +30,7 @@ from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_kind
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -111,7 +111,9 @@ def semi_supervised_adversarial_autoencoder(
     require(COUNT, style_size=style_size)
     draw_style = drawn_from(prior, style_size)
     objective = adversarial.non_saturating() if objective is None else objective
-    coder = Coder(_with_probabilities(encoder, classes), decoder, reconstruction or squared_error())
+    reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
+    coder = Coder(_with_probabilities(encoder, classes), decoder, reconstruction)
     contests = {
         "class_discriminator": contest(judged_by(class_discriminator), objective, regularisers),
         "style_discriminator": contest(judged_by(style_discriminator), objective, regularisers),

@@ -8,7 +8,7 @@ import pytest
 from ae_jax import methods, nets
 from ae_jax.core import InputError, Network
 from ae_jax.losses import adversarial
-from ae_jax.methods import conditions
+from ae_jax.methods import conditions, observations
 from ae_jax.methods.adversarial.regularisers import r1
 from ae_jax.probability import priors
 
@@ -164,6 +164,13 @@ def test_parts_of_another_kind_are_named(build, options, words):
     ("call", "words"),
     [
         (lambda: gan(condition=conditions.projection), "^condition is the function projection: ca"),
+        *(
+            (
+                lambda name=name: ADVERSARIES[name](reconstruction=observations.bernoulli),
+                "^reconstruction is the function bernoulli: call it",
+            )
+            for name in ("adversarial_autoencoder", "semi_supervised")
+        ),
         (lambda: gan(condition=3), "^condition is 3: use what .*, such as conditions.projection"),
         (lambda: gan(prior=lambda key, shape: jnp.zeros((3, 1))), r"must give latents \[B, 2\]"),
         *(
@@ -177,6 +184,6 @@ def test_parts_of_another_kind_are_named(build, options, words):
         ),
     ],
 )
-def test_a_factory_is_no_condition_and_no_prior(call, words):
+def test_a_factory_is_none_of_what_it_makes(call, words):
     with pytest.raises(InputError, match=words):
         call()

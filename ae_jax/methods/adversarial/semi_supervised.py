@@ -100,9 +100,8 @@ def semi_supervised_adversarial_autoencoder(
     Raises:
       InputError: if there are fewer than two classes or no style, or the prior has another
         number of dimensions; when initialised, if the encoder does not give [B, classes + S], or
-        the decoder examples of the data's shape; if
-        the data have no labels, or some that are no classes. Where these are traced, what is
-        made of them is NaN.
+        the decoder examples of the data's shape; if the data have no labels, or some that are no
+        classes. Where these are traced, what is made of them is NaN.
 
     Reference:
       Makhzani et al. (2016), section 5, figure 8.

@@ -84,12 +84,14 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(nn.Module):
     """Convolutions 4x4 of stride 2, then a dense layer."""
 
+    image_side: int
     channels: tuple[int, ...]
     normalization: str
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """x [B, H, W, C] to [B, 1]."""
+        _check_side(x, self.image_side)
         init = _NARROW if self.normalization == "batch" else _HE
         for stage, channels in enumerate(self.channels):
             kind = self.normalization if stage else "none"
@@ -158,12 +160,14 @@ class ResidualGenerator(nn.Module):
 class ResidualCritic(nn.Module):
     """Blocks that halve the image, one that does not, a sum over pixels, a dense layer."""
 
+    image_side: int
     channels: int
     stages: int
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [B, H, W, C] to [B, 1]."""
+        _check_side(x, self.image_side)
         for stage in range(self.stages):
             x = PreactivationBlock(self.channels, "down", first=stage == 0)(x)
         x = nn.relu(PreactivationBlock(self.channels)(x))
@@ -213,12 +217,12 @@ def dcgan_discriminator(
       A Network from [B, H, W, C] to [B, 1].
 
     Raises:
-      InputError: as `dcgan_generator`.
+      InputError: as `dcgan_generator`; when it is shown images of another height or width.
 
     Reference: as for `dcgan_generator`.
     """
     stages = _dcgan(image_shape, channels, normalization)
-    return flax_network(DCGANDiscriminator(stages.channels, normalization))
+    return flax_network(DCGANDiscriminator(image_shape[0], stages.channels, normalization))
 
 
 def residual_generator(
@@ -262,12 +266,12 @@ def residual_critic(image_shape: Sequence[int], channels: int = 128) -> Network:
       A Network from [B, H, W, C] to [B, 1].
 
     Raises:
-      InputError: as `dcgan_generator`.
+      InputError: as `dcgan_discriminator`.
 
     Reference: as for `residual_generator`.
     """
     stages = _residual(image_shape, channels)
-    return flax_network(ResidualCritic(channels, len(stages.channels)))
+    return flax_network(ResidualCritic(image_shape[0], channels, len(stages.channels)))
 
 
 def _dcgan(image_shape: Sequence[int], channels: int, normalization: str) -> Stages:
@@ -281,6 +285,14 @@ def _dcgan(image_shape: Sequence[int], channels: int, normalization: str) -> Sta
 def _residual(image_shape: Sequence[int], channels: int) -> Stages:
     check_positive(channels, "channels")
     return stages_of(image_shape, "residual")
+
+
+def _check_side(x: Array, side: int) -> None:
+    if x.ndim != 4 or x.shape[1:3] != (side, side):
+        raise InputError(
+            f"the discriminator is built for images of {side}x{side}, and is shown "
+            f"{list(x.shape[1:])}: build it with the shape of the images"
+        )
 
 
 def _check_normalization(normalization: str) -> None:

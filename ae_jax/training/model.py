@@ -1,13 +1,14 @@
 """A trained lane, ready to be used."""
 
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, HParams, InputError, Method, State
+from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, State
 from ae_jax.training.results import Result
 
 
@@ -37,7 +38,8 @@ def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State,
 class Model(NamedTuple):
     """One lane, ready to be looked at: the views without their state and hyperparameters.
 
-    Each raises InputError where the method has no such view, or is given arrays and no batch.
+    Each raises InputError where the method has no such view, or is given arrays and no batch, or
+    no number of samples.
 
     Attributes:
       row: what the run says of the lane.
@@ -69,7 +71,10 @@ class Model(NamedTuple):
 
     def sample(self, key: Array, count: int) -> Array:
         """-> [count, ...]."""
-        return self._view("sample")(key, self.state, count, self.hparams)
+        sample = self._view("sample")
+        if not isinstance(count, Integral) or count not in COUNT:
+            raise InputError(f"sample of {count!r}: use {COUNT}")
+        return sample(key, self.state, count, self.hparams)
 
     def generate(self, key: Array, batch: Batch) -> Array:
         """-> [B, ...], drawn for what the batch says."""

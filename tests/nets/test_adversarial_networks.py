@@ -321,6 +321,15 @@ def test_statistics_move_with_their_own_player_alone():
         jax.tree.map(np.testing.assert_array_equal, *(p[player]["params"] for p in (before, after)))
 
 
+@pytest.mark.parametrize("make", [nets.dcgan_discriminator, nets.residual_critic])
+def test_a_discriminator_is_shown_images_of_its_size(make):
+    network = make((8, 8, 1), 2)
+    jax.eval_shape(network.init, KEY, floats(2, 8, 8, 4))  # labels stand behind the channels
+    for shape in ((16, 16, 1), (8, 16, 1), (64,)):
+        with pytest.raises(InputError, match=rf"images of 8x8, and is shown \[{shape[0]}.*: build"):
+            jax.eval_shape(network.init, KEY, floats(2, *shape))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

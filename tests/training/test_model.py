@@ -73,3 +73,12 @@ def test_an_array_is_no_batch(result):
 def test_the_lanes_that_there_are_are_said(result):
     with pytest.raises(InputError, match=r"this process has no lane 2: it has 0, 1$"):
         training.model(result, 2)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.0, None])
+def test_samples_are_counted(result, count):
+    method = training.model(result, 0).method._replace(views=Views(sample=lambda *given: given))
+    model = training.model(result, 0)._replace(method=method)
+    with pytest.raises(InputError, match=f"sample of {count}: use a whole number, 1 or more"):
+        model.sample(KEY, count)
+    assert model.sample(KEY, np.int64(3))[2] == 3

@@ -24,10 +24,11 @@ from ae_jax.core import (
 )
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
-from ae_jax.methods.adversarial.codes import Coder, deviations, drawn_from, labels_of
+from ae_jax.methods.adversarial.codes import Coder, deviations, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
+from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_kind
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -94,7 +95,9 @@ def adversarial_autoencoder(
 
     Raises:
       InputError: if there are no latents, or the prior has another number of dimensions or of
-        classes; when initialised, if the encoder does not give latents [B, Z].
+        classes; when initialised, if the encoder does not give latents [B, Z], or the decoder
+        examples of the data's shape; with classes, if the data have no labels, or some that are no
+        classes. Where these are traced, losses are NaN.
 
     Reference:
       Makhzani et al. (2016), sections 2 and 2.3; Tolstikhin et al. (2018), algorithm 1, for the
@@ -103,7 +106,9 @@ def adversarial_autoencoder(
     require(COUNT, latent_size=latent_size)
     draw = drawn_from(prior, latent_size, classes)
     objective = adversarial.non_saturating() if objective is None else objective
-    coder = Coder(encoder, decoder, reconstruction or squared_error())
+    reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
+    coder = Coder(encoder, decoder, reconstruction)
     alone = judged_by(discriminator)
     none_or_one = 0 if classes is None else classes + 1
 
@@ -114,16 +119,18 @@ def adversarial_autoencoder(
 
     playing = contest(judge, objective, regularisers)
 
+    def labels(batch: Batch) -> Array:
+        return labels_of(batch, classes, ", or leave out classes", unknown=True)
+
     def prior_and_labels(key: Array, batch: Batch) -> tuple[Array, Array]:
         """Draws of the prior, and what they and the codes are judged beside: [B, 0] or labels."""
         count = len(batch["image"])
         if classes is None:
             real = draw(key, count)
             return real, jnp.zeros((count, 0), real.dtype)
-        label = labels_of(batch)
-        real = draw(key, count, label)
-        column = jnp.where(label < 0, classes, label)
-        return real, jax.nn.one_hot(column, none_or_one, dtype=real.dtype)
+        label = labels(batch)
+        column = jnp.where(label < classes, label, none_or_one)  # what is no class has none
+        return draw(key, count, label), one_hot(jnp.where(label < 0, classes, column), none_or_one)
 
     def deceived(
         key: Array, params: Mapping[str, Any], latent: Array, batch: Batch, hparams: HParams
@@ -165,6 +172,8 @@ def adversarial_autoencoder(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key, 3)
+        if classes is not None:
+            labels(batch)
         params, latent = coder.init(keys[:2], batch["image"], latent_size)
         judged = jnp.zeros((len(latent), latent_size + none_or_one), latent.dtype)
         playing.regulariser.check(discriminator, judged)

@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network
+from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.codes import drawn_from, latents_of
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import require, require_kind, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -73,8 +73,9 @@ def bigan(
 
     Raises:
       InputError: if there are no latents, or the prior has another number of dimensions; when
-        initialised, if the encoder does not give latents [B, Z]; when traced, if the
-        discriminator does not give logits [B, 1], or a regulariser does not hold for it.
+        initialised, if the encoder does not give latents [B, Z], or the generator examples of the
+        data's shape, or the features are not [B, F]; when traced, if the discriminator does not
+        give logits [B, 1], or a regulariser does not hold for it.
 
     Reference:
       Donahue, Kraehenbuehl and Darrell (2017), section 3.
@@ -82,6 +83,7 @@ def bigan(
     require(COUNT, latent_size=latent_size)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
+    require_kind(Adversarial, "losses.adversarial.hinge()", objective=objective)
     draw = drawn_from(prior, latent_size)
     own = ("discriminator",) if features is None else ("features", "discriminator")
 
@@ -109,6 +111,9 @@ def bigan(
 
     # called relativistic, so that encoder and generator are shown the logits of both kinds
     playing = contest(judge, Adversarial(objective.discriminator, exchanged, True), regularisers)
+
+    def made_of(params: Any, latent: Array) -> Array:
+        return output(generator.apply(params, latent))
 
     def pairs(
         key: Array, params: Mapping[str, Any], x: Array, training: bool
@@ -149,11 +154,17 @@ def bigan(
         params = {"encoder": encoder.init(keys[0], x)}
         latent = latents_of(encoder, params["encoder"], x, latent_size)
         params["generator"] = generator.init(keys[1], latent)
+        require_shape(jax.eval_shape(made_of, params["generator"], latent), x)
         seen = jnp.reshape(x, (len(x), -1))
         if features is not None:
             playing.regulariser.check(features, x)
             params["features"] = features.init(keys[2], x)
             seen = features.apply(params["features"], x)
+            if seen.ndim != 2:
+                raise InputError(
+                    "features stand beside latents: they must be [B, F], and are "
+                    f"{list(seen.shape)}; use a network that ends in vectors"
+                )
         pair = _flat(seen, latent)
         playing.regulariser.check(discriminator, pair)
         return {**params, "discriminator": discriminator.init(keys[3], pair)}
@@ -175,7 +186,7 @@ def bigan(
         return encoder.apply(state.params["encoder"], batch["image"])
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return output(generator.apply(state.params["generator"], latent))
+        return made_of(state.params["generator"], latent)
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
         return decode(state, draw(key, count), hparams)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax.core import Array, Batch, Domain, HParams, InputError, Network
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import mistaken, require, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.observations import Observation
+from ae_jax.probability.priors import Prior
 
 
 class Coder(NamedTuple):
@@ -25,11 +26,18 @@ class Coder(NamedTuple):
         """The parameters of both, and codes [B, Z] of examples.
 
         Raises:
-          InputError: if the codes are not [B, latent_size].
+          InputError: if the codes are not [B, latent_size], or what is made of them is not shaped
+            as the examples.
         """
         encoder = self.encoder.init(keys[0], x)
         latent = latents_of(self.encoder, encoder, x, latent_size)
-        return {"encoder": encoder, "decoder": self.decoder.init(keys[1], latent)}, latent
+        decoder = self.decoder.init(keys[1], latent)
+        require_shape(jax.eval_shape(self.made_of, decoder, latent), x, "decoder")
+        return {"encoder": encoder, "decoder": decoder}, latent
+
+    def made_of(self, params: Any, latent: Array) -> Array:
+        """Examples of codes, by the decoder's parameters."""
+        return self.reconstruction.mean(self.decoder.apply(params, latent))
 
     def encoded(
         self, key: Array, params: Mapping[str, Any], x: Array, training: bool
@@ -58,7 +66,7 @@ class Coder(NamedTuple):
 
     def decode(self, state: GradientState, latent: Array, hparams: HParams) -> Array:
         """The view."""
-        return self.reconstruction.mean(self.decoder.apply(state.params["decoder"], latent))
+        return self.made_of(state.params["decoder"], latent)
 
 
 def latents_of(encoder: Network, params: Any, x: Array, latent_size: int) -> Array:
@@ -81,8 +89,11 @@ def drawn_from(
     """Returns (key, count, label) -> [count, latent_size] of a prior, after trying its shape.
 
     Raises:
-      InputError: if the prior has another number of dimensions, or of classes.
+      InputError: if the prior is a function that makes one, or has another number of dimensions,
+        or of classes.
     """
+    if not callable(prior) or getattr(prior, "__annotations__", {}).get("return") is Prior:
+        raise mistaken("prior", prior, "priors.normal()")
     if classes is not None:
         require(Domain(2, whole=True), classes=classes)
         if (found := getattr(prior, "classes", 0)) != classes:
@@ -101,17 +112,6 @@ def drawn_from(
             f"a prior must give latents [B, {latent_size}], this one gives {list(drawn.shape)}"
         )
     return draw
-
-
-def labels_of(batch: Batch) -> Array:
-    """The labels of a batch.
-
-    Raises:
-      InputError: if it has none.
-    """
-    if "label" not in batch:
-        raise InputError("an adversarial autoencoder with classes needs data with labels")
-    return batch["label"]
 
 
 def deviations(values: Mapping[str, Array], present: Array, hparams: HParams) -> dict[str, Array]:

@@ -14,6 +14,7 @@ import optax
 
 from ae_jax.core import NOT_NEGATIVE, Array, Batch, Domain, HParams, InputError, Network, traced
 from ae_jax.methods.adversarial.contest import Task
+from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import require
 from ae_jax.nets import mlp, spectral
@@ -155,7 +156,7 @@ def auxiliary(
     )
 
 
-def labels_of(batch: Batch, condition: Condition) -> Any:
+def given_of(batch: Batch, condition: Condition) -> Any:
     """Returns what is given of a batch: its labels one-hot, [B, C], or () without classes.
 
     Those that are no class are NaN where they are traced, so that nobody misses them.
@@ -166,17 +167,7 @@ def labels_of(batch: Batch, condition: Condition) -> Any:
     classes = condition.classes
     if not classes:
         return ()
-    if "label" not in batch:
-        raise InputError("a GAN with a condition needs data with labels: leave out condition")
-    label = jnp.asarray(batch["label"])
-    known = (label >= 0) & (label < classes)
-    if not isinstance(known, jax.core.Tracer) and not np.all(known):
-        raise InputError(
-            f"labels must be from 0 to {classes - 1}, got {np.min(label)} to {np.max(label)}: "
-            "give the condition as many classes as there are"
-        )
-    dtype = jnp.result_type(float)
-    return jnp.where(known[:, None], jax.nn.one_hot(label, classes, dtype=dtype), jnp.nan)
+    return one_hot(labels_of(batch, classes, ", or leave out condition"), classes)
 
 
 def drawn_labels(key: Array, count: int, condition: Condition) -> Array:
@@ -187,7 +178,7 @@ def drawn_labels(key: Array, count: int, condition: Condition) -> Array:
     dtype = jnp.result_type(float)
     p = jnp.asarray(weights / np.sum(weights), dtype)
     label = jax.random.choice(key, condition.classes, (count,), p=p)
-    return jax.nn.one_hot(label, condition.classes, dtype=dtype)
+    return one_hot(label, condition.classes)
 
 
 def beside(x: Array, given: Any) -> Array:

@@ -10,6 +10,7 @@ from ae_jax.core import Array, HParams, InputError, Network
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.regularisers import Regulariser, together
 from ae_jax.methods.learners import gradient
+from ae_jax.methods.learners.composing import mistaken, require_kind
 
 #: (key, parameters, x [B, ...], given, training) -> logits of "real" [B, ...], and what the pass
 #: moves of the parameters. `given` is what an example is judged beside, such as its label. Where
@@ -90,7 +91,16 @@ def contest(
     where a regulariser adds some. Both begin with the same parameters, so that all examples face
     one discriminator, and of what they move, such as running statistics, the mean is kept. What
     answers to a task cost is added to both losses; penalties are of the slope of the logits alone.
+
+    Raises:
+      InputError: if the objective or a regulariser is something else, or two regularisers share a
+        hyperparameter.
     """
+    require_kind(Adversarial, "losses.adversarial.hinge()", objective=objective)
+    if isinstance(regularisers, (str, Regulariser)) or not isinstance(regularisers, Sequence):
+        raise mistaken("regularisers", regularisers, "a list of them, [regularisers.r1()]")
+    for place, each in enumerate(regularisers):
+        require_kind(Regulariser, "regularisers.r1()", **{f"regularisers[{place}]": each})
     regulariser = together(*regularisers)
 
     def asked(

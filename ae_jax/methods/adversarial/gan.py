@@ -14,16 +14,17 @@ import optax
 from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
+from ae_jax.methods.adversarial.codes import drawn_from
 from ae_jax.methods.adversarial.conditions import (
     Condition,
     beside,
     drawn_labels,
-    labels_of,
+    given_of,
 )
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import require, require_kind, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 
@@ -92,10 +93,11 @@ def gan(
       and `decode` takes what the generator does.
 
     Raises:
-      InputError: if there are no latents or steps; when traced, if the discriminator does not
-        give logits [B, ..., 1], or features where the condition needs them, if a regulariser does
-        not hold for it, if the batch cannot be cut into `discriminator_steps` parts, or has no
-        labels for a condition.
+      InputError: if there are no latents or steps, the prior has another number of dimensions, or a
+        part is of another kind; when initialised, if the generator does not make examples of the
+        data's shape; when traced, if the discriminator does not give logits [B, ..., 1], or
+        features where the condition needs them, if a regulariser does not hold for it, if the
+        batch cannot be cut into `discriminator_steps` parts, or has no labels for a condition.
 
     Reference:
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
@@ -105,12 +107,14 @@ def gan(
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
     condition = Condition() if condition is None else condition
+    require_kind(Condition, "conditions.projection(10)", condition=condition)
     discriminator = condition.network(discriminator)
     judge = judged_by(discriminator, condition.shown, condition.verdict)
     playing = contest(judge, objective, regularisers, condition.task)
+    noise = drawn_from(prior, latent_size)
 
-    def noise(key: Array, count: int) -> Array:
-        return prior(key, (count, latent_size)).astype(jnp.result_type(float))
+    def made_of(params: Any, latent: Array) -> Array:
+        return output(generator.apply(params, latent))
 
     def generated(
         key: Array, params: Mapping[str, Any], given: Any, count: int, training: bool
@@ -124,7 +128,7 @@ def gan(
     def discriminating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        real, given, keys = batch["image"], labels_of(batch, condition), jax.random.split(key)
+        real, given, keys = batch["image"], given_of(batch, condition), jax.random.split(key)
         fake, _ = generated(keys[0], params, given, len(real), training)
         loss, moved = playing.discriminating(
             keys[1], params["discriminator"], real, fake, hparams, training, given
@@ -134,7 +138,7 @@ def gan(
     def generating(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        real, given, keys = batch["image"], labels_of(batch, condition), jax.random.split(key)
+        real, given, keys = batch["image"], given_of(batch, condition), jax.random.split(key)
         fake, moved = generated(keys[0], params, given, len(real), training)
         loss = playing.deceiving(
             keys[1], params["discriminator"], real, fake, hparams, training, given
@@ -143,14 +147,13 @@ def gan(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key)
-        x, given = batch["image"], labels_of(batch, condition)
+        x, given = batch["image"], given_of(batch, condition)
         shown = condition.shown(x, given)
+        latent = beside(jnp.zeros((x.shape[0], latent_size), x.dtype), given)
+        params = generator.init(keys[0], latent)
+        require_shape(jax.eval_shape(made_of, params, latent), x)
         playing.regulariser.check(discriminator, shown)
-        latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
-        return {
-            "generator": generator.init(keys[0], beside(latent, given)),
-            "discriminator": discriminator.init(keys[1], shown),
-        }
+        return {"generator": params, "discriminator": discriminator.init(keys[1], shown)}
 
     def evaluate(
         key: Array, state: GradientState, batch: Batch, hparams: HParams
@@ -163,7 +166,7 @@ def gan(
         }
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return output(generator.apply(state.params["generator"], latent))
+        return made_of(state.params["generator"], latent)
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
         if not condition.classes:
@@ -173,7 +176,7 @@ def gan(
         return decode(state, latent, hparams)
 
     def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        given = labels_of(batch, condition)
+        given = given_of(batch, condition)
         return decode(state, beside(noise(key, len(given)), given), hparams)
 
     def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:

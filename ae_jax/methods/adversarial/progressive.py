@@ -25,11 +25,12 @@ from ae_jax.core import (
 )
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
+from ae_jax.methods.adversarial.codes import drawn_from
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.gan import Noise
 from ae_jax.methods.adversarial.regularisers import Regulariser, drift, gradient_penalty
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.nets import growing
@@ -104,15 +105,13 @@ def progressive_gan(
         return logits, jax.lax.stop_gradient(moved)
 
     playing = contest(judge, objective, regularisers)
+    noise = drawn_from(prior, latent_size)
 
     def share(hparams: HParams) -> Array | float:
         return hparams["fade"] if fades else 1.0
 
     def real(batch: Batch, hparams: HParams) -> Array:
         return growing.blended(batch["image"], share(hparams)) if fades else batch["image"]
-
-    def noise(key: Array, count: int) -> Array:
-        return prior(key, (count, latent_size)).astype(jnp.result_type(float))
 
     def generated(
         key: Array, params: Mapping[str, Any], count: int, hparams: HParams, training: bool
@@ -151,12 +150,8 @@ def progressive_gan(
         call, params = _initialising(generator, keys[0])
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
         made = growing.drawn(generator, call, latent, 1.0)
-        if made.shape != x.shape:
-            raise InputError(
-                f"the generator makes images {list(made.shape[1:])} and the data have "
-                f"{list(x.shape[1:])}: resize them (data.resized), or use as many channels as "
-                "there are sides"
-            )
+        advice = "resize the data (data.resized), or use as many channels as there are sides"
+        require_shape(made, x, advice=advice)
         playing.regulariser.check(Network(judging, None), x)
         return params | judging(keys[1], x)
 

@@ -212,7 +212,8 @@ def instance_noise(level: float = 0.1) -> Regulariser:
 def label_smoothing(level: float = 0.1) -> Regulariser:
     """So much of a real example counts as a generated one; swept as `label_smoothing`.
 
-    Generated examples' labels are left alone.
+    Generated examples' labels are left alone. `wasserstein` has no labels: there real logits have
+    the weight 1 - 2 level, so that all logits fall without end where `drift` does not hold them.
 
     Args:
       level: from 0 to 0.5, at which real labels say nothing.

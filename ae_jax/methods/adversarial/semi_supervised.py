@@ -25,11 +25,12 @@ from ae_jax.core import (
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.losses.classification import classified
-from ae_jax.methods.adversarial.codes import Coder, drawn_from, labels_of
+from ae_jax.methods.adversarial.codes import Coder, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
+from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_kind
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -94,12 +95,13 @@ def semi_supervised_adversarial_autoencoder(
       the most probable class is wrong, and the contests' `class_discriminator_loss`,
       `style_discriminator_loss` and `encoder_loss`. The code of the views `encode` and
       `decode` is [B, classes + S]; `predict` gives logits of classes, `sample` draws class and
-      style, `generate` a style for the batch's labels.
+      style, `generate` a style for the batch's labels, and the class where that is not known.
 
     Raises:
       InputError: if there are fewer than two classes or no style, or the prior has another
-        number of dimensions; when initialised, if the encoder does not give [B, classes + S]; when
-        traced, if the data have no labels.
+        number of dimensions; when initialised, if the encoder does not give [B, classes + S], or
+        the decoder examples of the data's shape; if the data have no labels, or some that are no
+        classes. Where these are traced, what is made of them is NaN.
 
     Reference:
       Makhzani et al. (2016), section 5, figure 8.
@@ -108,7 +110,9 @@ def semi_supervised_adversarial_autoencoder(
     require(COUNT, style_size=style_size)
     draw_style = drawn_from(prior, style_size)
     objective = adversarial.non_saturating() if objective is None else objective
-    coder = Coder(_with_probabilities(encoder, classes), decoder, reconstruction or squared_error())
+    reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
+    coder = Coder(_with_probabilities(encoder, classes), decoder, reconstruction)
     contests = {
         "class_discriminator": contest(judged_by(class_discriminator), objective, regularisers),
         "style_discriminator": contest(judged_by(style_discriminator), objective, regularisers),
@@ -120,8 +124,7 @@ def semi_supervised_adversarial_autoencoder(
         keys = jax.random.split(key)
         label = jax.random.randint(keys[0], (count,), 0, classes)
         style = draw_style(keys[1], count)
-        one_hot = jax.nn.one_hot(label, classes, dtype=style.dtype)
-        return {"class_discriminator": one_hot, "style_discriminator": style}
+        return {"class_discriminator": one_hot(label, classes), "style_discriminator": style}
 
     def judged(latent: Array) -> dict[str, Array]:
         probabilities, style = jnp.split(latent, [classes], axis=1)
@@ -175,7 +178,7 @@ def semi_supervised_adversarial_autoencoder(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         outputs, moved = gradient.forward(encoder, key, params["encoder"], batch["image"], training)
-        label = labels_of(batch)
+        label = labels_of(batch, classes, unknown=True)
         known = label >= 0
         nll, _ = classified(outputs[:, :classes], jnp.where(known, label, 0))
         share = jnp.maximum(jnp.mean(known.astype(nll.dtype)), 1 / len(label))
@@ -184,7 +187,7 @@ def semi_supervised_adversarial_autoencoder(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys = jax.random.split(key, 4)
-        labels_of(batch)
+        labels_of(batch, classes, unknown=True)
         params, latent = coder.init(keys[:2], batch["image"], classes + style_size)
         networks = class_discriminator, style_discriminator
         for own, network, (name, x) in zip(keys[2:], networks, judged(latent).items(), strict=True):
@@ -196,13 +199,14 @@ def semi_supervised_adversarial_autoencoder(
         key: Array, state: GradientState, batch: Batch, hparams: HParams
     ) -> dict[str, Array]:
         keys = jax.random.split(key, 3)
-        params = state.params
+        params, label = state.params, labels_of(batch, classes, unknown=True)
+        error = classified(predict(state, batch, hparams), label)[1]
         latent, values, _ = coder.passed(keys[0], params, batch["image"], hparams, False)
         losses_of_both, _ = told(keys[1], params, latent, hparams, False)
         return {
             "reconstruction": values["loss"],
             "squared_error": values["squared_error"],
-            "error": classified(predict(state, batch, hparams), labels_of(batch))[1],
+            "error": jnp.where(label < classes, error, jnp.nan),
             **{f"{name}_loss": loss for name, loss in losses_of_both.items()},
             "encoder_loss": deceived(keys[2], params, latent, hparams, False),
         }
@@ -215,10 +219,13 @@ def semi_supervised_adversarial_autoencoder(
         return coder.decode(state, latent, hparams)
 
     def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        label = labels_of(batch)
-        style = draw_style(key, len(label))
-        one_hot = jax.nn.one_hot(label, classes, dtype=style.dtype)
-        return coder.decode(state, jnp.concatenate([one_hot, style], axis=1), hparams)
+        label = labels_of(batch, classes, unknown=True)
+        any_class = jax.random.randint(
+            jax.random.fold_in(key, 0), label.shape, 0, classes, label.dtype
+        )
+        chosen = one_hot(jnp.where(label < 0, any_class, label), classes)
+        latent = jnp.concatenate([chosen, draw_style(key, len(label))], axis=1)
+        return coder.decode(state, latent, hparams)
 
     adam = optax.scale_by_adam(b1=0.5)
     moves = (

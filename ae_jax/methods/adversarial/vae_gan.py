@@ -28,7 +28,7 @@ from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers, require, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -130,6 +130,9 @@ def vae_gan(
     def drawn(key: Array, count: int) -> Array:
         return jax.random.normal(key, (count, latent_size), jnp.result_type(float))
 
+    def made_of(params: Any, latent: Array) -> Array:
+        return output(decoder.apply(params, latent))
+
     def sampled(key: Array, params: Mapping[str, Any], count: int, training: bool) -> Array:
         """Decoded draws of the prior."""
         keys = jax.random.split(key)
@@ -189,12 +192,14 @@ def vae_gan(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         keys, x = jax.random.split(key, 4), batch["image"]
-        playing.regulariser.check(chain(features, head), x)
+        latent = jnp.zeros((len(x), latent_size), x.dtype)
         params = {
             "encoder": encoder.init(keys[0], x),
-            "decoder": decoder.init(keys[1], jnp.zeros((len(x), latent_size), x.dtype)),
-            "features": features.init(keys[2], x),
+            "decoder": decoder.init(keys[1], latent),
         }
+        require_shape(jax.eval_shape(made_of, params["decoder"], latent), x, "decoder")
+        playing.regulariser.check(chain(features, head), x)
+        params["features"] = features.init(keys[2], x)
         seen = features.apply(params["features"], x)
         return {**params, "head": head.init(keys[3], seen)}
 
@@ -219,7 +224,7 @@ def vae_gan(
         return halves(encoder.apply(state.params["encoder"], batch["image"]))[0]
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
-        return output(decoder.apply(state.params["decoder"], latent))
+        return made_of(state.params["decoder"], latent)
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
         return decode(state, drawn(key, count), hparams)

@@ -1,4 +1,4 @@
-"""Joins the numbers of a method's parts, and parameters to start from; refuses sizes."""
+"""Joins a method's parts, and parameters to start from; refuses what does not fit."""
 
 from collections.abc import Mapping
 from numbers import Integral, Real
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Domain, InputError, traced
+from ae_jax.core import Array, Domain, InputError, traced
 
 
 class Part(Protocol):
@@ -54,6 +54,40 @@ def require(domain: Domain, **values: float) -> None:
         kind = Integral if domain.whole else Real
         if not isinstance(value, kind) or value not in domain:
             raise InputError(f"{name} is {value!r}: use {domain}")
+
+
+def require_kind(kind: type, example: str, **values: Any) -> None:
+    """Raises InputError where a part, given by its argument's name, is of another kind.
+
+    Args:
+      kind: the part's class.
+      example: a call that makes one.
+      **values: parts by name.
+    """
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise mistaken(name, value, example)
+
+
+def mistaken(name: str, value: Any, example: str) -> InputError:
+    """Returns what is wrong with an argument that is no part, but perhaps what makes one."""
+    if callable(value) and hasattr(value, "__name__"):
+        return InputError(f"{name} is the function {value.__name__}: call it, as in {example}")
+    shown = repr(value) if isinstance(value, (str, Real)) else f"a {type(value).__name__}"
+    return InputError(f"{name} is {shown}: use what a function makes, such as {example}")
+
+
+def require_shape(
+    made: Array | jax.ShapeDtypeStruct,
+    x: Array,
+    maker: str = "generator",
+    advice: str = "give it the data's shape",
+) -> None:
+    """Raises InputError where what a network makes is not shaped as the batch x."""
+    if made.shape != x.shape:
+        raise InputError(
+            f"the {maker} makes {list(made.shape)} of a batch of {list(x.shape)}: {advice}"
+        )
 
 
 def started(params: Mapping[str, Any], start: Mapping[str, Any] | None) -> dict[str, Any]:

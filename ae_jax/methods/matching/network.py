@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network, Views
+from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import require, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.parts.discrepancies import Discrepancy, mmd
@@ -83,11 +83,7 @@ def matching_network(
             generator, pass_key, params["generator"], noise(noise_key, len(x)), training
         )
         made = output(made)
-        if made.shape != x.shape:
-            raise InputError(
-                f"the generator makes {list(made.shape)} of a batch of {list(x.shape)}: give it "
-                "the data's shape"
-            )
+        require_shape(made, x)
         length = params["length"] if relative else 1
         return *(sample.reshape(len(x), -1) / length for sample in (made, x)), moved
 

@@ -6,7 +6,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, Batch, Dataset, Domain, HParams, Info, Method, State, Views
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    Dataset,
+    Domain,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    State,
+    Views,
+)
 from ae_jax.methods.learners.composing import joined, require
 
 
@@ -64,9 +76,15 @@ def few_labels(method: Method, pool: Dataset) -> Method:
       with replacement, 100 or all by default; and `pretrained`, 1 to start from parameters and 0
       for random ones. Its `init` takes `order`, int [N], places in the pool, and `encoder`,
       parameters.
+
+    Raises:
+      InputError: if the pool has no labels; when initialised, if there is no such start.
     """
 
-    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
+    def init(
+        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
+    ) -> FewLabels:
+        start = _checked(start, "order", "encoder")
         fresh = method.init(key, batch, hparams)
         begun = method.init(key, batch, hparams, {"encoder": start["encoder"]})
         chosen = jax.tree.map(lambda x, y: jnp.where(hparams["pretrained"] > 0, x, y), begun, fresh)
@@ -110,6 +128,9 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
       The method, with the hyperparameter `labels`, how many labelled examples it draws from, with
       replacement, 100 or all by default. Its `init` takes `order`, int [N], places in the pool.
       Evaluation and views see labels as they are.
+
+    Raises:
+      InputError: if the pool has no labels; when initialised, if there is no such start.
     """
 
     def shown(key: Array, state: FewLabels, batch: Batch, hparams: HParams) -> Batch:
@@ -117,7 +138,10 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
         hidden = {**batch, "label": jnp.full_like(batch["label"], -1)}
         return {name: jnp.concatenate([own[name], x]) for name, x in hidden.items()}
 
-    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
+    def init(
+        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
+    ) -> FewLabels:
+        start = _checked(start, "order")
         return FewLabels(start["order"], method.init(key, batch, hparams))
 
     def step(
@@ -144,7 +168,25 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
     )
 
 
+_STARTS = {
+    "order": "int [N], places of the lane's labelled examples in the pool",
+    "encoder": "parameters",
+}
+
+
+def _checked(start: Mapping[str, Any] | None, *names: str) -> Mapping[str, Any]:
+    if not isinstance(start, Mapping) or not set(names) <= set(start):
+        wanted = "; and ".join(f"{name}, {_STARTS[name]}" for name in names)
+        raise InputError(
+            "each lane begins with examples of its own: give training.run start=, of every lane "
+            f"a mapping with {wanted}"
+        )
+    return start
+
+
 def _labels(pool: Dataset) -> tuple[float, Domain]:
+    if "label" not in pool.spec:
+        raise InputError("the pool has no labels: use a data set that has them")
     return float(min(100, pool.size)), Domain(1, pool.size, whole=True)
 
 

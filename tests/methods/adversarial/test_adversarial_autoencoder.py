@@ -289,5 +289,5 @@ def test_refuses():
         two.init(KEY, batch(), two.hparams)
     _, method = supervised()
     state = jax.eval_shape(method.init, KEY, batch(label=LABEL), method.hparams)
-    with pytest.raises(InputError, match="needs data with labels"):
+    with pytest.raises(InputError, match="classes need data with labels: use a data set"):
         jax.eval_shape(method.step, KEY, state, batch(), method.hparams)

@@ -232,7 +232,7 @@ def test_the_best_discriminator_on_a_table(way):
         table() if way == "concatenation" else identity,
         3,
         condition=condition,
-        prior=lambda key, shape: jnp.asarray(counted(FAKE)),
+        prior=lambda key, shape: jnp.asarray(counted(FAKE))[: shape[0]],
         output=lambda x: x,
     )
     state = jax.jit(method.init)(KEY, batch, dict(method.hparams))
@@ -437,7 +437,9 @@ def test_a_relativistic_objective_and_averages_go_with_a_condition():
 def test_labels_that_are_no_classes():
     method = built(conditions.concatenation(CLASSES), linear(1))
     hparams = dict(method.hparams)
-    with pytest.raises(InputError, match="needs data with labels: leave out condition"):
+    with pytest.raises(
+        InputError, match=r"need data with labels: use a .*, or leave out condition"
+    ):
         method.init(KEY, {"image": BATCH["image"]}, hparams)
     state = jax.jit(method.init)(KEY, BATCH, hparams)
     step = jax.jit(method.step)

@@ -137,7 +137,7 @@ def test_a_first_stage_has_no_fade_and_both_fade_or_none():
     assert "drift_weight" not in methods.progressive_gan(*players(), 1, regularisers=()).hparams
     with pytest.raises(InputError, match="one player fades and the other does not"):
         methods.progressive_gan(players()[0], discriminator, 2)
-    with pytest.raises(InputError, match=r"makes images \[4, 4, 1\] and the data have \[8, 8, 1\]"):
+    with pytest.raises(InputError, match=r"makes \[4, 4, 4, 1\] of a .* \[4, 8, 8, 1\]: resize"):
         jax.eval_shape(method.init, KEY, {"image": jnp.zeros((4, 8, 8, 1))}, method.hparams)
     with pytest.raises(InputError, match="batch of 6 cannot be cut into groups of 4"):
         jax.eval_shape(method.init, KEY, {"image": jnp.zeros((6, 4, 4, 1))}, method.hparams)

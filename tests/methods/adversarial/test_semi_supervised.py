@@ -171,5 +171,5 @@ def test_refuses():
     method = methods.semi_supervised_adversarial_autoencoder(*parts, 2, 2)
     with pytest.raises(InputError, match=r"must give latents \[B, 4\], and gives \[4, 3\]"):
         method.init(KEY, batch(), method.hparams)
-    with pytest.raises(InputError, match="needs data with labels"):
+    with pytest.raises(InputError, match="classes need data with labels: use a data set"):
         built().init(KEY, {"image": jnp.asarray(X)}, {})

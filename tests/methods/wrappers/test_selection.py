@@ -146,3 +146,21 @@ def test_a_partly_labelled_batch_has_a_lanes_own_examples_beside_hidden_labels()
     assert method.views.sample is None
     assert method.conclude({}, jnp.ones(3, bool), method.hparams) == {"rate": 0.5}
     assert method.inference(state) == ((), state.method._replace(batch=()))
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "start", "named"),
+    [
+        (few_labels, {"order": jnp.arange(2)}, "order, int .*; and encoder, parameters"),
+        (partly_labelled, jnp.arange(2), "order, int .* in the pool$"),
+    ],
+)
+def test_without_examples_of_its_own_a_lane_does_not_begin(wrapped, start, named):
+    pool = data.stored(np.zeros((3, 1, 1), np.uint8), np.arange(3))
+    method = wrapped(recorder(), pool)
+    batch = pool.fetch(pool.arrays, jnp.arange(3))
+    for given in ((), (None,), (start,)):
+        with pytest.raises(InputError, match=f"give training.run start=, .*{named}"):
+            method.init(jax.random.key(0), batch, method.hparams, *given)
+    with pytest.raises(InputError, match="the pool has no labels: use a data set that has them"):
+        wrapped(recorder(), data.stored(np.zeros((3, 1, 1), np.uint8)))

@@ -89,6 +89,19 @@ PRESETS = {
 }
 
 
+def load(config: Config) -> experiment.Splits:
+    """Loads images, with a label for each place of a prior where a discriminator sees them."""
+    splits = experiment.load_splits(config)
+    if any(FORMS[form].labelled for form in config.form if form in FORMS):
+        found = experiment.classes(config.dataset, splits)
+        if found != CLASSES:
+            raise InputError(
+                f"labelled forms have places for {CLASSES} classes, and {config.dataset} has "
+                f"{found}: choose others by --form"
+            )
+    return splits
+
+
 def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
     """Returns the autoencoder of one form."""
     if form not in FORMS:
@@ -147,11 +160,12 @@ def figures(outcome: experiment.Outcome) -> dict[str, Any]:
         ] = plots.learning_curves(
             experiment.records(outcome.out), "discriminator_loss", told, "form"
         )
-    if planes:
+    if planes and "label" in batch and len(np.unique(batch["label"])) <= plots.MOST_CLASSES:
         drawn["Codes of test digits in the plane, coloured by class."] = plots.scatters(
             {form: (model.encode(batch), batch["label"]) for form, model in planes.items()},
             dimensions=("z1", "z2"),
         )
+    if planes:
         drawn["What is decoded along the priors: around the ring, along the roll from inside."] = (
             plots.image_rows({form: along(model) for form, model in planes.items()})
         )
@@ -196,6 +210,7 @@ adversarial_ae = experiment.Study(
         "discriminator_loss",
     ],
     figures=figures,
+    load=load,
     options=lambda config: {
         "schedules": [training.all_rates(training.warmup_cosine(config.steps, config.steps / 20))]
     },

@@ -115,6 +115,7 @@ def gan_images(config: Config) -> None:
         experiment.check(builder, experiment.lanes(config, values), options["schedules"])
     train, validation, test = (data.head(part, 10_000)["image"] for part in splits)
     count = min(config.samples, len(validation))
+    experiment.check_generated(count, len(test))
     encoder = nets.mlp(32, (64,), output_activation="relu")
     encoders, said = experiment.class_features(config, "gan_images", splits, encoder)
     measure = functools.partial(experiment.generated, train=train, test=test, features=encoders)
@@ -133,8 +134,7 @@ def gan_images(config: Config) -> None:
         same = config, "gan_images", builder, splits, values
         parts.append(({}, experiment.sweep(*same, part=name, **options)))
     by = ("model", *experiment.varied(config, *WEIGHTS, *RATES))
-    trained = experiment.side_by_side(parts, describe, by, timed=True)
-    rows = experiment.numbered(rows + trained, by)
+    rows = experiment.numbered(rows + experiment.side_by_side(parts, describe, by, timed=True), by)
     first = config.model[0]
     course, steps = [], [-(-config.steps // part) for part in config.shown]
     same = config, "gan_images", builder, splits, phases[first][0], steps

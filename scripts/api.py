@@ -20,12 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "api.md"
 MODULES = (
     *("core", "data", "data.sources.densities", "corruptions", "nets"),
-    *("probability.bernoulli", "probability.gaussian", "probability.sampling"),
-    *("losses", "losses.adversarial", "methods", "methods.parts.observations"),
-    *("methods.parts.penalties", "methods.parts.bottlenecks", "methods.learners.objective"),
-    *("methods.learners.game", "methods.adversarial.regularisers"),
+    *("probability.bernoulli", "probability.gaussian", "probability.priors"),
+    *("probability.sampling", "losses", "losses.adversarial"),
+    *("methods", "methods.parts.observations"),
+    *("methods.parts.penalties", "methods.parts.bottlenecks", "methods.parts.discrepancies"),
+    *("methods.learners.objective", "methods.learners.game"),
+    *("methods.adversarial.regularisers", "methods.adversarial.conditions"),
     *("methods.boltzmann", "methods.boltzmann.general", "training", "testing"),
-    *("recipes.greedy", "metrics", "plots", "cli", "experiment"),
+    *("recipes.greedy", "recipes.growing", "metrics", "plots", "cli", "experiment"),
 )
 
 

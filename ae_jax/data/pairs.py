@@ -88,12 +88,19 @@ def pairs_of(dataset: Dataset, pairing: Pairing) -> Dataset:
       A Dataset of as many pairs: `image`, the condition, `target`, and what else there was.
 
     Raises:
-      InputError: if the images do not fit the pairing, or there are none.
+      InputError: if the images do not fit the pairing, or there are none, or it gives no two
+        arrays.
     """
     _images(dataset)
+    known = [name for name, function in PAIRINGS.items() if function is pairing]
+    shape = dataset.spec["image"].shape
+    if known and len(shape) != 3:
+        raise InputError(
+            f"{known[0]} pairs are made of images [H, W, C], and these are points {list(shape)}: "
+            "choose another data set"
+        )
     spec = jax.eval_shape(_single(pairing), dataset.spec)
     pairs = dataset._replace(spec=spec, fetch=_made_pairs(dataset.fetch, pairing))
-    known = [name for name, function in PAIRINGS.items() if function is pairing]
     if not known:  # by what it makes: functions of the same name may be others
         some = pairs.fetch(pairs.arrays, np.arange(min(pairs.size, _SHOWN)))
         known = [digest_of_arrays({name: np.asarray(some[name]) for name in ("image", "target")})]
@@ -102,7 +109,10 @@ def pairs_of(dataset: Dataset, pairing: Pairing) -> Dataset:
 
 def _single(pairing: Pairing) -> Callable[[Batch], Batch]:
     def made(example: Batch) -> Batch:
-        condition, target = pairing(example["image"][None])
+        pair = pairing(example["image"][None])
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise InputError("a pairing returns two arrays: conditions, and their targets")
+        condition, target = pair
         return {**example, "image": condition[0], "target": target[0]}
 
     return made

@@ -33,13 +33,15 @@ def stored(
     layout: str | None = None,
     origin: str = "images",
 ) -> Dataset:
-    """A Dataset of images that are already in memory, or in a memory-mapped file.
+    """A Dataset of images or points that are already in memory, or in a memory-mapped file.
 
     Args:
       images: [N, H, W] or [N, H, W, C] or [N, C, H, W]: floats in [0, 1]; integers from 0 to
         255, which stands for 1; integers that are all 0 or 1, which are taken as that, with a
-        warning; or bool. Others need a `value_range`.
-      label: int [N] or [N, 1], or None.
+        warning; or bool. Others need a `value_range`. Or floats [N, D], any finite numbers, which
+        are points: their `image` is [D].
+      label: int [N] or [N, 1], none below 0, or None; `methods.partly_labelled` learns from data of
+        which some labels are not known.
       factors: int [N, K], each column counting from 0, or None.
       factor_sizes: the number of values of each factor; by default taken from `factors`, the
         factors being called factor_0, factor_1, ...
@@ -57,8 +59,12 @@ def stored(
       InputError: a wrong type or number of dimensions, no examples, arrays of different
         lengths, or values that are not finite or out of range.
     """
-    images = arranged(images, layout, origin)
-    scale = scale_of(images.dtype, *extremes(images), value_range, origin)
+    images = np.asanyarray(images)
+    if images.ndim == 2 and images.size and images.dtype.kind == "f":
+        scale = _scale_of_points(images, value_range, layout, origin)
+    else:
+        images = arranged(images, layout, origin)
+        scale = scale_of(images.dtype, *extremes(images), value_range, origin)
     arrays = {"image": images}
     if label is not None:
         arrays["label"] = _checked_integers(label, "label", 1, len(images), origin)
@@ -79,7 +85,7 @@ def assembled(
     """A Dataset of arrays that are already checked.
 
     Args:
-      arrays: `image` [N, H, W, C], and perhaps int32 `label`, `factors`.
+      arrays: `image` [N, H, W, C] or [N, D], and perhaps int32 `label`, `factors`.
       scale: the values of images that stand for 0 and 1.
       factor_sizes: the number of values of each factor.
       content: the digest of `arrays`, where it is known.
@@ -347,6 +353,19 @@ def scale_of(
     return 0.0, 1.0 if high == 1 else 255.0
 
 
+def _scale_of_points(
+    points: np.ndarray, value_range: tuple[float, float] | None, layout: str | None, origin: str
+) -> tuple[float, float]:
+    if value_range is not None or layout is not None:
+        raise InputError(
+            f"{origin}: points [N, D] are taken as they are: leave out value_range and layout"
+        )
+    largest = jnp.finfo(jnp.result_type(float)).max
+    if not all(abs(value) <= largest for value in extremes(points)):
+        raise InputError(f"{origin}: points contain values that are not finite")
+    return 0.0, 1.0
+
+
 def _held(images: np.ndarray, scale: tuple[float, float]) -> tuple[np.ndarray, tuple[float, float]]:
     """What lies in memory, and on which scale: 8 or 16 bits as they are, or floats in [0, 1]."""
     low, high = scale
@@ -378,5 +397,7 @@ def _checked_integers(values: Any, name: str, ndim: int, count: int, origin: str
     if values.size == 0:
         raise InputError(f"{origin}: {name} is empty")
     if values.min() < 0 or values.max() >= 2**31:
-        raise InputError(f"{origin}: {name} must lie in 0..2**31 - 1")
+        unknown = "; where some are not known, use methods.partly_labelled (docs/data.md)"
+        unknown = unknown if name == "label" and values.min() < 0 else ""
+        raise InputError(f"{origin}: {name} must lie in 0..2**31 - 1{unknown}")
     return values.astype(np.int32)

@@ -5,6 +5,7 @@ from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
 from ae_jax.experiment.generation import (
+    check_generated,
     class_features,
     earlier,
     gaussian_images,
@@ -36,6 +37,7 @@ __all__ = [
     "assessed",
     "best_settings",
     "check",
+    "check_generated",
     "claimed",
     "class_features",
     "classes",

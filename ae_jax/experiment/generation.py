@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import data, methods, metrics
-from ae_jax.core import Array, Method, Network
+from ae_jax.core import Array, InputError, Method, Network
 from ae_jax.experiment.checks import classes
 from ae_jax.experiment.config import Config
 from ae_jax.experiment.models import own_rows
@@ -27,6 +27,19 @@ COLUMNS = (
 )
 
 
+#: Images that `generated` needs, by the neighbours of precision and recall, density and coverage.
+LEAST, LEAST_TEST = 4, 6
+
+
+def check_generated(count: int, tests: int) -> None:
+    """Raises InputError where so many generated and test images are too few for `generated`."""
+    for name, number, least in (("samples", count, LEAST), ("test images", tests, LEAST_TEST)):
+        if number < least:
+            raise InputError(
+                f"generated images are measured by {least} {name} or more, got {number}"
+            )
+
+
 def generated(
     images: Array,
     train: Array,
@@ -36,7 +49,7 @@ def generated(
     """Returns how far generated images are from test images, and from training images.
 
     Args:
-      images: [N, H, W, C], generated, at least as many as the metrics need.
+      images: [N, H, W, C], generated, as many as the metrics need (`check_generated`).
       train: images that the model has seen.
       test: images that it has not.
       features: a column's prefix -> images to features [N, D], of which distances are taken too.

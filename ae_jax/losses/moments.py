@@ -188,6 +188,19 @@ def squared_distances(x: Array, y: Array) -> Array:
     return jnp.maximum(squares - 2 * products, 0)
 
 
+def check_positive(**values: Array | float) -> None:
+    """Raises InputError where a number, given by its argument's name, is not positive.
+
+    Traced ones pass.
+    """
+    for name, value in values.items():
+        if isinstance(value, jax.core.Tracer):
+            continue
+        given = np.asarray(value)
+        if given.ndim or not (given > 0 and np.isfinite(given)):
+            raise InputError(f"{name} must be a positive number, got {value}")
+
+
 def gaussian_kernel(bandwidth: Array | float) -> Kernel:
     """The kernel exp(-|x - y|^2 / (2 bandwidth^2)).
 
@@ -196,7 +209,11 @@ def gaussian_kernel(bandwidth: Array | float) -> Kernel:
 
     Returns:
       A kernel for `mmd2`; its values are in (0, 1].
+
+    Raises:
+      InputError: if it is not positive and not traced.
     """
+    check_positive(bandwidth=bandwidth)
 
     def kernel(x: Array, y: Array) -> Array:
         distances = squared_distances(x, y)
@@ -243,9 +260,13 @@ def inverse_multiquadric_kernel(scale: Array | float) -> Kernel:
     Returns:
       A kernel for `mmd2`; its values are in (0, 1].
 
+    Raises:
+      InputError: if it is not positive and not traced.
+
     Reference:
       Tolstikhin et al., 2018, "Wasserstein auto-encoders", section 4.
     """
+    check_positive(scale=scale)
 
     def kernel(x: Array, y: Array) -> Array:
         distances = squared_distances(x, y)

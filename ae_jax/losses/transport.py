@@ -8,7 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
-from ae_jax.losses.moments import as_mask, count_present, filled, squared_distances
+from ae_jax.losses.moments import (
+    as_mask,
+    check_positive,
+    count_present,
+    filled,
+    squared_distances,
+)
 from ae_jax.probability._examples import matched
 
 
@@ -95,7 +101,8 @@ def sinkhorn_divergence(
       iterations.
 
     Raises:
-      InputError: if the shapes do not fit, or there is no iteration.
+      InputError: if the shapes do not fit, there is no iteration, or epsilon is not positive and
+        not traced.
 
     Reference:
       Feydy et al., 2019, "Interpolating between optimal transport and MMD using Sinkhorn
@@ -103,6 +110,7 @@ def sinkhorn_divergence(
     """
     if iterations < 1:
         raise InputError(f"Sinkhorn needs at least 1 iteration, got {iterations}")
+    check_positive(epsilon=epsilon)
     x, y = _samples(x, y, present)
     epsilon = jnp.asarray(epsilon, x.dtype)
 

@@ -30,7 +30,8 @@ def kolmogorov_smirnov(
       of a continuous distribution.
 
     Raises:
-      InputError: if x is not [N] of numbers.
+      InputError: if x is not [N] of numbers, or a distribution function's values are not [N] from
+        0 to 1.
 
     Reference:
       Massey (1951), The Kolmogorov-Smirnov test for goodness of fit.
@@ -42,6 +43,10 @@ def kolmogorov_smirnov(
         )
     values, counts = np.unique(x, return_counts=True)
     upto = np.cumsum(counts) / x.size
-    above = upto - np.asarray(distribution(values))
-    under = np.asarray((below or distribution)(values)) - (upto - counts / x.size)
+    at, before = (np.asarray(law(values)) for law in (distribution, below or distribution))
+    for found in (at, before):
+        # but for rounding in single precision
+        if found.shape != values.shape or not np.all((found >= -1e-6) & (found <= 1 + 1e-6)):
+            raise InputError("a distribution function must give [N] numbers from 0 to 1")
+    above, under = upto - at, before - (upto - counts / x.size)
     return float(np.sqrt(x.size) * max(above.max(), under.max()))

@@ -208,8 +208,8 @@ def mode_coverage(
       samples of the mixture itself.
 
     Raises:
-      InputError: if the shapes do not fit, values are not finite, a scale is not positive or the
-        weights are not probabilities.
+      InputError: if the shapes do not fit, values are not finite, a scale or the radius is not
+        positive, `least` is below 1 or the weights are not probabilities.
 
     Reference:
       Srivastava et al., 2017, "VEEGAN: Reducing mode collapse in GANs using implicit variational
@@ -222,8 +222,11 @@ def mode_coverage(
     if scale.shape not in ((), (count,)) or weights.shape != (count,):
         shapes = f"got {list(scale.shape)} and {list(weights.shape)}"
         raise InputError(f"scale must be a scalar or [{count}] and weights [{count}], {shapes}")
-    if not isinstance(scale, jax.core.Tracer) and not np.all(np.asarray(scale) > 0):
-        raise InputError("scale must be positive")
+    for name, value in {"scale": scale, "radius": radius}.items():
+        if not isinstance(value, jax.core.Tracer) and not np.all(np.asarray(value) > 0):
+            raise InputError(f"{name} must be positive")
+    if not isinstance(least, jax.core.Tracer) and not np.all(np.asarray(least) >= 1):
+        raise InputError(f"least must be 1 or more, got {least}")
     if not isinstance(weights, jax.core.Tracer):
         given = np.asarray(weights)
         if not np.all(given >= 0) or not np.allclose(np.sum(given), 1, rtol=0, atol=1e-3):

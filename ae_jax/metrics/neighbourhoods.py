@@ -5,6 +5,7 @@ are computed in blocks: memory is linear in the number of examples, time is in i
 """
 
 import functools
+from numbers import Integral
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ def nearest_examples(queries: Array, examples: Array, count: int = 1) -> tuple[A
       InputError: if the shapes do not fit, values are not finite or there are fewer examples.
     """
     queries, examples = checked_samples(queries=queries, examples=examples)
-    if not 1 <= count <= len(examples):
+    if not isinstance(count, Integral) or not 1 <= count <= len(examples):
         raise InputError(f"count must be from 1 to {len(examples)}, the number of examples")
     return _nearest_examples(queries, examples, count)
 
@@ -119,8 +120,12 @@ def _density_coverage(real: Array, fake: Array, k: int) -> tuple[Array, Array]:
 
 
 def _check_neighbours(k: int, count: int) -> None:
-    if not 1 <= k < count:
-        raise InputError(f"k must be from 1 to {count - 1}, one less than there are examples")
+    if count < 2:
+        raise InputError(f"neighbourhoods need at least 2 examples, got {count}")
+    if not isinstance(k, Integral) or not 1 <= k < count:
+        raise InputError(
+            f"k must be from 1 to {count - 1}, one less than there are examples, and whole; got {k}"
+        )
 
 
 def _squared_radii(centres: Array, k: int) -> Array:

@@ -40,7 +40,8 @@ def kernel_two_sample_test(
 
     Returns:
       The discrepancy, and the share of the B + 1 deals, that of the data among them, whose
-      discrepancy is as large: at least 1 / (B + 1). NaN where traced values are not finite.
+      discrepancy is as large: at least 1 / (B + 1). NaN where traced values, or those of the
+      kernel, are not finite.
 
     Raises:
       InputError: if the shapes do not fit, values are not finite, there is a single example or no
@@ -68,7 +69,7 @@ def _kernel_test(
     # equal but for rounding is equal
     rounding = 16 * jnp.finfo(values.dtype).eps * jnp.mean(jnp.abs(values))
     as_large = (found >= observed - rounding).astype(values.dtype)
-    return unless_broken(TwoSampleTest(observed, jnp.mean(as_large)), x, y)
+    return unless_broken(TwoSampleTest(observed, jnp.mean(as_large)), x, y, values)
 
 
 def _median_distance(points: Array) -> Array:

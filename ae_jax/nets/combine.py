@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import BELOW_ONE, Array, InputError, Network
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network
 from ae_jax.nets.parameters import in_order
 
 
@@ -84,7 +84,12 @@ def noisy(network: Network, deviation: float) -> Network:
     """The network whose training passes see normal noise on their inputs, of this deviation.
 
     Evaluation sees none. With a deviation of 0 it is the network itself.
+
+    Raises:
+      InputError: where the deviation is negative or no number.
     """
+    if deviation not in NOT_NEGATIVE:
+        raise InputError(f"the deviation of noise is {deviation!r}: use {NOT_NEGATIVE}")
 
     def train(key: Array, params: Any, x: Array) -> tuple[Array, Mapping[str, Any]]:
         noise_key, own = jax.random.split(key)

@@ -1,6 +1,7 @@
 """Networks from images to images, and to judgements of their patches."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal
 
 import jax.numpy as jnp
@@ -182,6 +183,8 @@ def _check(normalization: str, layers: int) -> None:
         raise InputError(f"unknown normalization {normalization!r}; use none or instance")
     if layers < 0:
         raise InputError(f"layers may not be negative, as in {layers}")
+    if not isinstance(layers, Integral):
+        raise InputError(f"layers must be a whole number, not {layers}")
 
 
 def _normalised(x: Array, normalization: str) -> Array:

@@ -4,10 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
 from ae_jax import data, nets, training
 from ae_jax.core import COUNT, FRACTION, Dataset, InputError, Method, State
 from ae_jax.methods.learners.composing import require
 from ae_jax.nets import Growing
+from ae_jax.training.lanes import grouped
+from ae_jax.training.plan import fitting
 
 
 class Stage(NamedTuple):
@@ -98,6 +103,7 @@ def train(
     lanes: Sequence[Mapping[str, Any]],
     directory: str | Path | None = None,
     *,
+    batch_size: int = 64,
     validation: Dataset | None = None,
     test: Dataset | None = None,
     **options: Any,
@@ -106,14 +112,16 @@ def train(
 
     A lane's stage starts from the same lane's stage before: with the parameters of the networks
     that both have, and their averages. New networks are as they are initialised, optimizers start
-    anew. Images are the means of blocks of the data's pixels.
+    anew. Images are the means of blocks of the data's pixels. All stages are checked before the
+    first one is trained.
 
     Args:
       stages: from the smallest images.
       dataset: what is trained on, of the largest images.
       lanes: from `training.grid`; values of hyperparameters that all stages have.
       directory: a run directory per stage is made below it; None writes nothing.
-      validation: as for `training.run`, of the largest images.
+      batch_size: as for `training.run`.
+      validation: likewise, of the largest images.
       test: likewise.
       options: further ones for `training.run`.
 
@@ -121,13 +129,17 @@ def train(
       Of each stage's run.
 
     Raises:
-      InputError: if there is no stage, images cannot be made so small, or as `training.run`.
+      InputError: if there is no stage, images do not grow to those of the data or cannot be made
+        so small, a stage does not go on from those before, or as `training.run`.
 
     Reference:
       Karras et al. (2018), Progressive Growing of GANs, section 2.
     """
     if not stages:
         raise InputError("growing needs at least one stage")
+    grown = [stage.side for stage in stages]
+    if grown != sorted(set(grown)):
+        raise InputError(f"images must grow from stage to stage, got sides {grown}")
     small = {
         stage.side: {
             name: each and data.resized(each, stage.side)
@@ -136,6 +148,12 @@ def train(
         | {"dataset": data.resized(dataset, stage.side)}
         for stage in stages
     }
+    if dataset.spec["image"].shape[0] != grown[-1]:
+        raise InputError(
+            f"the last stage is of images of {grown[-1]} pixels a side, and the data's have "
+            f"{dataset.spec['image'].shape[0]}: use data.resized(dataset, {grown[-1]})"
+        )
+    _check(stages, lanes, {side: parts["dataset"] for side, parts in small.items()}, batch_size)
     results: list[training.Result] = []
     for stage in stages:
         start = None
@@ -149,6 +167,7 @@ def train(
                 stage.method,
                 lanes=lanes,
                 steps=stage.steps,
+                batch_size=batch_size,
                 directory=None if directory is None else Path(directory) / f"side-{stage.side}",
                 start=start,
                 schedules=stage.schedules,
@@ -158,6 +177,48 @@ def train(
             )
         )
     return results
+
+
+def _check(
+    stages: Sequence[Stage],
+    lanes: Sequence[Mapping[str, Any]],
+    datasets: Mapping[int, Dataset],
+    batch_size: int,
+) -> None:
+    """Traces the first step of every stage, from the states that those before will leave."""
+    require(COUNT, batch_size=batch_size)
+    states: list[State] = []
+    for stage in stages:
+        dataset, after = datasets[stage.side], [None] * len(lanes)
+        try:
+            require(COUNT, steps=stage.steps)
+            for group in grouped(stage.method, lanes, stage.schedules):
+                first = group.index[0]
+                start = [handed_on(states[first], stage.networks)] if states else []
+                hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
+                with fitting(dataset):
+                    state = _first_state(group.method, dataset, batch_size, hparams, start)
+                for index in group.index:
+                    after[index] = state
+        except InputError as error:
+            raise InputError(f"the stage of {stage.side} pixels a side: {error}") from error
+        states = after
+
+
+def _first_state(
+    method: Method,
+    dataset: Dataset,
+    batch_size: int,
+    hparams: Mapping[str, Any],
+    start: Sequence[Any],
+) -> State:
+    """The shapes of what a stage begins with; its first step is traced."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    indices = jax.ShapeDtypeStruct((batch_size,), np.int32)
+    batch = dict(jax.eval_shape(dataset.fetch, dataset.arrays, indices))
+    state = jax.eval_shape(method.init, key, batch, hparams, *start)
+    jax.eval_shape(method.step, key, state, batch, hparams)
+    return state
 
 
 def handed_on(state: State, networks: Sequence[str]) -> dict[str, Any]:

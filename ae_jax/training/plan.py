@@ -1,7 +1,7 @@
 """What a group of lanes is asked to do, what may stop it, and what becomes of it."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,6 +105,23 @@ def batch_of(plan: Plan) -> dict[str, jax.ShapeDtypeStruct]:
     return dict(jax.eval_shape(plan.dataset.fetch, plan.dataset.arrays, indices))
 
 
+@contextlib.contextmanager
+def fitting(dataset: Dataset) -> Iterator[None]:
+    """Says in a line what a method that is traced on a data set does not find in it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except KeyError as error:
+        raise InputError(
+            f"the method asks for {error}, which its batch ({', '.join(dataset.spec)}), its "
+            "hyperparameters or its start do not have"
+        ) from error
+    except (TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"the method does not fit the data: {reason}") from error
+
+
 def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
     """Traces a group's method without running it.
 
@@ -117,7 +134,7 @@ def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
     """
     hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
     key = jax.eval_shape(lambda: jax.random.key(0))
-    try:
+    with fitting(plan.dataset):
         batch = batch_of(plan)
         start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)
         state = jax.eval_shape(group.method.init, key, batch, hparams, *start)
@@ -131,16 +148,6 @@ def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
                 raise InputError("the method concludes from no values: its evaluation is empty")
             concluded = jax.eval_shape(group.method.conclude, values, present, hparams)
         summary = jax.eval_shape(_summary(plan, group.method), key, kept, hparams)
-    except InputError:
-        raise
-    except KeyError as error:
-        raise InputError(
-            f"the method asks for {error}, which its batch ({', '.join(plan.dataset.spec)}), its "
-            "hyperparameters or its start do not have"
-        ) from error
-    except (TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"the method does not fit the data: {reason}") from error
 
     def shapes(tree):
         return jax.tree.map(lambda x: (x.shape, x.dtype), tree)

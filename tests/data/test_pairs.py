@@ -86,6 +86,12 @@ def test_what_cannot_be_paired_is_refused():
         data.pairs_of(data.stored(np.zeros((2, 4, 7), np.uint8)), data.PAIRINGS["halves"])
     with pytest.raises(InputError, match=r"turned pairs need square images, got \[4, 7\]"):
         data.pairs_of(data.stored(np.zeros((2, 4, 7), np.uint8)), data.PAIRINGS["turned"])
+    for name in data.PAIRINGS:
+        with pytest.raises(InputError, match=rf"{name} pairs are made of .* are points \[2\]"):
+            data.load(f"{name}:ring")
+    for one in (lambda image: image, lambda image: (image,)):
+        with pytest.raises(InputError, match="a pairing returns two arrays"):
+            data.pairs_of(numbered(3), one)
     with pytest.raises(InputError, match="unknown data set 'halves:'"):
         data.load("halves:")
 

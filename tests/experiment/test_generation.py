@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data, experiment, methods, metrics, nets, training
+from ae_jax.core import InputError
 from ae_jax.data.stored import stored
 
 
@@ -38,6 +39,15 @@ def test_generated_images_are_measured_by_pixels_and_by_features():
     nearest = np.linalg.norm(np.asarray(fake)[:, None] - np.asarray(seen)[None], axis=-1).min(1)
     assert nearest[0] == 0
     assert half["sample_distance"] == pytest.approx(nearest.mean(), rel=1e-5)
+
+
+def test_too_few_images_to_measure_are_refused():
+    experiment.check_generated(4, 6)
+    assert all(np.isfinite([*experiment.generated(*map(images, (0, 1, 2), (4, 1, 6))).values()]))
+    with pytest.raises(InputError, match="by 4 samples or more, got 3"):
+        experiment.check_generated(3, 6)
+    with pytest.raises(InputError, match="by 6 test images or more, got 5"):
+        experiment.check_generated(4, 5)
 
 
 def test_the_gaussian_has_the_moments_of_the_images():

@@ -33,6 +33,8 @@ def refused(name, out, arguments, untrained, capsys):
 
 
 LATE = [
+    ("adversarial_ae", "--dataset shapes32", "shapes32 has no labels, which this experiment needs"),
+    ("adversarial_ae", "--dataset letters", "for 10 classes, and letters has 26: choose"),
     ("boltzmann_machine", "--mixing-sweeps 0", "--mixing-sweeps is 0: use a whole"),
     ("boltzmann_machine", "--timed-units 1", "--timed-units is 1: use a whole"),
     ("conditional_gan", "--widths", "--widths has no layer"),
@@ -59,6 +61,8 @@ LATE = [
     ("gan", "--momentum 1", "--momentum is 1.0: use 0 or more and less than 1"),
     ("gan", "--dataset nonsense", "unknown density 'nonsense'; choose from ring, grid"),
     ("gan", "--r1-weight -1", "r1_weight is -1"),
+    ("gan_images", "--samples 3", "measured by 4 samples or more, got 3"),
+    ("image_to_image", "--dataset halves:ring", "halves pairs are made of images [H, W, C], and"),
     ("image_to_image", "--dataset digits", "digits has no pairs: use halves:digits"),
     ("image_to_image", "--architecture unet --widths 2 2 2", "sides that are multiples of 8"),
     ("image_to_image", "--dataset grey:digits", "grey pairs need images of three channels, got 1"),

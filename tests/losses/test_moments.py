@@ -140,6 +140,14 @@ def test_kernels_of_no_width_are_refused(variances):
         losses.gaussian_mixture_kernel(variances)
 
 
+@pytest.mark.parametrize("width", [0, -1.0, np.nan, np.inf, [1.0]])
+def test_kernels_of_no_single_width_are_refused(width):
+    with pytest.raises(InputError, match="bandwidth must be a positive number, got"):
+        losses.gaussian_kernel(width)
+    with pytest.raises(InputError, match="scale must be a positive number, got"):
+        losses.inverse_multiquadric_kernel(width)
+
+
 def _all_samples(points, probabilities, size):
     """Every sample of a distribution on a few points, and its probability."""
     indices = np.array(list(itertools.product(range(len(points)), repeat=size)))

@@ -136,6 +136,8 @@ def test_padding_counts_for_nothing(loss):
         (lambda: losses.sliced_wasserstein(P, Q[:, :2], DIRECTIONS), r"\[N, D\] and \[M, D\]"),
         (lambda: losses.sliced_wasserstein(P, Q, np.eye(2)), r"directions must be \[L, 3\]"),
         (lambda: losses.sinkhorn_divergence(P, Q, 0.1, 0), "at least 1 iteration, got 0"),
+        (lambda: losses.sinkhorn_divergence(P, Q, 0.0, 5), "epsilon must be a positive number"),
+        (lambda: losses.sinkhorn_divergence(P, Q, np.nan, 5), "epsilon must be a positive number"),
         (
             lambda: losses.sinkhorn_divergence(P, Q, 0.1, present=np.ones(6, bool)),
             "present or not, but they are 6 and 5",

@@ -40,3 +40,9 @@ def test_what_is_no_sample_is_refused():
     for x in ([], [[1.0]], [np.nan, 1.0]):
         with pytest.raises(InputError, match=r"must be \[N\]"):
             kolmogorov_smirnov(np.asarray(x), stats.norm.cdf)
+    x = np.array([0.5, 1.5])
+    for law in (lambda x: x, lambda x: x - 1, lambda x: x * np.nan, lambda x: 0.5):
+        with pytest.raises(InputError, match=r"must give \[N\] numbers from 0 to 1"):
+            kolmogorov_smirnov(x, law)
+        with pytest.raises(InputError, match=r"must give \[N\] numbers from 0 to 1"):
+            kolmogorov_smirnov(x, stats.norm.cdf, law)

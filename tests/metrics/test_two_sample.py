@@ -67,6 +67,11 @@ def test_the_level_is_exact():
     np.testing.assert_allclose(np.mean(test.p_value), 0.525, atol=0.06)
 
 
+def test_a_kernel_that_breaks_says_nothing():
+    test = metrics.kernel_two_sample_test(KEY, P, Q, losses.gaussian_kernel(1e-200), 3)
+    assert np.isnan([test.statistic, test.p_value]).all()
+
+
 def test_the_bandwidth_is_the_median_distance_of_different_points():
     points = np.array([[0.0], [0.0], [1.0], [3.0]])  # 1, 1, 3, 3, 2
     test = metrics.kernel_two_sample_test(KEY, points[:2], points[2:], permutations=1)

@@ -32,6 +32,9 @@ def test_a_noisy_network_sees_noise_in_training_alone():
     np.testing.assert_allclose(seen["x"], x + noise, rtol=1e-6)
     assert drawn == jax.random.normal(jax.random.split(key)[1])
     assert nets.noisy(plain, 0.0) is plain
+    for deviation in (-1.0, np.nan):
+        with pytest.raises(InputError, match=r"the deviation of noise is .*: use 0 or more"):
+            nets.noisy(plain, deviation)
 
 
 def test_a_chain_passes_on_what_its_networks_move():

@@ -20,7 +20,7 @@ GAN = functools.partial(
 )
 
 
-def dense(*sides):
+def dense(*sides, **options):
     """A stage of dense networks; those of the last two sides make images."""
     generator = {f"generator_{side}": nets.mlp((side, side, 1), (), "tanh") for side in sides}
     discriminator = {f"discriminator_{side}": nets.mlp((side // 2,) * 2 + (1,)) for side in sides}
@@ -32,7 +32,7 @@ def dense(*sides):
     players = nets.Growing(generator, ends["to"]), nets.Growing(discriminator, ends["from"])
     names = [name for player in players for name in player.names]
     schedules = [training.warmup(2, "fade")] if len(sides) > 1 else []
-    return growing.Stage(sides[-1], GAN(*players), names, 1 + len(sides), schedules)
+    return growing.Stage(sides[-1], GAN(*players, **options), names, 1 + len(sides), schedules)
 
 
 def test_a_stage_goes_on_from_the_one_before(tmp_path):
@@ -42,7 +42,7 @@ def test_a_stage_goes_on_from_the_one_before(tmp_path):
     run = functools.partial(
         growing.train, dataset=digits, lanes=lanes, directory=tmp_path, test=digits, batch_size=16
     )
-    (alone,) = run(stages[:1])
+    (alone,) = run(stages[:1], dataset=data.resized(digits, 4), test=data.resized(digits, 4))
     first, second = run(stages)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["side-4", "side-8"]
     assert (first.compilations, second.compilations) == (0, 1)  # the first one was done
@@ -80,6 +80,25 @@ def test_a_stage_goes_on_from_the_one_before(tmp_path):
         before.params["generator_4"],
     )
     assert 0 < max(jax.tree.leaves(moved)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (dense(4, 8)._replace(steps=0), "of 8 pixels a side: steps is 0: use a whole number"),
+        (dense(4, 8)._replace(side=4), r"images must grow from stage to stage, got sides \[4, 4\]"),
+        (dense(4, 8, 16)._replace(side=8), "of 8 pixels a side: the generator makes images .*16"),
+        (dense(4, 8, latent_size=3), "of 8 pixels a side: the parameters .* fit the generator_4"),
+        (None, r"of 4 pixels a side, and the data's have 8: use data.resized\(dataset, 4\)"),
+    ],
+)
+def test_all_stages_are_checked_before_the_first_is_trained(last, message, tmp_path):
+    digits = data.subset(data.load("digits"), np.arange(32))
+    lanes, stages = training.grid(learning_rate=1e-3, seed=0), [dense(4), *[last] * bool(last)]
+    with pytest.raises(InputError, match=message) as error:
+        growing.train(stages, digits, lanes, tmp_path / "run", batch_size=16)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
 
 
 def stages(channels=(4, 3), steps=(2, 3), image_shape=(8, 8, 1)):

@@ -1,6 +1,7 @@
 """What a group of lanes is asked to do, what may stop it, and what becomes of it."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -122,6 +123,12 @@ def fitting(dataset: Dataset) -> Iterator[None]:
         raise InputError(f"the method does not fit the data: {reason}") from error
 
 
+def needs_start(method: Method) -> bool:
+    """Whether a method's lanes cannot begin without what an earlier run, or anybody else, gives."""
+    parameters = inspect.signature(method.init).parameters.values()
+    return len([given for given in parameters if given.default is given.empty]) > 3
+
+
 def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
     """Traces a group's method without running it.
 
@@ -134,6 +141,11 @@ def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
     """
     hparams = {name: np.asarray(value[0]) for name, value in group.hparams.items()}
     key = jax.eval_shape(lambda: jax.random.key(0))
+    if group.start is None and needs_start(group.method):
+        raise InputError(
+            "every lane of this method begins with something of its own: give training.run start=, "
+            "for each lane what the method's docstring says that its init takes"
+        )
     with fitting(plan.dataset):
         batch = batch_of(plan)
         start = () if group.start is None else (jax.tree.map(lambda x: x[0], group.start),)

@@ -12,7 +12,7 @@ import numpy as np
 from ae_jax.core import Batch, HParams, InputError
 from ae_jax.training import checkpoint, population, streaming
 from ae_jax.training.lanes import Group
-from ae_jax.training.plan import Plan, Trained, batch_of
+from ae_jax.training.plan import Plan, Trained, batch_of, needs_start
 from ae_jax.training.population import Lane, LaneState, Window
 from ae_jax.training.schedules import Schedule
 
@@ -93,11 +93,10 @@ def reread(
     if not own:
         return [checkpoint.Found(0, np.arange(len(lanes)), None)]
     begun, like = own[0].get("begun"), None
-    parameters = inspect.signature(group.method.init).parameters.values()
-    if len([given for given in parameters if given.default is given.empty]) < 4:
+    if not needs_start(group.method):
         like = _like(group, batch, keep_best, None)
     differs = like is None or checkpoint.names(like) != own[0].get("leaves")
-    if begun and differs and len(parameters) > 3:
+    if begun and differs and len(inspect.signature(group.method.init).parameters) > 3:
         like = _like(group, batch, keep_best, _built(begun, len(lanes)))
     if like is None:
         raise InputError("the method begins with what earlier runs left, and these lanes did not")

@@ -87,7 +87,7 @@ def test_a_stage_goes_on_from_the_one_before(tmp_path):
     [
         (dense(4, 8)._replace(steps=0), "of 8 pixels a side: steps is 0: use a whole number"),
         (dense(4, 8)._replace(side=4), r"images must grow from stage to stage, got sides \[4, 4\]"),
-        (dense(4, 8, 16)._replace(side=8), "of 8 pixels a side: the generator makes images .*16"),
+        (dense(4, 8, 16)._replace(side=8), "of 8 pixels a side: the generator makes .*16"),
         (dense(4, 8, latent_size=3), "of 8 pixels a side: the parameters .* fit the generator_4"),
         (None, r"of 4 pixels a side, and the data's have 8: use data.resized\(dataset, 4\)"),
     ],

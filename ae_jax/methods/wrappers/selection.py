@@ -81,9 +81,7 @@ def few_labels(method: Method, pool: Dataset) -> Method:
       InputError: if the pool has no labels; when initialised, if there is no such start.
     """
 
-    def init(
-        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
-    ) -> FewLabels:
+    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
         start = _checked(start, "order", "encoder")
         fresh = method.init(key, batch, hparams)
         begun = method.init(key, batch, hparams, {"encoder": start["encoder"]})
@@ -138,9 +136,7 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
         hidden = {**batch, "label": jnp.full_like(batch["label"], -1)}
         return {name: jnp.concatenate([own[name], x]) for name, x in hidden.items()}
 
-    def init(
-        key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
-    ) -> FewLabels:
+    def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
         start = _checked(start, "order")
         return FewLabels(start["order"], method.init(key, batch, hparams))
 
@@ -174,7 +170,7 @@ _STARTS = {
 }
 
 
-def _checked(start: Mapping[str, Any] | None, *names: str) -> Mapping[str, Any]:
+def _checked(start: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     if not isinstance(start, Mapping) or not set(names) <= set(start):
         wanted = "; and ".join(f"{name}, {_STARTS[name]}" for name in names)
         raise InputError(

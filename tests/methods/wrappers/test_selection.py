@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import data
+from ae_jax import data, training
 from ae_jax.core import POSITIVE, Domain, InputError, Method, Views
 from ae_jax.methods import few_labels, one_of_several, partly_labelled
 
@@ -159,8 +159,10 @@ def test_without_examples_of_its_own_a_lane_does_not_begin(wrapped, start, named
     pool = data.stored(np.zeros((3, 1, 1), np.uint8), np.arange(3))
     method = wrapped(recorder(), pool)
     batch = pool.fetch(pool.arrays, jnp.arange(3))
-    for given in ((), (None,), (start,)):
+    for given in (None, start):
         with pytest.raises(InputError, match=f"give training.run start=, .*{named}"):
-            method.init(jax.random.key(0), batch, method.hparams, *given)
+            method.init(jax.random.key(0), batch, method.hparams, given)
+    with pytest.raises(InputError, match="with something of its own: give training"):
+        training.run(method, pool, training.grid(seed=[0]), 1, batch_size=3)
     with pytest.raises(InputError, match="the pool has no labels: use a data set that has them"):
         wrapped(recorder(), data.stored(np.zeros((3, 1, 1), np.uint8)))

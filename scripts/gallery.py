@@ -234,6 +234,13 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest:02d}"
 
 
+def taken(record: Mapping[str, Any]) -> str:
+    """Returns how long a record's command took, and whether that was on a busy machine."""
+    own = record["hardware"]
+    busy = (own["load"] or 0) > 1.5 * own["cores"]  # one that is idle is loaded by the command
+    return clock(record["seconds"]) + (" beside other programs" if busy else "")
+
+
 def machine(record: Mapping[str, Any]) -> str:
     """Returns what a record was measured on."""
     own, versions = record["hardware"], record["versions"]
@@ -260,7 +267,7 @@ def rows_of(experiments: Sequence[Experiment], page: Path) -> str:
     lines = ["| experiment | command | measured | time |", "|---|---|---|---|"]
     for own in experiments:
         link = relative(f"docs/gallery/{file_of(own.family)}#{own.name}", page)
-        time = clock(own.record["seconds"]) if own.record else ""
+        time = taken(own.record) if own.record else ""
         try:
             text = measured(own)
         except Fault:
@@ -309,7 +316,7 @@ def section(own: Experiment, page: Path) -> str:
         lines += [*block, "", *(f"- {note}" for note in table["notes"]), ""]
     changed = " with changes" if own.record["dirty"] else ""
     lines += [
-        f"{clock(own.record['seconds'])} in all, on {machine(own.record)}; {own.record['date']}, "
+        f"{taken(own.record)} in all, on {machine(own.record)}; {own.record['date']}, "
         f"commit {(own.record['commit'] or 'unknown')[:10]}{changed}; see the [script]({script}).",
         "",
     ]

@@ -249,3 +249,9 @@ def test_templates_quote_the_record(gallery, template, text):
 def test_templates_quote_nothing_that_the_record_does_not_say(gallery, template, said):
     with pytest.raises(gallery.Fault, match=said):
         gallery.quoted(template, RECORD)
+
+
+def test_a_time_says_that_other_programs_ran(gallery):
+    idle = RECORD["hardware"]
+    for load, found in ((2.2, "2:06"), (3.1, "2:06 beside other programs"), (None, "2:06")):
+        assert gallery.taken({**RECORD, "hardware": {**idle, "load": load}}) == found

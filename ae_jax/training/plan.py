@@ -126,7 +126,12 @@ def fitting(dataset: Dataset) -> Iterator[None]:
 def needs_start(method: Method) -> bool:
     """Whether a method's lanes cannot begin without what an earlier run, or anybody else, gives."""
     parameters = inspect.signature(method.init).parameters.values()
-    return len([given for given in parameters if given.default is given.empty]) > 3
+    wanted = [
+        given
+        for given in parameters
+        if given.default is given.empty and given.kind is not given.VAR_POSITIONAL
+    ]
+    return len(wanted) > 3
 
 
 def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:

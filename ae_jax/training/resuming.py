@@ -93,10 +93,12 @@ def reread(
     if not own:
         return [checkpoint.Found(0, np.arange(len(lanes)), None)]
     begun, like = own[0].get("begun"), None
-    if not needs_start(group.method):
+    parameters = inspect.signature(group.method.init).parameters.values()
+    passed_on = any(given.kind is given.VAR_POSITIONAL for given in parameters)
+    if not needs_start(group.method) and not (begun and passed_on):
         like = _like(group, batch, keep_best, None)
     differs = like is None or checkpoint.names(like) != own[0].get("leaves")
-    if begun and differs and len(inspect.signature(group.method.init).parameters) > 3:
+    if begun and differs and len(parameters) > 3:
         like = _like(group, batch, keep_best, _built(begun, len(lanes)))
     if like is None:
         raise InputError("the method begins with what earlier runs left, and these lanes did not")

@@ -1,6 +1,5 @@
 """Shuffling by index: a random permutation evaluated where it is needed, never stored."""
 
-import functools
 import math
 
 import jax
@@ -10,7 +9,6 @@ from jax import lax
 from ae_jax.core import InputError
 
 
-@functools.partial(jax.jit, static_argnames="size")  # all programs share a trace
 def index_shuffle(key: jax.Array, indices: jax.Array, size: int) -> jax.Array:
     """Maps indices through a pseudorandom permutation of range(size).
 

@@ -1,9 +1,5 @@
 """The 1,797 handwritten digits that come with scikit-learn: real data without a network."""
 
-import gzip
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
 from ae_jax.core import Dataset, InputError
@@ -29,12 +25,12 @@ def load(split: str) -> Dataset:
     Reference:
       Alpaydin & Kaynak (1998), "Optical recognition of handwritten digits", UCI repository.
     """
-    found = importlib.util.find_spec("sklearn")
-    if found is None or not found.origin:
-        raise InputError("digits comes with scikit-learn: pip install scikit-learn")
-    # Its file alone: to import scikit-learn takes a second.
-    with gzip.open(Path(found.origin).parent / "datasets/data/digits.csv.gz") as file:
-        rows = np.loadtxt(file, int, delimiter=",")
-    images, labels = rows[:, :-1].reshape(-1, 8, 8).astype(np.uint8), rows[:, -1]
-    chosen = part(stratified(labels), split, HELD_OUT, "digits")
-    return stored(images[chosen], labels[chosen], value_range=(0, 16), origin="digits")
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise InputError("digits comes with scikit-learn: pip install scikit-learn") from error
+
+    digits = load_digits()
+    chosen = part(stratified(digits.target), split, HELD_OUT, "digits")
+    images = digits.images[chosen].astype(np.uint8)
+    return stored(images, digits.target[chosen], value_range=(0, 16), origin="digits")

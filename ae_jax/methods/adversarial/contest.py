@@ -136,7 +136,7 @@ def contest(
                 return asked(jax.random.clone(pass_key), params, x, given, training)[0]
 
             loss += regulariser.penalty(penalty_key, critic, real, fake, hparams)
-        return loss, jax.tree.map(_halfway, moved, moved_too)
+        return loss, mean_moved(moved, moved_too)
 
     def deceiving(
         key: Array,
@@ -202,5 +202,11 @@ def one_logit(logits: Array, count: int) -> Array:
     return jnp.squeeze(logits, -1)
 
 
-def _halfway(one: Array, other: Array) -> Array:
-    return (one + other) / 2 if jnp.issubdtype(one.dtype, jnp.inexact) else one
+def mean_moved(*passes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The mean of what passes moved that all began with the same; of integers the first's."""
+
+    def mean(first: Array, *others: Array) -> Array:
+        exact = not jnp.issubdtype(first.dtype, jnp.inexact)
+        return first if exact else sum(others, first) / (1 + len(others))
+
+    return jax.tree.map(mean, *passes)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from ae_jax.core import (
@@ -27,7 +26,7 @@ from ae_jax.core import (
 from ae_jax.losses import absolute_error, adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial import pool
-from ae_jax.methods.adversarial.contest import contest, judged_by
+from ae_jax.methods.adversarial.contest import contest, judged_by, mean_moved
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import Numbers, require
@@ -174,7 +173,7 @@ def cycle_gan(
             (of_b, mean_b), (of_a, mean_a) = error(same_b, b), error(same_a, a)
             loss += hparams["identity_weight"] * (mean_b + mean_a)
             values["identity_error"] = of_b + of_a
-        changes = {name: jax.tree.map(_mean, *of_passes) for name, of_passes in moved.items()}
+        changes = {name: mean_moved(*of_passes) for name, of_passes in moved.items()}
         return {"loss": loss, **values}, changes
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
@@ -259,11 +258,6 @@ def cycle_gan(
         average=list(generators) if average else (),
         ema_decay=ema_decay,
     )._replace(inference=inference)
-
-
-def _mean(*moved: Array) -> Array:
-    """Of what passes moved that all began with the same, as a contest's do."""
-    return sum(moved) / len(moved) if jnp.issubdtype(moved[0].dtype, jnp.inexact) else moved[0]
 
 
 def _domains(batch: Batch) -> tuple[Array, Array]:

@@ -53,6 +53,6 @@ def test_the_split_never_changes():
 
 
 def test_scikit_learn_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(InputError, match="pip install scikit-learn"):
         load("digits")

@@ -22,7 +22,8 @@ from ae_jax.data.sources import (
     words,
 )
 from ae_jax.data.splits import SPLITS, labelled
-from ae_jax.data.stored import binarized, resized, side_by_side, stored, subset
+from ae_jax.data.stored import stored
+from ae_jax.data.transforms import binarized, resized, side_by_side, subset
 
 __all__ = [
     "PAIRINGS",

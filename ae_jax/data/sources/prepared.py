@@ -22,7 +22,8 @@ from ae_jax.core import Dataset, InputError
 from ae_jax.data.content import digest_of_arrays
 from ae_jax.data.parts import reason, usual_scale
 from ae_jax.data.splits import held_out, shuffled
-from ae_jax.data.stored import assembled, subset
+from ae_jax.data.stored import assembled
+from ae_jax.data.transforms import subset
 
 #: Data sets of the catalogue that go by their own name; any other is `tfds:<name>`.
 NAMES = ("mnist", "fashion_mnist", "kmnist", "cifar10", "dsprites", "celeb_a")

@@ -3,6 +3,7 @@
 import re
 
 import jax
+import numpy as np
 import optax
 import pytest
 
@@ -191,14 +192,15 @@ CASES = {
 
 
 def program(method, name):
-    """The operations of a step, and the shapes of what it moves."""
+    """A step's operations and constants."""
     side = 4 if name == "progressive_gan" else 2
     x = jax.ShapeDtypeStruct((4, side, side, 1), float)
     batch = {"image": x, "other": x, "target": x, "label": jax.ShapeDtypeStruct((4,), int)}
     key, hparams = jax.random.key(0), dict(method.hparams)
     state = jax.eval_shape(method.init, key, batch, hparams)
-    traced = str(jax.make_jaxpr(method.step)(key, state, batch, hparams))
-    return re.sub("0x[0-9a-f]+", "", traced)
+    traced = jax.make_jaxpr(method.step)(key, state, batch, hparams)
+    constants = [np.asarray(value).tolist() for value in traced.consts]
+    return re.sub("0x[0-9a-f]+", "", str(traced)), constants
 
 
 @pytest.mark.usefixtures("x64")

@@ -6,7 +6,6 @@ copies of its images: they are drawn anew, at any resolution, and take no memory
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 

@@ -160,6 +160,21 @@ def test_pairs_differ_in_exactly_so_many_factors(make, count):
         np.testing.assert_array_equal(mapped[name][:, 0], value)
 
 
+def test_pairs_and_copies_can_be_streamed():
+    """Rows that were gathered on the host are fetched as the whole is."""
+    index = np.array([40, 3, 17])
+    for dataset in (
+        data.changed(kept(), 1, size=50),
+        data.changed(grid(), size=50),
+        data.with_nuisance(kept(), data.NUISANCES["coloured"], 2),
+    ):
+        rows = jax.tree.map(lambda array: array[index], dataset.arrays)
+        fetch = jax.jit(dataset.fetch)
+        whole = fetch(dataset.arrays, index)
+        for name, value in fetch(rows, np.arange(3)).items():
+            np.testing.assert_array_equal(value, whole[name])
+
+
 def expected(count):
     """The probability of every pair (cell, cell) of the grid."""
     cells = list(itertools.product(*map(range, SIZES.values())))

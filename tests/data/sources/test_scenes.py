@@ -187,6 +187,20 @@ def test_images_are_the_same_in_any_program_and_precision():
         np.testing.assert_allclose(whole, np.rint(whole), atol=1e-6)
 
 
+def test_the_images_never_change():
+    factors = [[0, 3, 7, 0, 0, 0], [9, 1, 4, 7, 1, 14], [2, 5, 8, 3, 2, 7], [6, 6, 1, 5, 3, 10]]
+    drawn = np.asarray(draw(np.array(factors, np.int32), SIDE)).astype(float)
+    np.testing.assert_array_equal(
+        np.rint(drawn * 255 * 16 * 40 * 5).sum(axis=(1, 2)),
+        [
+            [85219570, 74297000, 10179200],
+            [114666725, 66910640, 47952755],
+            [65889684, 128610105, 80174400],
+            [17702400, 62363968, 129356320],
+        ],
+    )
+
+
 def test_a_finer_image_averages_to_a_coarser_one():
     """Rays are twice as many along a side: their means are near to those of fewer."""
     fine = images(2 * SIDE, floor_hue=2, wall_hue=6, object_hue=9, scale=7, shape=range(4))

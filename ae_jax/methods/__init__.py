@@ -29,6 +29,7 @@ from ae_jax.methods.parts import (
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
@@ -56,6 +57,7 @@ __all__ = [
     "measured",
     "observations",
     "one_of_several",
+    "paired_vae",
     "partly_labelled",
     "penalties",
     "posteriors",

@@ -49,6 +49,7 @@ from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.stage import stage
@@ -191,6 +192,10 @@ def _importance_weighted_vae() -> Method:
 def _factor_vae() -> Method:
     networks = nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), nets.mlp(1, (8,))
     return factor_vae(*networks, latent_size=4, tc_weight=2.0, discriminator_learning_rate=1e-3)
+
+
+def _paired_vae() -> Method:
+    return paired_vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4)
 
 
 def _rbm() -> Method:
@@ -408,6 +413,7 @@ REGISTRY: Mapping[str, Registered] = {
     "regularised_vae": Registered(_regularised_vae),
     "importance_weighted_vae": Registered(_importance_weighted_vae),
     "factor_vae": Registered(_factor_vae),
+    "paired_vae": Registered(_paired_vae, two_domains),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
     "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
     "deep_belief_network": Registered(

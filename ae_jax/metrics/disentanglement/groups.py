@@ -9,7 +9,7 @@ import numpy as np
 
 from ae_jax.core import Array, InputError
 from ae_jax.metrics._samples import checked_finite, unless_broken
-from ae_jax.metrics.disentanglement._checks import checked, varying
+from ae_jax.metrics.disentanglement._checks import checked, refuse_traced, varying
 from ae_jax.metrics.disentanglement.classifiers import logistic_regression
 from ae_jax.probability._examples import matched
 
@@ -116,7 +116,7 @@ def factor_vae_score(
             f"{groups}, {test_groups} and {size}"
         )
     least = jnp.asarray(least_deviation, latents.dtype)
-    return score_of_drawn_groups(key, latents, factors, groups, test_groups, size, least)
+    return _score_of_drawn_groups(key, latents, factors, groups, test_groups, size, least)
 
 
 def factor_vae_score_of_groups(
@@ -179,6 +179,7 @@ def beta_vae_score(
     Reference:
       Higgins et al., 2017, "beta-VAE", section 3.
     """
+    refuse_traced(latents, factors)
     latents, factors = checked(latents, factors)
     checked_finite("latents", latents)
     if not bool(jnp.any(varying(factors))):
@@ -278,7 +279,7 @@ def _drawn(
 
 
 @functools.partial(jax.jit, static_argnames=("groups", "test_groups", "size"))
-def score_of_drawn_groups(
+def _score_of_drawn_groups(
     key: Array,
     latents: Array,
     factors: Array,
@@ -287,7 +288,6 @@ def score_of_drawn_groups(
     size: int,
     least_deviation: Array,
 ) -> Array:
-    """The FactorVAE score of groups that are drawn from examples."""
     centred = latents - latents[:1]  # a constant, however large, then has no variance by rounding
     variances = jnp.var(centred, axis=0) * (len(latents) / max(len(latents) - 1, 1))
 

@@ -201,6 +201,7 @@ GROUPS = Groups(np.ones((4, 2, 3)), np.zeros(4, int))
         (lambda: beta_vae_score(KEY, LATENTS, FACTORS, size=0), "size 0"),
         (lambda: beta_vae_score(KEY, LATENTS, FACTORS, groups=0), "groups 0"),
         (lambda: beta_vae_score(KEY, LATENTS + np.nan, FACTORS), "not finite"),
+        (lambda: jax.jit(beta_vae_score)(KEY, LATENTS, FACTORS), "cannot be jitted"),
         (lambda: metrics.fixed_factor_groups(KEY, FACTORS[:, 0], 3, 2), r"integers \[N, K\]"),
         (lambda: metrics.fixed_factor_groups(KEY, FACTORS / 1, 3, 2), "float"),
         (lambda: metrics.fixed_factor_pairs(KEY, FACTORS, 3, 0), "size 0"),

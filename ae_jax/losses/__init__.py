@@ -37,8 +37,11 @@ from ae_jax.losses.penalties import (
 from ae_jax.losses.reconstruction import (
     absolute_error,
     bernoulli_nll,
+    continuous_bernoulli_nll,
     correntropy,
+    discretised_logistic_nll,
     gaussian_nll,
+    optimal_gaussian_nll,
     squared_error,
 )
 from ae_jax.losses.transport import random_directions, sinkhorn_divergence, sliced_wasserstein
@@ -51,6 +54,7 @@ __all__ = [
     "aggregate_weights",
     "bernoulli_nll",
     "beta_elbo",
+    "continuous_bernoulli_nll",
     "contractive_hutchinson",
     "contractive_penalty",
     "contractive_sigmoid",
@@ -58,6 +62,7 @@ __all__ = [
     "covariance",
     "covariance_penalties",
     "density_ratio_loss",
+    "discretised_logistic_nll",
     "elbo",
     "gaussian_kernel",
     "gaussian_mixture_kernel",
@@ -71,6 +76,7 @@ __all__ = [
     "linear_kernel",
     "mmd",
     "mmd2",
+    "optimal_gaussian_nll",
     "permuted_dimensions",
     "polynomial_kernel",
     "random_directions",

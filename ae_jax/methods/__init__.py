@@ -30,6 +30,7 @@ from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
+from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
 from ae_jax.methods.wrappers.stage import stage
 
@@ -37,6 +38,7 @@ __all__ = [
     "adversarial_autoencoder",
     "autoencoder",
     "bigan",
+    "binarized",
     "boltzmann",
     "boltzmann_machine",
     "bottlenecks",
@@ -57,6 +59,7 @@ __all__ = [
     "partly_labelled",
     "penalties",
     "posteriors",
+    "prepared",
     "priors",
     "progressive_gan",
     "rbm",

@@ -5,6 +5,8 @@ Of parameters in half precision, nats are computed and returned in float32.
 
 from ae_jax.probability import (
     bernoulli,
+    continuous_bernoulli,
+    discretised_logistic,
     gaussian,
     power_spherical,
     priors,
@@ -15,6 +17,8 @@ from ae_jax.probability import (
 
 __all__ = [
     "bernoulli",
+    "continuous_bernoulli",
+    "discretised_logistic",
     "gaussian",
     "power_spherical",
     "priors",

@@ -40,11 +40,11 @@ def log_prob(x: Array, mean_direction: Array, concentration: Array) -> Array:
         sum_dimensions((mean_direction + x) ** 2),
     )
     close = apart < near
-    least = jnp.finfo(k.dtype).tiny
+    least = jnp.finfo(k.dtype).eps ** 2
     statistic = jnp.where(
         close,
         jnp.log1p(-jnp.where(close, apart, 0) / 4),
-        jnp.log(jnp.maximum(jnp.where(close, 4, near), least) / 4),
+        jnp.log(jnp.maximum(jnp.where(close, 1, near / 4), least)),
     )
     dim, exponent = x.shape[1], k * statistic
     return exponent - _zonal.log_mean(_FAMILY, k, dim) - sphere.log_area(dim)

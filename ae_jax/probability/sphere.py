@@ -54,10 +54,13 @@ def sample(key: Array, shape: tuple[int, int]) -> Array:
 
 
 def unit(x: Array) -> Array:
-    """x divided by its length, and 0 where x is: [..., m] -> [..., m], with finite gradients."""
-    squares = jnp.sum(x**2, axis=-1, keepdims=True)
-    zero = squares == 0
-    return jnp.where(zero, 0, x * jax.lax.rsqrt(jnp.where(zero, 1, squares)))
+    """The direction of x, [..., m] -> [..., m], however long it is; the first axis where x is 0."""
+    size = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=-1, keepdims=True))
+    zero = size == 0
+    scaled = x / jnp.where(zero, 1, size)
+    squares = jnp.where(zero, 1, jnp.sum(scaled**2, axis=-1, keepdims=True))
+    first = jnp.zeros_like(x).at[..., 0].set(1)
+    return jnp.where(zero, first, scaled * jax.lax.rsqrt(squares))
 
 
 def at_angle(key: Array, mean_direction: Array, angle: Array) -> Array:

@@ -1,5 +1,7 @@
 """Methods that see their data drawn: anew at every step, and always alike in evaluation."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,16 +91,17 @@ def test_the_method_has_a_key_of_its_own():
     assert np.any(np.asarray(own) != np.asarray(jax.random.key_data(KEY)))
 
 
-def test_evaluation_draws_the_same_whenever_it_is_done_and_training_does_not():
-    method = prepared(watching(), binarized)
-    result = training.run(
-        method,
-        grey(),
-        training.grid(seed=[0, 1]),
-        steps=4,
-        batch_size=8,
-        validation=grey(6),
-        eval_every=1,
-        log_every=1,
-    )
-    assert result.rows
+def test_evaluation_draws_the_same_whenever_it_is_done(tmp_path):
+    method, drawn = prepared(watching(), binarized), {}
+    options = {"batch_size": 4, "validation": grey(6), "evaluate_every": 1}
+    training.run(method, grey(), training.grid(seed=[0, 1]), 3, tmp_path, **options)
+    for line in (tmp_path / "metrics.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        drawn.setdefault((row["split"], row["lane"]), []).append(row["loss"])
+    for lane in (0, 1):
+        assert len(drawn["validation", lane]) == 3
+        assert len(set(drawn["validation", lane])) == 1
+        assert len(set(drawn["train", lane])) == 3
+    # six images, and no mean of them that has not been drawn
+    (value,) = set(drawn["validation", 0])
+    np.testing.assert_allclose(6 * value, np.round(6 * value), atol=1e-4)

@@ -43,6 +43,7 @@ from ae_jax.losses.reconstruction import (
     gaussian_nll,
     optimal_gaussian_nll,
     squared_error,
+    student_nll,
 )
 from ae_jax.losses.transport import random_directions, sinkhorn_divergence, sliced_wasserstein
 
@@ -83,4 +84,5 @@ __all__ = [
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "squared_error",
+    "student_nll",
 ]

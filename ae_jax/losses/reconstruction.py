@@ -1,5 +1,8 @@
 """How far a reconstruction is from its example."""
 
+import math
+
+import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array
@@ -122,6 +125,39 @@ def optimal_gaussian_nll(mean: Array, x: Array, least_variance: Array | float = 
     variance = jnp.maximum(error, jnp.asarray(least_variance, error.dtype))
     # D [log(2 pi v) + e / v] / 2, least at v = e
     return 0.5 * dimensions * (jnp.log(variance) + LOG_2PI + error / variance)
+
+
+def student_nll(mean: Array, x: Array, degrees: Array | float, variance: Array | float) -> Array:
+    """Negative log-likelihood of x under a Gaussian of a variance that nobody knows.
+
+    One variance for each example, integrated out under a scaled inverse chi-squared distribution:
+    a multivariate Student distribution. With few degrees of freedom its gradient is that of
+    `optimal_gaussian_nll`, and it is a density.
+
+    Args:
+      mean: [B, ...].
+      x: [B, ...].
+      degrees: positive scalar, of freedom: how many dimensions the given variance counts for.
+      variance: positive scalar, where the unknown one is expected.
+
+    Returns:
+      [B], nats, summed over an example's dimensions, normalising constant included.
+
+    Raises:
+      InputError: if the shapes differ.
+
+    Reference:
+      Gelman et al., 2013, "Bayesian data analysis", sections 3.2 and 17.2.
+    """
+    mean, x = matched("mean x", mean, x)
+    dimensions = x.size // x.shape[0]
+    degrees, variance = (jnp.asarray(value, mean.dtype) for value in (degrees, variance))
+    scale = degrees * variance
+    # log G(n/2) - log G((n+D)/2) + D/2 log(pi n v) + (n+D)/2 log(1 + |x - m|^2 / (n v))
+    gammas = jax.lax.lgamma(degrees / 2) - jax.lax.lgamma((degrees + dimensions) / 2)
+    constant = gammas + dimensions / 2 * (jnp.log(scale) + math.log(math.pi))
+    surprise = jnp.log1p(sum_dimensions((x - mean) ** 2) / scale)
+    return constant + (degrees + dimensions) / 2 * surprise
 
 
 def squared_error(x_hat: Array, x: Array) -> Array:

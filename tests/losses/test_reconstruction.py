@@ -29,6 +29,7 @@ PAIRS = [
     lambda x_hat, x: correntropy(x_hat, x, 0.7),
     jax.jit(losses.continuous_bernoulli_nll),
 ]
+student_nll = jax.jit(losses.student_nll)
 
 
 def _pair(shape=(3, 2, 4)):
@@ -106,6 +107,27 @@ def test_optimal_gaussian_nll_is_least_over_variances_and_of_single_examples():
     # twice the dimensions, twice the loss
     twice = optimal(np.concatenate([mean, mean], 1), np.concatenate([x, x], 1))
     np.testing.assert_allclose(twice, 2 * optimal(mean, x), rtol=1e-12)
+
+
+def test_student_nll_equals_scipy_and_has_almost_the_gradient_of_the_best_variance():
+    mean, x = _pair()
+    for degrees, variance in ((3.0, 0.4), (0.5, 2.0)):
+        law = stats.multivariate_t(shape=variance * np.eye(8), df=degrees)
+        expected = -law.logpdf((x - mean).reshape(3, 8))
+        np.testing.assert_allclose(student_nll(mean, x, degrees, variance), expected, rtol=1e-10)
+    # one variance is no independent Student variables, of which outliers are one by one
+    apart = -stats.t.logpdf((x - mean) / np.sqrt(2), 0.5).sum(axis=(1, 2)) + 4 * np.log(2)
+    assert np.all(np.abs(apart - student_nll(mean, x, 0.5, 2.0)) > 0.1)
+    # n + D over n v + |e|^2, which tends to D / |e|^2
+    slopes = [
+        jax.grad(lambda mean, loss=loss: jnp.sum(loss(mean, x)))(mean)
+        for loss in (losses.optimal_gaussian_nll, lambda m, x: student_nll(m, x, 1e-6, 0.1))
+    ]
+    np.testing.assert_allclose(slopes[1], slopes[0], rtol=1e-5)
+    check_grads(lambda mean: student_nll(mean, x, 2.0, 0.3), (mean,), order=1, rtol=1e-6)
+    # it tends to the Gaussian as the degrees of freedom grow
+    expected = gaussian_nll(mean, x, 0.3)
+    np.testing.assert_allclose(student_nll(mean, x, 1e7, 0.3), expected, rtol=1e-4)
 
 
 def test_errors_by_hand():

@@ -124,8 +124,9 @@ def optimal_gaussian(least_variance: float = 1e-6) -> Observation:
     """Outputs are means; the variance is an example's own mean squared error.
 
     The loss is a dimension's worth of the error's logarithm: its gradient is that of `gaussian` at
-    the best variance, whatever the units of x. It is no likelihood, since the variance has seen x;
-    `learned_gaussian` behind `nets.shared_scale` is, whose optimum is the data set's error.
+    the best variance, whatever the units of x. It is no likelihood, since the variance has seen x.
+    `student` is one, with almost that gradient; and so is `learned_gaussian` behind
+    `nets.shared_scale`, whose optimum is the data set's error.
 
     Args:
       least_variance: below which the variance does not fall; traced.
@@ -139,6 +140,37 @@ def optimal_gaussian(least_variance: float = 1e-6) -> Observation:
             mean, x, hparams["least_variance"]
         ),
         mean=lambda mean: mean,
+    )
+
+
+def student(degrees: float = 1.0, variance: float = 0.01) -> Observation:
+    """Outputs are means; the variance, one of each example, is unknown and integrated out.
+
+    Args:
+      degrees: of freedom: how many dimensions the given variance counts for beside the example's
+        own error; traced.
+      variance: where the unknown one is expected; traced.
+
+    Reference:
+      Gelman et al. (2013), Bayesian Data Analysis, section 17.2; the optimal variance of Rybkin,
+      Daniilidis and Levine (2021) is its limit of no degrees of freedom.
+    """
+
+    def sample(key: Array, mean: Array, hparams: HParams) -> Array:
+        variance_key, noise_key = jax.random.split(key)
+        half = jnp.asarray(hparams["degrees"], mean.dtype) / 2
+        precision = jax.random.gamma(variance_key, half, mean.shape[:1], mean.dtype) / half
+        deviation = jnp.sqrt(jnp.asarray(hparams["variance"], mean.dtype) / precision)
+        noise = jax.random.normal(noise_key, mean.shape, mean.dtype)
+        return mean + deviation.reshape(-1, *[1] * (mean.ndim - 1)) * noise
+
+    return Observation(
+        **traced(degrees=(degrees, POSITIVE), variance=(variance, POSITIVE)),
+        loss=lambda mean, x, hparams: losses.student_nll(
+            mean, x, hparams["degrees"], hparams["variance"]
+        ),
+        mean=lambda mean: mean,
+        sample=sample,
     )
 
 
@@ -202,6 +234,7 @@ OBSERVATIONS: Mapping[str, Callable[[], Observation]] = {
     "bernoulli": bernoulli,
     "continuous_bernoulli": continuous_bernoulli,
     "gaussian": gaussian,
+    "student": student,
     "squared_error": squared_error,
     "absolute_error": absolute_error,
     "correntropy": correntropy,

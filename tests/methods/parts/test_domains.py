@@ -21,6 +21,7 @@ SCALE = ((1e-8, 1e4), (0, -1))
         (observations.gaussian(), {"variance": SCALE}),
         (observations.correntropy(), {"sigma": SCALE}),
         (observations.bernoulli(), {}),
+        (observations.student(), {"degrees": SCALE, "variance": SCALE}),
         (observations.learned_gaussian(), {"least_variance": SCALE}),
         (observations.optimal_gaussian(), {"least_variance": SCALE}),
         (penalties.contractive(), {"contractive_weight": WEIGHT}),

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from ae_jax import losses, methods, nets
 from ae_jax.core import InputError
@@ -137,4 +138,21 @@ def test_the_error_of_an_example_is_its_own_best_variance():
     np.testing.assert_allclose(
         observation.loss(mean, x, {"least_variance": 1e-4}), expected, rtol=1e-5
     )
+    np.testing.assert_array_equal(observation.mean(mean), mean)
+
+
+def test_an_unknown_variance_is_one_of_each_example():
+    observation = methods.observations.student(3.0, 0.04)
+    assert observation.hparams == {"degrees": 3.0, "variance": 0.04}
+    mean = jnp.tile(jnp.array([[1.0, -1.0]]), (4000, 1))
+    x, hparams = mean[:2] + 0.3, {"degrees": 5.0, "variance": 0.1}
+    np.testing.assert_array_equal(
+        observation.loss(mean[:2], x, hparams), losses.student_nll(mean[:2], x, 5.0, 0.1)
+    )
+    drawn = observation.sample(jax.random.key(3), mean, hparams)
+    error = np.asarray(drawn - mean, float) / np.sqrt(0.1)
+    for column in error.T:
+        assert stats.kstest(column, stats.t(5).cdf).pvalue > 0.01
+    # sizes of errors go together, which is what one variance means
+    assert np.corrcoef(np.abs(error).T)[0, 1] > 0.1
     np.testing.assert_array_equal(observation.mean(mean), mean)

@@ -20,6 +20,7 @@ from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.parts import bottlenecks, discrepancies, observations, penalties
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
 from ae_jax.methods.wrappers.stage import stage
@@ -37,6 +38,7 @@ __all__ = [
     "deep_belief_network",
     "discrepancies",
     "few_labels",
+    "filmed",
     "gan",
     "image_to_image",
     "matching_network",

@@ -33,7 +33,7 @@ SAMPLES = 2500
 FOUND = 0.08
 DIRECTIONS = 64  # of the sliced Wasserstein distance
 FLOORS = 4  # samples of the data themselves that a model's are compared with
-FILMED, SHOWN = 500, 4  # samples that are looked at over training, and of how many settings
+FILMED, SHOWN = 500, 4  # samples that are looked at over training, of the first settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +208,7 @@ def films(models: Mapping[str, experiment.Model], config: Config, real: Array) -
     strip = plots.clouds(
         {
             f"{name}, step {when[place]}": {"data": real[:FILMED], "generated": made[place]}
-            for name, made in frames.items()
+            for name, made in list(frames.items())[-2:]
             for place in few
         },
         columns=len(few),
@@ -216,9 +216,9 @@ def films(models: Mapping[str, experiment.Model], config: Config, real: Array) -
     strip.set_label("film_strip")
     moving = {name: {"data": real[:FILMED], "generated": made} for name, made in frames.items()}
     return {
-        "What the same latents became: a row for each setting's first lane.": strip,
-        f"The same, moving: {len(when)} frames, ever further apart.": plots.moving_clouds(
-            moving, [f"step {step}" for step in when]
+        "What the same latents became over training; a setting's first lane in each row.": strip,
+        f"The same of each setting, moving: {len(when)} frames, ever further apart.": (
+            plots.moving_clouds(moving, [f"step {step}" for step in when])
         ),
     }
 

@@ -31,6 +31,7 @@ from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
@@ -52,6 +53,7 @@ __all__ = [
     "discrepancies",
     "factor_vae",
     "few_labels",
+    "filmed",
     "gan",
     "image_to_image",
     "latent_regularisers",

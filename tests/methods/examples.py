@@ -53,6 +53,7 @@ from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
@@ -244,6 +245,10 @@ def _measured() -> Method:
         return {"excess": jnp.mean(samples) - jnp.mean(real)}
 
     return measured(_vae(), compare, count=4)
+
+
+def _filmed() -> Method:
+    return filmed(_matching_network(), 2, [0, 3])
 
 
 def _progressive_gan() -> Method:
@@ -441,6 +446,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae_gan": Registered(_vae_gan, score=reconstruction_error),
     "bigan": Registered(_bigan, score=sample_discrepancy),
     "measured": Registered(_measured),
+    "filmed": Registered(_filmed),
     "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")

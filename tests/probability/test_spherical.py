@@ -143,6 +143,19 @@ def test_power_spherical_is_that_of_the_table_and_finite_beyond(dim, dtype):
     np.testing.assert_allclose(values[3][7], slope[7], rtol=10 * rtol)
 
 
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("name", BOTH)
+def test_divergence_has_no_seam_where_the_nodes_move(name):
+    # below k = sqrt(m) they are those of the uniform density, to the very antipode
+    k = np.linspace(0.8, 1.2, 8) * np.sqrt(31)
+    single, double = (found(name, k, 31, dtype) for dtype in FLOATS)
+    for values, digits in zip((2, 3), (1e-5, 2e-5), strict=True):
+        np.testing.assert_allclose(single[values], double[values], rtol=digits)
+        assert np.all(np.abs(np.diff(double[values], 3)) < 1e-3 * double[values].max())
+    between = np.diff(double[2]) / np.diff(k)
+    np.testing.assert_allclose(between, (double[3][1:] + double[3][:-1]) / 2, rtol=1e-3)
+
+
 def test_formulas_of_popular_code_fail_in_single_precision():
     # I_24(0.1) = 1e-55 is no number of float32; of differences of gamma functions little is left
     with np.errstate(divide="ignore"):

@@ -28,6 +28,8 @@ from ae_jax.methods.parts import (
 )
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational import bounds
+from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
@@ -48,6 +50,7 @@ __all__ = [
     "cycle_gan",
     "deep_belief_network",
     "discrepancies",
+    "factor_vae",
     "few_labels",
     "gan",
     "image_to_image",
@@ -56,6 +59,7 @@ __all__ = [
     "measured",
     "observations",
     "one_of_several",
+    "paired_vae",
     "partly_labelled",
     "penalties",
     "posteriors",

@@ -31,8 +31,8 @@ class Posterior(NamedTuple):
       kl_standard: parameters -> [B], nats: the divergence from the standard prior of its support,
         the Gaussian N(0, I) in the plane and the uniform density on the sphere. None where it has
         no closed form.
-      log_probs: (z [B, Z], parameters) -> [B, Z], of each dimension; None where dimensions depend
-        on each other.
+      log_probs: (z, parameters) -> nats of single numbers, elementwise in z and parameters of one
+        shape, [B, Z] or any other; None where dimensions depend on each other.
       variance: parameters -> [B, Z], of each dimension; likewise.
       support: of its density.
       hparams: its traced hyperparameters and their defaults.

@@ -32,6 +32,7 @@ from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
+from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
 from ae_jax.methods.wrappers.stage import stage
 
@@ -39,6 +40,7 @@ __all__ = [
     "adversarial_autoencoder",
     "autoencoder",
     "bigan",
+    "binarized",
     "boltzmann",
     "boltzmann_machine",
     "bottlenecks",
@@ -61,6 +63,7 @@ __all__ = [
     "partly_labelled",
     "penalties",
     "posteriors",
+    "prepared",
     "priors",
     "progressive_gan",
     "rbm",

@@ -15,6 +15,10 @@ HALVES = [jnp.float16, jnp.bfloat16]
 #: Functions of two arrays [B, D] of values between 0 and 1.
 FUNCTIONS = {
     "bernoulli_nll": lambda a, b: losses.bernoulli_nll(4 * a, b),
+    "continuous_bernoulli_nll": lambda a, b: losses.continuous_bernoulli_nll(4 * a, b),
+    "discretised_logistic_nll": lambda a, b: losses.discretised_logistic_nll(a, b, -a),
+    "optimal_gaussian_nll": losses.optimal_gaussian_nll,
+    "student_nll": lambda a, b: losses.student_nll(a, b, 3.0, 0.1),
     "gaussian_nll": lambda a, b: losses.gaussian_nll(a, b, 0.1),
     "gaussian_nll, a variance each": lambda a, b: losses.gaussian_nll(a, b, a),
     "squared_error": losses.squared_error,

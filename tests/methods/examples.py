@@ -47,11 +47,14 @@ from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
+from ae_jax.methods.parts import posteriors
+from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
+from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
 
@@ -161,6 +164,13 @@ def _stage() -> Method:
 
 def _vae() -> Method:
     return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4)
+
+
+def _spherical_vae() -> Method:
+    """Of binary images that every step draws anew, with latents on the sphere."""
+    encoder, decoder = nets.mlp(5, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    on_sphere = {"posterior": posteriors.von_mises_fisher(), "prior": prior_parts.sphere()}
+    return prepared(vae(encoder, decoder, latent_size=4, **on_sphere), binarized)
 
 
 def _regularised_vae() -> Method:
@@ -410,6 +420,7 @@ REGISTRY: Mapping[str, Registered] = {
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),
     "vae": Registered(_vae),
+    "spherical_vae": Registered(_spherical_vae),
     "regularised_vae": Registered(_regularised_vae),
     "importance_weighted_vae": Registered(_importance_weighted_vae),
     "factor_vae": Registered(_factor_vae),

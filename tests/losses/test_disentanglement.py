@@ -119,6 +119,12 @@ def test_a_batch_of_all_data_gives_the_exact_aggregate_posterior():
     np.testing.assert_allclose(product, each.sum(0), rtol=1e-12)
 
 
+def test_of_two_the_other_stands_for_all_the_rest():
+    for weights in ("symmetric", "mss"):
+        found = np.exp(losses.aggregate_weights(2, 10, weights))
+        np.testing.assert_allclose(found, [[0.1, 0.9], [0.9, 0.1]], rtol=1e-12)
+
+
 def test_gradients_flow_through_all_posteriors():
     log_weights = losses.aggregate_weights(B, N)
 

@@ -25,6 +25,7 @@ from ae_jax.methods import (
     bottlenecks,
     bounds,
     conditions,
+    discrepancies,
     latent_regularisers,
     penalties,
 )
@@ -190,7 +191,7 @@ def _regularised_vae() -> Method:
             ),
             latent_regularisers.dip("i", 0.1),
             latent_regularisers.dip("ii", 0.1),
-            latent_regularisers.matching(0.5),
+            latent_regularisers.matching(0.5, discrepancies.sliced_wasserstein(8)),
         ],
     )
 

@@ -162,6 +162,7 @@ def test_refuses():
     ):
         with pytest.raises(InputError, match=message):
             methods.paired_vae(*networks, size, **options)
+    methods.paired_vae(*networks, 2)
     plain = posteriors.gaussian()
     other = plain._replace(read=lambda *given: tuple(plain.read(*given)))
     method = methods.paired_vae(*networks, 3, posterior=other)

@@ -13,6 +13,7 @@ from ae_jax.core import REAL, InputError, traced
 from ae_jax.data.parts import Dataset
 from ae_jax.methods import bounds, posteriors, priors
 from ae_jax.methods import latent_regularisers as regularisers
+from ae_jax.methods.variational.vae import vae_objective
 from tests.methods.drawn import drawn
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -82,7 +83,7 @@ def test_of_orthogonal_columns_the_exact_posterior_has_constant_weights_and_no_g
 
 
 def test_a_step_of_double_reparametrisation_against_one_by_hand():
-    beta, rate, draws = 1.0, 0.25, 3
+    beta, rate, draws = 1.0, 0.25, 2
     method, state, batch = linear(
         2,
         bound=bounds.doubly_reparametrised(draws),
@@ -302,6 +303,7 @@ def test_refuses():
     ):
         with pytest.raises(InputError, match=message):
             built(**options)
+    assert vae_objective(nets.mlp(4, ()), nets.mlp(3, ()), 2).hparams == {"beta": 1.0}
     method = built(regularisers=[regularisers.total_correlation(data_size=9)])
     with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
         jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))

@@ -7,11 +7,19 @@ they are computed and returned in float32.
 
 from ae_jax.losses import adversarial
 from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
+from ae_jax.losses.disentanglement import (
+    aggregate_log_prob,
+    aggregate_weights,
+    covariance_penalties,
+    density_ratio_loss,
+    permuted_dimensions,
+)
 from ae_jax.losses.moments import (
     covariance,
     gaussian_kernel,
     gaussian_mixture_kernel,
     inverse_multiquadric_kernel,
+    inverse_multiquadric_mixture_kernel,
     linear_kernel,
     mmd,
     mmd2,
@@ -39,6 +47,8 @@ __all__ = [
     "absolute_error",
     "activation_rate",
     "adversarial",
+    "aggregate_log_prob",
+    "aggregate_weights",
     "bernoulli_nll",
     "beta_elbo",
     "contractive_hutchinson",
@@ -46,11 +56,14 @@ __all__ = [
     "contractive_sigmoid",
     "correntropy",
     "covariance",
+    "covariance_penalties",
+    "density_ratio_loss",
     "elbo",
     "gaussian_kernel",
     "gaussian_mixture_kernel",
     "gaussian_nll",
     "inverse_multiquadric_kernel",
+    "inverse_multiquadric_mixture_kernel",
     "iwae_bound",
     "jacobian_singular_values",
     "kl_sparsity",
@@ -58,6 +71,7 @@ __all__ = [
     "linear_kernel",
     "mmd",
     "mmd2",
+    "permuted_dimensions",
     "polynomial_kernel",
     "random_directions",
     "sinkhorn_divergence",

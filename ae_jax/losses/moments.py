@@ -276,6 +276,33 @@ def inverse_multiquadric_kernel(scale: Array | float) -> Kernel:
     return kernel
 
 
+def inverse_multiquadric_mixture_kernel(scales: Sequence[float] | Array) -> Kernel:
+    """The kernel sum_c c / (c + |x - y|^2) over scales c, for differences of many sizes.
+
+    Args:
+      scales: [S], positive, in squared units of x.
+
+    Returns:
+      A kernel for `mmd2`; its values are in (0, S].
+
+    Raises:
+      InputError: if there is no scale, or one is not positive and not traced.
+
+    Reference:
+      Tolstikhin et al., 2018, "Wasserstein auto-encoders", section 4.
+    """
+    if not isinstance(scales, jax.core.Tracer):
+        given = np.asarray(scales)
+        if given.ndim != 1 or not given.size or not np.all((given > 0) & np.isfinite(given)):
+            raise InputError(f"scales must be one or more positive numbers, got {scales}")
+
+    def kernel(x: Array, y: Array) -> Array:
+        distances = squared_distances(x, y)
+        return sum(amount / (amount + distances) for amount in jnp.asarray(scales, distances.dtype))
+
+    return kernel
+
+
 def linear_kernel(x: Array, y: Array) -> Array:
     """The inner product, [N, M]: its discrepancy is the squared distance of the means."""
     (x,), (y,) = matched("x", x), matched("y", y)

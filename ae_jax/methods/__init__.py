@@ -17,8 +17,17 @@ from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.matching.network import matching_network
-from ae_jax.methods.parts import bottlenecks, discrepancies, observations, penalties
+from ae_jax.methods.parts import (
+    bottlenecks,
+    discrepancies,
+    latent_regularisers,
+    observations,
+    penalties,
+    posteriors,
+    priors,
+)
 from ae_jax.methods.supervised.classifier import classifier
+from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
@@ -31,6 +40,7 @@ __all__ = [
     "boltzmann",
     "boltzmann_machine",
     "bottlenecks",
+    "bounds",
     "classifier",
     "conditions",
     "cycle_gan",
@@ -39,12 +49,15 @@ __all__ = [
     "few_labels",
     "gan",
     "image_to_image",
+    "latent_regularisers",
     "matching_network",
     "measured",
     "observations",
     "one_of_several",
     "partly_labelled",
     "penalties",
+    "posteriors",
+    "priors",
     "progressive_gan",
     "rbm",
     "recurrent_autoencoder",

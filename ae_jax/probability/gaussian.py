@@ -30,6 +30,24 @@ def log_prob(x: Array, mean: Array, log_var: Array) -> Array:
     return -0.5 * sum_dimensions(_over_variance(x - mean, log_var) + log_var + LOG_2PI)
 
 
+def log_probs(x: Array, mean: Array, log_var: Array) -> Array:
+    """Log-density of each of x's dimensions, of which `log_prob` is the sum.
+
+    Args:
+      x: [B, ...].
+      mean: [B, ...].
+      log_var: [B, ...].
+
+    Returns:
+      [B, ...], nats.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    mean, x, log_var = matched("mean x log_var", mean, x, log_var)
+    return -0.5 * (_over_variance(x - mean, log_var) + log_var + LOG_2PI)
+
+
 def _over_variance(difference: Array, log_var: Array) -> Array:
     # d^2 / v, which is 0 at d = 0 however small v is: 1 / v may overflow
     largest = math.log(jnp.finfo(log_var.dtype).max)

@@ -10,7 +10,14 @@ from ae_jax.training.results import Result, known_lanes, own_lanes
 from ae_jax.training.results import join as join_rows
 from ae_jax.training.results import write as write_rows
 from ae_jax.training.run import run
-from ae_jax.training.schedules import Schedule, all_rates, step_decay, warmup, warmup_cosine
+from ae_jax.training.schedules import (
+    Schedule,
+    all_rates,
+    ramp,
+    step_decay,
+    warmup,
+    warmup_cosine,
+)
 
 __all__ = [
     "Model",
@@ -27,6 +34,7 @@ __all__ = [
     "load",
     "model",
     "own_lanes",
+    "ramp",
     "run",
     "step_decay",
     "use_devices",

@@ -10,7 +10,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import FRACTION, NOT_NEGATIVE, POSITIVE, Array, Domain, HParams, InputError
+from ae_jax.core import (
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    REAL,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+)
 
 
 class Schedule(NamedTuple):
@@ -77,6 +86,36 @@ def warmup(steps: float, name: str = "learning_rate") -> Schedule:
 
     number = f"{name}_warmup_steps"
     return Schedule({number: steps}, apply, {number: NOT_NEGATIVE})
+
+
+def ramp(steps: float, name: str, start: float = 0.0) -> Schedule:
+    """Linear change to a hyperparameter's own value, which it has from then on: beta, a capacity.
+
+    Args:
+      steps: the first step at that value; swept as `NAME_ramp_steps`.
+      name: the hyperparameter that is scheduled, NAME.
+      start: its value at the first step; swept as `NAME_ramp_start`.
+
+    Raises:
+      InputError: if it is to start at no finite number.
+
+    Reference:
+      Burgess et al. (2018), Understanding disentangling in beta-VAE, section 5, for a capacity.
+    """
+    if start not in REAL:
+        raise InputError(f"start of a ramp is {start}: use {REAL}")
+
+    def apply(step: Array, hparams: HParams) -> HParams:
+        whole, first = (hparams[f"{name}_ramp_{number}"] for number in ("steps", "start"))
+        step, end = jnp.asarray(step, jnp.result_type(float)), hparams[name]
+        on_the_way = first + (end - first) * (step / jnp.maximum(whole, 1.0))
+        return {**hparams, name: jnp.where(step < whole, on_the_way, end)}
+
+    return Schedule(
+        {f"{name}_ramp_steps": steps, f"{name}_ramp_start": start},
+        apply,
+        {f"{name}_ramp_steps": NOT_NEGATIVE, f"{name}_ramp_start": REAL},
+    )
 
 
 def all_rates(schedule: Schedule) -> Schedule:

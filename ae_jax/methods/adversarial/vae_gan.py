@@ -15,7 +15,6 @@ from ae_jax import losses
 from ae_jax.core import (
     COUNT,
     NOT_NEGATIVE,
-    POSITIVE,
     Array,
     Batch,
     HParams,
@@ -32,7 +31,7 @@ from ae_jax.methods.learners.composing import Numbers, require, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
-from ae_jax.methods.parts.posteriors import gaussian_halves
+from ae_jax.methods.parts import posteriors
 from ae_jax.nets.combine import chain
 from ae_jax.probability import gaussian
 
@@ -73,7 +72,7 @@ def vae_gan(
       objective: of the contest; `losses.adversarial.non_saturating()` where None.
       regularisers: of the discriminator, each with traced numbers of its own.
       output: makes examples from what the decoder gives, such as pixels in [0, 1] of logits.
-      log_var_bound: as for `vae`.
+      log_var_bound: as for `posteriors.gaussian`.
       beta: weight of the KL divergence; traced.
       feature_weight: of the features' error to the decoder, the paper's gamma; traced.
       adversarial_weight: of the contest to the decoder; traced.
@@ -98,11 +97,12 @@ def vae_gan(
       Larsen et al. (2016), algorithm 1.
     """
     require(COUNT, latent_size=latent_size)
-    if log_var_bound is not None:
-        require(POSITIVE, log_var_bound=log_var_bound)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_rms(0.9, 1e-8) if optimizer is None else optimizer
-    halves = gaussian_halves(latent_size, log_var_bound)
+    posterior = posteriors.gaussian(log_var_bound)
+
+    def halves(outputs: Array) -> posteriors.Gaussian:
+        return posterior.read(outputs, latent_size, {})
 
     def judge(
         key: Array, params: Any, x: Array, given: Any, training: bool

@@ -11,9 +11,10 @@ from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined, started
 from ae_jax.methods.learners.gradient import Aux, GradientState
 
-#: (key, params, batch, hparams, training) -> values of each example, [B], the `loss` among them;
-#: and what the pass moves, nested as `params` are, with these entries alone. `params` are those of
-#: the networks, and what is running, by name.
+#: (key, params, batch, hparams, training) -> values of each example, [B], the `loss` among them,
+#: in training also an `objective` where that is differentiated in its place; and what the pass
+#: moves, nested as `params` are, with these entries alone. `params` are those of the networks, and
+#: what is running, by name.
 Terms = Callable[
     [Array, Mapping[str, Any], Batch, HParams, bool], tuple[Mapping[str, Array], Mapping[str, Any]]
 ]
@@ -24,8 +25,9 @@ class Objective(NamedTuple):
 
     Attributes:
       init: (key, batch, hparams) -> parameters by network.
-      terms: what a training step lowers the mean `loss` of; without `training`, the values
-        that evaluation reports, which may have further axes where there is a `conclude`.
+      terms: what a training step lowers the mean `loss` of, or the mean `objective`, where there
+        is one; without `training`, the values that evaluation reports, which may have further
+        axes where there is a `conclude`.
       hparams: the traced hyperparameters and their defaults.
       domains: the values that each of them may take.
       running: (params, batch, hparams) -> what is running at first, by name; None where
@@ -118,6 +120,9 @@ def mean_loss(
 ) -> Callable[[Mapping[str, Any]], tuple[Array, Aux]]:
     """Returns the mean of a loss over a batch, as `gradient.step` takes it.
 
+    Of values with an `objective` that one's mean: it has the loss's gradient, in expectation, and
+    perhaps another value. The `loss` is reported all the same.
+
     Args:
       terms: an objective's.
       key: of the pass.
@@ -137,6 +142,8 @@ def mean_loss(
         means = {name: jnp.mean(value) for name, value in values.items()}
         mine = {name: new for name, new in changes.items() if name not in {*running, *held}}
         along = {name: new for name, new in changes.items() if name in running}
-        return means.pop("loss"), Aux(means, mine, along)
+        # where there is an objective, the loss stands among what is reported
+        lowered = means.pop("objective" if "objective" in means else "loss")
+        return lowered, Aux(means, mine, along)
 
     return lowered

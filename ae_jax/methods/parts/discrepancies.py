@@ -40,6 +40,7 @@ def mmd(
     variances: Sequence[float] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
     scale: float = 1.0,
     root: bool = True,
+    unbiased: bool = False,
 ) -> Discrepancy:
     """Maximum mean discrepancy of a mixture of Gaussian kernels, swept as `kernel_scale`.
 
@@ -50,14 +51,18 @@ def mmd(
       scale: multiplies them all.
       root: whether it is lowered, or its square. The root's gradient does not vanish as the
         samples come nearer, but at a match.
+      unbiased: whether the square leaves out each point's kernel with itself. It may then be
+        negative, as the mean over samples of one distribution is 0.
 
     Raises:
-      InputError: if there is no variance, or one is not positive.
+      InputError: if there is no variance, one is not positive, or the root is to be unbiased.
 
     Reference:
       Li, Swersky and Zemel (2015), Generative Moment Matching Networks.
     """
     losses.gaussian_mixture_kernel(variances)
+    if root and unbiased:
+        raise InputError("the unbiased square may be negative and has no root: use root=False")
 
     def between(
         key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None
@@ -67,7 +72,39 @@ def mmd(
         masks["y_present"] = present
         if root:
             return losses.mmd(x, y, kernel, **masks)
-        return losses.mmd2(x, y, kernel, unbiased=False, **masks)
+        return losses.mmd2(x, y, kernel, unbiased, **masks)
+
+    return Discrepancy(**traced(kernel_scale=(scale, POSITIVE)), between=between)
+
+
+def inverse_multiquadric(
+    scales: Sequence[float] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+    scale: float = 1.0,
+    unbiased: bool = True,
+) -> Discrepancy:
+    """Squared maximum mean discrepancy of kernels c / (c + |x - y|^2), whose tails are heavy.
+
+    Args:
+      scales: each c in units of 2 Z, the mean squared distance of two draws of N(0, I); the
+        kernels are summed.
+      scale: multiplies them all; swept as `kernel_scale`.
+      unbiased: as for `mmd`.
+
+    Raises:
+      InputError: if there is no scale, or one is not positive.
+
+    Reference:
+      Tolstikhin et al. (2018), Wasserstein Auto-Encoders, section 4, and the authors' code for the
+      seven scales.
+    """
+    losses.inverse_multiquadric_mixture_kernel(scales)
+
+    def between(
+        key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None
+    ) -> Array:
+        unit = 2 * x.shape[1] * jnp.asarray(scales, jnp.result_type(float))
+        kernel = losses.inverse_multiquadric_mixture_kernel(hparams["kernel_scale"] * unit)
+        return losses.mmd2(x, y, kernel, unbiased, x_present=present, y_present=present)
 
     return Discrepancy(**traced(kernel_scale=(scale, POSITIVE)), between=between)
 

@@ -1,27 +1,79 @@
 """What an encoder's outputs say about the latents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError
+from ae_jax.probability import gaussian as normal
+
+#: Where latents lie: in R^Z, or at length 1 in it.
+Support = Literal["plane", "sphere"]
 
 
-def gaussian_halves(
-    latent_size: int, log_var_bound: float | None = None
-) -> Callable[[Array], tuple[Array, Array]]:
-    """Returns outputs [B, 2 Z] -> means and log-variances of a Gaussian, [B, Z] each.
+class Posterior(NamedTuple):
+    """A distribution of latents for each example, q(z | x).
 
-    Args:
-      latent_size: Z.
-      log_var_bound: keeps log-variances between plus and minus it, as bound * tanh(output /
-        bound); None leaves them alone.
+    Its parameters are whatever `read` makes of the encoder's outputs, a pytree of [B, ...]; who
+    holds them (`jax.lax.stop_gradient`) holds the distribution.
 
-    Raises:
-      InputError: when traced, for outputs of another shape.
+    Attributes:
+      outputs: latent_size -> how many numbers an encoder has to give.
+      read: (outputs [B, O], latent_size, hparams) -> parameters. Raises InputError, when traced,
+        for outputs of another shape.
+      sample: (key, parameters) -> [B, Z], one draw each, through which gradients flow.
+      log_prob: (z [B, Z], parameters) -> [B], nats.
+      mean: parameters -> [B, Z], what stands for the distribution where one latent is asked for.
+      kl_standard: parameters -> [B], nats: the divergence from the standard prior of its support,
+        the Gaussian N(0, I) in the plane and the uniform density on the sphere. None where it has
+        no closed form.
+      log_probs: (z [B, Z], parameters) -> [B, Z], of each dimension; None where dimensions depend
+        on each other.
+      variance: parameters -> [B, Z], of each dimension; likewise.
+      support: of its density.
+      hparams: its traced hyperparameters and their defaults.
+      domains: the values that each of them may take.
     """
 
-    def halves(outputs: Array) -> tuple[Array, Array]:
+    outputs: Callable[[int], int]
+    read: Callable[[Array, int, HParams], Any]
+    sample: Callable[[Array, Any], Array]
+    log_prob: Callable[[Array, Any], Array]
+    mean: Callable[[Any], Array]
+    kl_standard: Callable[[Any], Array] | None = None
+    log_probs: Callable[[Array, Any], Array] | None = None
+    variance: Callable[[Any], Array] | None = None
+    support: Support = "plane"
+    hparams: Mapping[str, float] = {}
+    domains: Mapping[str, Domain] = {}
+
+
+class Gaussian(NamedTuple):
+    """Parameters of a Gaussian with a diagonal covariance, [B, Z] each."""
+
+    mean: Array
+    log_var: Array
+
+
+def gaussian(log_var_bound: float | None = None) -> Posterior:
+    """The Gaussian with a diagonal covariance: outputs are means and log-variances, side by side.
+
+    Args:
+      log_var_bound: keeps log-variances between plus and minus it, as bound * tanh(output /
+        bound): near the identity for small ones. Where None nothing keeps them: in float32 the
+        KL divergence is infinite from 89 on, and a lane freezes, `kl` among its reasons.
+
+    Raises:
+      InputError: if the bound is not positive.
+
+    Reference:
+      Kingma and Welling (2014), Auto-Encoding Variational Bayes, section 3.
+    """
+    if log_var_bound is not None and log_var_bound not in POSITIVE:
+        raise InputError(f"log_var_bound is {log_var_bound!r}: use {POSITIVE}")
+
+    def read(outputs: Array, latent_size: int, hparams: HParams) -> Gaussian:
         if outputs.shape[1:] != (2 * latent_size,):
             raise InputError(
                 f"the encoder must give the means and log-variances of {latent_size} latents, "
@@ -30,6 +82,15 @@ def gaussian_halves(
         mean, log_var = jnp.split(outputs, [latent_size], axis=1)
         if log_var_bound is not None:
             log_var = log_var_bound * jnp.tanh(log_var / log_var_bound)
-        return mean, log_var
+        return Gaussian(mean, log_var)
 
-    return halves
+    return Posterior(
+        outputs=lambda latent_size: 2 * latent_size,
+        read=read,
+        sample=lambda key, parameters: normal.sample(key, *parameters),
+        log_prob=lambda z, parameters: normal.log_prob(z, *parameters),
+        mean=lambda parameters: parameters.mean,
+        kl_standard=lambda parameters: normal.kl_standard(*parameters),
+        log_probs=lambda z, parameters: normal.log_probs(z, *parameters),
+        variance=lambda parameters: jnp.exp(parameters.log_var),
+    )

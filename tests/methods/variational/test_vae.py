@@ -72,6 +72,7 @@ def test_the_bound_of_another_posterior_rises_to_the_likelihood():
 
 
 SIZE, KEY = 2, jax.random.key(3)
+bounded = methods.posteriors.gaussian
 
 
 def images(count=5):
@@ -121,7 +122,7 @@ LIKELIHOODS = {
 )
 def test_a_step_descends_the_objective_of_a_sampled_latent(name, beta, bound):
     likelihood, nll = LIKELIHOODS[name]
-    method, state = built(likelihood, beta=beta, learning_rate=0.25, log_var_bound=bound)
+    method, state = built(likelihood, beta=beta, learning_rate=0.25, posterior=bounded(bound))
     x, hparams, key = images()["image"], dict(method.hparams), jax.random.key(11)
     # the noise is the first of the step's three keys'
     noise = jax.random.normal(jax.random.split(key, 3)[0], (5, SIZE), float)
@@ -210,7 +211,7 @@ def test_a_bound_keeps_log_variances_finite_and_without_it_the_divergence_is_nam
     bias = jnp.array([0.0, 0, 800, 800])
     wide = {"encoder": {"Dense_0": {"kernel": jnp.zeros((3, 4)), "bias": bias}}}
     state = state._replace(params={**state.params, **wide})
-    both = {None: free, 10.0: built(log_var_bound=10.0)[0]}
+    both = {None: free, 10.0: built(posterior=bounded(10.0))[0]}
 
     @jax.jit
     def told(state):
@@ -235,7 +236,7 @@ def test_refuses():
             built(plain)
     for bound in (0.0, -1.0):
         with pytest.raises(InputError, match=r"log_var_bound is .*: use more than 0"):
-            built(log_var_bound=bound)
+            bounded(bound)
     for count in ("latent_size", "importance_samples"):
         with pytest.raises(InputError, match=f"{count} is 0: use a whole number, 1 or more"):
             methods.vae(nets.mlp(4, ()), nets.mlp(3, ()), **{"latent_size": 2, count: 0})

@@ -1,0 +1,346 @@
+"""What a variational autoencoder adds to its bound about the latents of all examples together.
+
+They combine freely, and bring numbers of their own: with the weights of all but one at 0, each is a
+lane of the same program. A factory's first number is its weight.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import losses
+from ae_jax.core import COUNT, NOT_NEGATIVE, Array, Domain, HParams, InputError, Network, traced
+from ae_jax.losses.disentanglement import Weights
+from ae_jax.losses.moments import count_present
+from ae_jax.methods.parts.discrepancies import Discrepancy, inverse_multiquadric
+from ae_jax.methods.parts.posteriors import Posterior
+
+#: Of how many examples at most, evenly spaced, pairs are compared in a whole data set.
+COMPARED = 1000
+#: Numbers in memory at a time where the posteriors of a whole data set meet its latents.
+IN_MEMORY = 4_000_000
+
+
+class Encoded(NamedTuple):
+    """What a regulariser may look at, of a batch or of a whole data set.
+
+    Attributes:
+      latent: [N, Z], a draw of each example's posterior.
+      parameters: of the posteriors, a pytree of [N, ...].
+      kl: [N], each one's divergence from the prior, nats.
+      log_prior: [N], log p(z) of the draws, nats.
+      drawn: [N, Z], draws of the prior.
+      params: of all networks by name; nothing where a whole data set is seen.
+      posterior: what `parameters` are of.
+    """
+
+    latent: Array
+    parameters: Any
+    kl: Array
+    log_prior: Array
+    drawn: Array
+    params: Mapping[str, Any]
+    posterior: Posterior
+
+
+class LatentRegulariser(NamedTuple):
+    """A term added to minus the bound.
+
+    Attributes:
+      hparams: its traced hyperparameters and their defaults, weights among them.
+      apply: (key, Encoded, present, hparams) -> the weighted term, a scalar or [N], and figures to
+        report, likewise. `present` is None in training, which shows it a batch.
+      whole: whether it is no mean over examples: it is then evaluated once, on a whole data set,
+        with `present` bool [N], False where an example is padding. Otherwise it has a value for
+        each example, and is evaluated beside the others.
+      check: posterior -> None, raises InputError where it does not hold for it.
+      domains: the values that each hyperparameter may take.
+    """
+
+    hparams: Mapping[str, float]
+    apply: Callable[[Array, Encoded, Array | None, HParams], tuple[Array, Mapping[str, Array]]]
+    whole: bool = True
+    check: Callable[[Posterior], None] = lambda posterior: None
+    domains: Mapping[str, Domain] = {}
+
+
+def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:
+    """Holds the mean KL divergence at a number of nats: weight |mean KL - capacity|.
+
+    Swept as `capacity_weight` and `capacity`, which `training.ramp` raises from 0. It takes the
+    place of the bound's own divergence: set `beta` to 0. The mean is that of the batch: of each
+    example's distance from the capacity the mean would be larger, and ask every example for the
+    same divergence.
+
+    Args:
+      weight: gamma.
+      nats: the capacity C.
+
+    Reference:
+      Burgess et al. (2018), Understanding disentangling in beta-VAE, equation 8.
+    """
+
+    def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        distance = jnp.abs(_mean(seen.kl, present) - hparams["capacity"])
+        return hparams["capacity_weight"] * distance, {}
+
+    numbers = {"capacity_weight": (weight, NOT_NEGATIVE), "capacity": (nats, NOT_NEGATIVE)}
+    return LatentRegulariser(**traced(**numbers), apply=apply)
+
+
+def total_correlation(
+    weight: float = 5.0,
+    *,
+    data_size: int,
+    mutual_information_weight: float = 0.0,
+    dimension_wise_weight: float = 0.0,
+    weights: Weights = "symmetric",
+) -> LatentRegulariser:
+    """The three parts of the aggregate posterior's divergence, each with a weight.
+
+    mutual_information_weight I(x; z) + weight TC(z) + dimension_wise_weight sum_d KL(q(z_d) ||
+    p(z_d)), swept as `mutual_information_weight`, `tc_weight` and `dimension_wise_weight`. They sum
+    to the KL divergence, so that by default, beside a closed-form one of `beta` 1, this is the
+    beta-TCVAE of beta = 1 + weight, with less noise than the three parts have; for these alone set
+    `beta` to 0.
+
+    Args:
+      weight: of the total correlation.
+      data_size: N, how many examples batches are drawn from.
+      mutual_information_weight: the paper's alpha.
+      dimension_wise_weight: the paper's gamma.
+      weights: how a batch estimates the aggregate posterior; see `losses.aggregate_weights`.
+
+    Returns:
+      The regulariser. `total_correlation`, `mutual_information` and `dimension_wise_kl` are
+      reported; an estimate may be below 0. Training estimates them from a batch; in evaluation the
+      aggregate posterior is that of the whole data set, exactly, at the draws of at most
+      1000 examples.
+
+    Raises:
+      InputError: if there are no examples or the weights are unknown; for a posterior whose
+        dimensions depend on each other; when traced, for a batch of 1, or larger than the data.
+
+    Reference:
+      Chen et al. (2018), Isolating Sources of Disentanglement in VAEs, equations 2 and 4.
+    """
+    if data_size not in COUNT:
+        raise InputError(f"data_size is {data_size!r}: use {COUNT}")
+    losses.aggregate_weights(2, max(data_size, 2), weights)
+
+    def of_batch(seen: Encoded) -> tuple[Array, Array]:
+        count = len(seen.latent)
+        pairs = jax.vmap(lambda z: _log_probs(seen, z))(seen.latent)
+        log_weights = losses.aggregate_weights(count, data_size, weights)
+        return losses.aggregate_log_prob(pairs, jnp.asarray(log_weights, pairs.dtype))
+
+    def of_all(seen: Encoded, present: Array, rows: slice) -> tuple[Array, Array]:
+        log_count = jnp.log(count_present(present, seen.log_prior))
+
+        def of_one(z: Array) -> tuple[Array, Array]:
+            log_weights = jnp.where(present, -log_count, -jnp.inf)
+            found = losses.aggregate_log_prob(_log_probs(seen, z)[None], log_weights[None])
+            return found[0][0], found[1][0]
+
+        at_a_time = max(1, IN_MEMORY // seen.latent.size)
+        return jax.lax.map(of_one, seen.latent[rows], batch_size=at_a_time)
+
+    def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        rows = slice(None) if present is None else _compared(seen.latent)
+        joint, product = of_batch(seen) if present is None else of_all(seen, present, rows)
+        own = seen.posterior.log_prob(seen.latent, seen.parameters)[rows]
+        some = None if present is None else present[rows]
+        parts = {
+            "mutual_information": _mean(own - joint, some),
+            "total_correlation": _mean(joint - product, some),
+            "dimension_wise_kl": _mean(product - seen.log_prior[rows], some),
+        }
+        return sum(hparams[names[part]] * value for part, value in parts.items()), parts
+
+    def check(posterior: Posterior) -> None:
+        if posterior.log_probs is None:
+            raise InputError(
+                "the total correlation needs a posterior of independent dimensions, such as "
+                "posteriors.gaussian()"
+            )
+
+    names = {
+        "mutual_information": "mutual_information_weight",
+        "total_correlation": "tc_weight",
+        "dimension_wise_kl": "dimension_wise_weight",
+    }
+    numbers = {
+        "tc_weight": (weight, NOT_NEGATIVE),
+        "mutual_information_weight": (mutual_information_weight, NOT_NEGATIVE),
+        "dimension_wise_weight": (dimension_wise_weight, NOT_NEGATIVE),
+    }
+    return LatentRegulariser(**traced(**numbers), apply=apply, check=check)
+
+
+def dip(
+    kind: Literal["i", "ii"] = "i",
+    off_diagonal_weight: float = 10.0,
+    diagonal_weight: float | None = None,
+) -> LatentRegulariser:
+    """How far the latents' covariance is from the identity, in squares.
+
+    Swept as `dip_i_off_diagonal_weight` and `dip_i_diagonal_weight`, or `dip_ii_...`, so that both
+    kinds are lanes of one program.
+
+    Args:
+      kind: of the covariance of posterior means, `i`, or of draws of the posteriors, `ii`.
+      off_diagonal_weight: of the entries off the diagonal.
+      diagonal_weight: of the diagonal's distance from 1; where None ten times that of the others
+        for `i`, and the same for `ii`.
+
+    Returns:
+      The regulariser. The two sums of squares are reported as `dip_i_off_diagonal` and
+      `dip_i_diagonal`, or `dip_ii_...`.
+
+    Raises:
+      InputError: for another kind; for a posterior whose dimensions depend on each other.
+
+    Reference:
+      Kumar, Sattigeri and Balakrishnan (2018), Variational Inference of Disentangled Latent
+      Concepts, equations 6 and 7.
+    """
+    if kind not in ("i", "ii"):
+        raise InputError(f"unknown kind {kind!r} of DIP-VAE: use i or ii")
+    if diagonal_weight is None:
+        diagonal_weight = off_diagonal_weight * (10 if kind == "i" else 1)
+    off, on = f"dip_{kind}_off_diagonal", f"dip_{kind}_diagonal"
+
+    def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        mean = seen.posterior.mean(seen.parameters)
+        variance = seen.posterior.variance(seen.parameters) if kind == "ii" else None
+        squares = losses.covariance_penalties(mean, variance, present)
+        term = sum(
+            hparams[f"{n}_weight"] * square for n, square in zip((off, on), squares, strict=True)
+        )
+        return term, dict(zip((off, on), squares, strict=True))
+
+    def check(posterior: Posterior) -> None:
+        if posterior.variance is None:
+            raise InputError(
+                "DIP-VAE needs a posterior of independent dimensions, such as posteriors.gaussian()"
+            )
+
+    numbers = {
+        f"{off}_weight": (off_diagonal_weight, NOT_NEGATIVE),
+        f"{on}_weight": (diagonal_weight, NOT_NEGATIVE),
+    }
+    return LatentRegulariser(**traced(**numbers), apply=apply, check=check)
+
+
+def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> LatentRegulariser:
+    """A discrepancy of latents, of all examples together, from draws of the prior.
+
+    Swept as `matching_weight`. With `beta` 0 it is a Wasserstein autoencoder's, with an encoder
+    that has noise; `info_vae` has the weights of an InfoVAE.
+
+    Args:
+      weight: of the discrepancy.
+      discrepancy: from `discrepancies`; `inverse_multiquadric()` where None.
+
+    Returns:
+      The regulariser. The discrepancy is reported as `prior_discrepancy`; of a whole data set from
+      at most 1000 of its examples.
+
+    Reference:
+      Tolstikhin et al. (2018), Wasserstein Auto-Encoders, algorithm 2; Zhao, Song and Ermon (2019),
+      InfoVAE, section 4.
+    """
+    discrepancy = inverse_multiquadric() if discrepancy is None else discrepancy
+
+    def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        rows = slice(None) if present is None else _compared(seen.latent)
+        samples = seen.latent[rows], seen.drawn[rows]
+        some = None if present is None else present[rows]
+        value = discrepancy.between(key, *samples, hparams, some)
+        return hparams["matching_weight"] * value, {"prior_discrepancy": value}
+
+    numbers = traced(matching_weight=(weight, NOT_NEGATIVE))
+    return LatentRegulariser(
+        {**numbers["hparams"], **discrepancy.hparams},
+        apply,
+        domains={**numbers["domains"], **discrepancy.domains},
+    )
+
+
+def info_vae(alpha: float = 0.0, scale: float = 1000.0) -> dict[str, float]:
+    """An InfoVAE's `beta` = 1 - alpha and `matching_weight` = alpha + scale - 1, for a lane.
+
+    Args:
+      alpha: how much the mutual information of examples and latents counts; with alpha = scale = 1
+        the discrepancy alone is left.
+      scale: lambda, of the aggregate posterior's divergence.
+
+    Raises:
+      InputError: if a weight were below 0, so that its term would be raised.
+
+    Reference:
+      Zhao, Song and Ermon (2019), InfoVAE, equation 6.
+    """
+    beta, weight = 1 - alpha, alpha + scale - 1
+    if not (beta >= 0 and weight >= 0):
+        raise InputError(
+            f"alpha {alpha:g} and scale {scale:g} give the KL divergence the weight {beta:g} and "
+            f"the discrepancy {weight:g}: use alpha <= 1 and scale >= 1 - alpha"
+        )
+    return {"beta": beta, "matching_weight": weight}
+
+
+def density_ratio(discriminator: Network, weight: float = 10.0) -> LatentRegulariser:
+    """The total correlation as a discriminator sees it, the mean of its logits.
+
+    Swept as `tc_weight`, and reported as `total_correlation`. It is a player's term: who trains the
+    discriminator, the network of that name, is `factor_vae`.
+
+    Args:
+      discriminator: [B, Z] -> logits of "drawn jointly", [B, 1].
+      weight: gamma.
+
+    Raises:
+      InputError: when traced, if it does not give such logits.
+
+    Reference:
+      Kim and Mnih (2018), Disentangling by Factorising, equations 2 and 3.
+    """
+
+    def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        logits = one_logit(discriminator.apply(seen.params["discriminator"], seen.latent))
+        return hparams["tc_weight"] * logits, {"total_correlation": logits}
+
+    return LatentRegulariser(**traced(tc_weight=(weight, NOT_NEGATIVE)), apply=apply, whole=False)
+
+
+def one_logit(logits: Array) -> Array:
+    """Logits [B, 1] as [B].
+
+    Raises:
+      InputError: if they have another shape.
+    """
+    if logits.ndim != 2 or logits.shape[1] != 1:
+        raise InputError(
+            f"the discriminator must give one logit, [B, 1], and gives {list(logits.shape)}"
+        )
+    return logits[:, 0]
+
+
+def _mean(values: Array, present: Array | None) -> Array:
+    if present is None:
+        return jnp.mean(values)
+    return jnp.sum(jnp.where(present, values, 0)) / count_present(present, values)
+
+
+def _compared(rows: Array) -> slice:
+    """At most COMPARED of the rows, evenly spaced."""
+    return slice(None, None, -(-len(rows) // COMPARED))
+
+
+def _log_probs(seen: Encoded, z: Array) -> Array:
+    """log q(z_d | x_j) of one latent [Z] for every example, [N, Z]."""
+    every = jnp.broadcast_to(z[None], seen.latent.shape)
+    return seen.posterior.log_probs(every, seen.parameters)

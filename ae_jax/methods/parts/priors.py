@@ -1,0 +1,79 @@
+"""What latents are drawn from before anything is seen, p(z); it may be learned."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ae_jax import probability
+from ae_jax.core import Array, Domain, HParams
+from ae_jax.methods.parts.posteriors import Posterior, Support
+from ae_jax.probability._examples import widened
+
+
+class Prior(NamedTuple):
+    """A density of latents.
+
+    Its functions see the parameters of all networks by name: those of a prior that is learned are
+    the entry `prior`, moved by what moves encoder and decoder, and a mixture of an encoder's own
+    posteriors reads `encoder` as well.
+
+    Attributes:
+      sample: (key, params, (count, Z), hparams) -> [count, Z].
+      log_prob: (z [B, Z], params, hparams) -> [B], nats.
+      init: (key, x [B, ...], latent_size) -> its own parameters; None where there are none.
+      standard: whether it is the standard one of its support, from which a posterior may have its
+        divergence in closed form.
+      support: of its density.
+      hparams: its traced hyperparameters and their defaults.
+      domains: the values that each of them may take.
+    """
+
+    sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
+    log_prob: Callable[[Array, Mapping[str, Any], HParams], Array]
+    init: Callable[[Array, Array, int], Any] | None = None
+    standard: bool = False
+    support: Support = "plane"
+    hparams: Mapping[str, float] = {}
+    domains: Mapping[str, Domain] = {}
+
+
+def fixed(density: probability.priors.Prior) -> Prior:
+    """A density without parameters, such as `probability.priors.ring()`, for all classes alike."""
+    return Prior(
+        sample=lambda key, params, shape, hparams: density(key, shape),
+        log_prob=lambda z, params, hparams: density.log_prob(z),
+    )
+
+
+def normal() -> Prior:
+    """The standard Gaussian N(0, I)."""
+    return fixed(probability.priors.normal())._replace(standard=True)
+
+
+def sphere() -> Prior:
+    """Uniform on the sphere of radius 1 about the origin, for posteriors on it.
+
+    Its density is with respect to the sphere's area, 2 pi^(Z/2) / Gamma(Z/2).
+    """
+
+    def sample(
+        key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams
+    ) -> Array:
+        # the direction of a Gaussian vector is uniform
+        drawn = jax.random.normal(key, shape, jnp.result_type(float))
+        return drawn / jnp.linalg.norm(drawn, axis=1, keepdims=True)
+
+    def log_prob(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
+        half = z.shape[1] / 2
+        area = math.log(2) + half * math.log(math.pi) - math.lgamma(half)
+        return jnp.full(z.shape[:1], -area, widened(z).dtype)
+
+    return Prior(sample, log_prob, standard=True, support="sphere")
+
+
+def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:
+    """The divergence of a posterior from a prior, parameters -> [B], where it has a closed form."""
+    return posterior.kl_standard if prior.standard else None

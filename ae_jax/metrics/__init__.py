@@ -1,12 +1,43 @@
 """Evaluation of what was learned, by pure functions of arrays.
 
-Probes, subspaces, matchings and the test by a classifier are computed by libraries on the host; the
-others can be jitted and vmapped.
+Probes, subspaces, matchings, tests and scores by classifiers, and what compares models are computed
+by libraries on the host; the others can be jitted and vmapped.
 """
 
 from ae_jax.losses.transport import random_directions
-from ae_jax.metrics.comparison import Mean, mean_over_draws, paired_difference
-from ae_jax.metrics.disentanglement import mig, mutual_information
+from ae_jax.metrics.comparison import (
+    Mean,
+    mean_over_draws,
+    mean_over_examples,
+    paired_difference,
+)
+from ae_jax.metrics.disentanglement import (
+    Agreement,
+    Groups,
+    beta_vae_score,
+    beta_vae_score_of_groups,
+    dci,
+    disentanglement_completeness,
+    disentanglement_scores,
+    explicitness,
+    factor_vae_score,
+    factor_vae_score_of_groups,
+    fixed_factor_groups,
+    fixed_factor_pairs,
+    gaussian_total_correlation,
+    irs,
+    mi_completeness,
+    mi_disentanglement,
+    mig,
+    modularity,
+    mutual_information,
+    rank_correlations,
+    sap,
+    sap_r2,
+    sap_svc,
+    udr,
+    wasserstein_correlation,
+)
 from ae_jax.metrics.fit import KS_1_PERCENT, kolmogorov_smirnov
 from ae_jax.metrics.generation import (
     frechet_distance,
@@ -17,9 +48,11 @@ from ae_jax.metrics.generation import (
 )
 from ae_jax.metrics.image import psnr, restoration_gain, ssim
 from ae_jax.metrics.likelihood import (
+    ImportanceEstimate,
     best_log_likelihood,
     bound_name,
     importance_bounds,
+    importance_log_likelihood,
     parzen_deviation,
     parzen_log_likelihood,
 )
@@ -61,20 +94,36 @@ from ae_jax.metrics.two_sample import (
 
 __all__ = [
     "KS_1_PERCENT",
+    "Agreement",
+    "Groups",
+    "ImportanceEstimate",
     "Mean",
     "PrincipalComponents",
     "TwoSampleTest",
     "active_fraction",
     "active_units",
     "best_log_likelihood",
+    "beta_vae_score",
+    "beta_vae_score_of_groups",
     "bound_name",
     "classifier_two_sample_test",
+    "dci",
     "density_coverage",
+    "disentanglement_completeness",
+    "disentanglement_scores",
+    "explicitness",
+    "factor_vae_score",
+    "factor_vae_score_of_groups",
     "fisher_separability",
+    "fixed_factor_groups",
+    "fixed_factor_pairs",
     "frechet_distance",
     "frechet_distance_of_samples",
+    "gaussian_total_correlation",
     "importance_bounds",
+    "importance_log_likelihood",
     "inception_score",
+    "irs",
     "kernel_distance",
     "kernel_two_sample_test",
     "knn_accuracy",
@@ -82,9 +131,13 @@ __all__ = [
     "latent_summary",
     "linear_probe",
     "mean_over_draws",
+    "mean_over_examples",
     "memorisation",
+    "mi_completeness",
+    "mi_disentanglement",
     "mig",
     "mode_coverage",
+    "modularity",
     "mutual_information",
     "nearest_examples",
     "nearest_neighbours",
@@ -100,12 +153,18 @@ __all__ = [
     "probed",
     "psnr",
     "random_directions",
+    "rank_correlations",
     "representation_quality",
     "restoration_gain",
+    "sap",
+    "sap_r2",
+    "sap_svc",
     "seconds",
     "silhouette",
     "sliced_wasserstein",
     "ssim",
     "svm_accuracy",
+    "udr",
+    "wasserstein_correlation",
     "wasserstein_distance",
 ]

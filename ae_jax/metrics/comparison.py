@@ -22,6 +22,26 @@ class Mean(NamedTuple):
         return f"{self.mean:{spec}} ± {self.error:{spec.removeprefix('+')}}"
 
 
+def mean_over_examples(values: Array) -> Mean:
+    """The mean of a figure over examples, and its standard error over such samples of examples.
+
+    Args:
+      values: [N], a figure of each example, such as a log-likelihood.
+
+    Returns:
+      The mean, and the standard deviation over the root of N.
+
+    Raises:
+      InputError: if the shape does not fit.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or not values.size:
+        raise InputError(f"figures of examples must be [N] and not empty, got {list(values.shape)}")
+    count = len(values)
+    error = float(values.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+    return Mean(float(values.mean()), error)
+
+
 def paired_difference(first: Array, second: Array) -> Mean:
     """The mean difference of two models' figures of the same examples.
 
@@ -44,10 +64,7 @@ def paired_difference(first: Array, second: Array) -> Mean:
             "figures of the same examples are two arrays [N] with N of at least 1; got "
             f"{list(first.shape)} and {list(second.shape)}"
         )
-    difference = first - second
-    count = len(difference)
-    error = float(difference.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
-    return Mean(float(difference.mean()), error)
+    return mean_over_examples(first - second)
 
 
 def mean_over_draws(estimate: Callable[[Array], Any], key: Array, draws: int) -> Any:

@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
+from ae_jax.losses.bounds import iwae_bound
 from ae_jax.metrics._samples import by_rows, checked_samples, squared_distances, unless_broken
 from ae_jax.metrics.comparison import mean_over_draws
+from ae_jax.probability._examples import matched
 
 
 def best_log_likelihood(images: Array) -> float:
@@ -23,6 +26,52 @@ def best_log_likelihood(images: Array) -> float:
     """
     counts = np.unique(np.reshape(images, (len(images), -1)), axis=0, return_counts=True)[1]
     return float(np.sum(counts * np.log(counts / np.sum(counts))))
+
+
+class ImportanceEstimate(NamedTuple):
+    """Log-likelihoods by importance sampling.
+
+    Attributes:
+      log_likelihood: [N], nats.
+      error: [N], the standard error that is left by the number of samples, nats.
+    """
+
+    log_likelihood: Array
+    error: Array
+
+
+def importance_log_likelihood(log_weights: Array) -> ImportanceEstimate:
+    """Log-likelihoods from importance weights, with what more samples would change; can be jitted.
+
+    The estimate is a bound on average, too low by about half its squared error. Errors of
+    examples are independent: that of a mean of N given examples is the root of their squares'
+    sum, over N. How the mean varies with the examples themselves is another matter, for which
+    `mean_over_examples` of the log-likelihoods.
+
+    Args:
+      log_weights: [K, N], log p(x, z_k) - log q(z_k | x) of K samples for each example.
+
+    Returns:
+      log 1/K sum_k w_k and its error, the standard deviation of the weights over their mean and
+      the root of K (the delta method): infinite for K = 1, and not to be trusted where it is not
+      far below 1, since few weights make up the sum.
+
+    Raises:
+      InputError: if the shape is another or there is no sample.
+
+    Reference:
+      Burda, Grosse and Salakhutdinov, 2016, "Importance weighted autoencoders", equation 8; Owen,
+      2013, "Monte Carlo theory, methods and examples", section 2.7.
+    """
+    (log_weights,) = matched("log_weights", log_weights)
+    found = iwae_bound(log_weights)
+    count = len(log_weights)
+    # w_k / mean w, whose mean is 1
+    ratio = jnp.exp(log_weights - found[None])
+    if count == 1:
+        return ImportanceEstimate(found, jnp.full_like(found, jnp.inf))
+    error = jnp.std(ratio, axis=0, ddof=1) / math.sqrt(count)
+    return ImportanceEstimate(found, error)
 
 
 def importance_bounds(

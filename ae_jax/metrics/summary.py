@@ -1,11 +1,12 @@
 """What a trained encoder's latents look like."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
+from ae_jax.core import Array, Batch, Dataset, HParams, InputError, Method, State
 from ae_jax.metrics.disentanglement import mig
 from ae_jax.probability._examples import matched
 
@@ -47,6 +48,12 @@ def active_fraction(latents: Array, threshold: float = 0.1) -> Array:
     return jnp.where(jnp.all(jnp.isfinite(size)), jnp.mean(on.astype(size.dtype)), jnp.nan)
 
 
+def gap_alone(key: Array, latents: Array, factors: Array, **sizes: Any) -> Mapping[str, Array]:
+    """The score that `latent_summary` has by default."""
+    del key
+    return {"mig": mig(latents, factors, **sizes)}
+
+
 def latent_summary(
     method: Method,
     key: Array,
@@ -56,6 +63,8 @@ def latent_summary(
     *,
     count: int = 10_000,
     batch_size: int = 500,
+    draw: Callable[[Array, State, Batch, HParams], Array] | None = None,
+    scores: Callable[..., Mapping[str, Array]] = gap_alone,
 ) -> Mapping[str, Array]:
     """Encodes examples and summarises their latents; can be jitted and vmapped.
 
@@ -71,15 +80,20 @@ def latent_summary(
       hparams: the method's.
       count: static.
       batch_size: examples that are encoded at a time; static.
+      draw: (key, state, batch, hparams) -> latents [B, Z] to be summarised, such as draws from
+        the posterior, in the place of the `encode` view.
+      scores: (key, latents, factors, factor_sizes=...) -> scalars by name, such as
+        `disentanglement_scores`.
 
     Returns:
-      Scalars by name: `active_units`, and `mig` where the data's factors are known.
+      Scalars by name: `active_units`, and the scores where the data's factors are known: `mig`.
 
     Raises:
-      InputError: if the method has no `encode` view, or a number is not positive.
+      InputError: if the method has no `encode` view and nothing is drawn, or a number is not
+        positive.
     """
     encode = method.views.encode
-    if encode is None:
+    if draw is None and encode is None:
         raise InputError("latent_summary needs a method with an `encode` view")
     if min(count, batch_size) < 1:
         raise InputError(f"count and batch_size must be positive, not {count} and {batch_size}")
@@ -89,9 +103,17 @@ def latent_summary(
     else:
         indices = jax.random.randint(key, (count,), 0, dataset.size, jnp.int32)
 
-    def encoded(indices: Array) -> Mapping[str, Array]:
+    # `key` itself has picked the examples
+    draws, groups = (jax.random.fold_in(key, purpose) for purpose in (1, 2))
+
+    def encoded(part: tuple[Array, Array]) -> Mapping[str, Array]:
+        indices, number = part
         batch = dataset.fetch(dataset.arrays, indices)
-        columns = {"latents": encode(state, batch, hparams)}
+        if draw is None:
+            columns = {"latents": encode(state, batch, hparams)}
+        else:
+            own = jax.random.fold_in(draws, number)
+            columns = {"latents": draw(own, state, batch, hparams)}
         if dataset.factor_sizes:
             columns["factors"] = batch["factors"]
         return columns
@@ -100,11 +122,10 @@ def latent_summary(
     batches = -(-count // batch_size)
     size = -(-count // batches)
     filled = jnp.resize(indices, (batches, size))
-    columns = jax.tree.map(
-        lambda x: x.reshape(batches * size, *x.shape[2:])[:count], jax.lax.map(encoded, filled)
-    )
+    columns = jax.lax.map(encoded, (filled, jnp.arange(batches)))
+    columns = jax.tree.map(lambda x: x.reshape(batches * size, *x.shape[2:])[:count], columns)
     summary = {"active_units": active_units(columns["latents"])}
     if dataset.factor_sizes:
         sizes = tuple(dataset.factor_sizes.values())
-        summary["mig"] = mig(columns["latents"], columns["factors"], factor_sizes=sizes)
+        summary |= scores(groups, columns["latents"], columns["factors"], factor_sizes=sizes)
     return summary

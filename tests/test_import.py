@@ -57,7 +57,7 @@ WITHIN = {
         "variational": FAMILY,
         "wrappers": FAMILY,
     },
-    "data": {"sources": {"content", "parts", "splits", "stored"}},
+    "data": {"sources": {"content", "parts", "rendered", "splits", "stored"}},
 }
 
 # Imports every module of the package; argv: the top-level modules that are not to be had.

@@ -2,9 +2,14 @@
 
 import functools
 import os
+import re
+
+import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
+from ae_jax.data.factors import changed, restricted
+from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
 from ae_jax.data.reading import all_images, head, vectors
 from ae_jax.data.sequences import row_sequences
@@ -17,18 +22,21 @@ from ae_jax.data.sources import (
     npz,
     patterns,
     prepared,
+    scenes,
     shapes,
     tones,
     words,
 )
-from ae_jax.data.splits import SPLITS, labelled
+from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import binarized, resized, side_by_side, stored, subset
 
 __all__ = [
+    "NUISANCES",
     "PAIRINGS",
     "Condition",
     "all_images",
     "binarized",
+    "changed",
     "conditions",
     "contaminate",
     "head",
@@ -38,6 +46,7 @@ __all__ = [
     "paired",
     "pairs_of",
     "resized",
+    "restricted",
     "row_sequences",
     "side_by_side",
     "stored",
@@ -45,6 +54,7 @@ __all__ = [
     "swapped",
     "unpaired",
     "vectors",
+    "with_nuisance",
 ]
 
 
@@ -53,11 +63,25 @@ def _letters(split: str) -> Dataset:
     return paired(*(letters.load(split, typeface) for typeface in letters.TYPEFACES))
 
 
+#: Of the factors of `shapes`. At this orientation all 576 are different images, though small.
+_SMALL = {"scale": (2, 3, 5), "orientation": 3} | dict.fromkeys("xy", (0, 4, 9, 13, 18, 22, 27, 31))
+
+
+def _small_shapes(split: str) -> Dataset:
+    """A grid so small that it is learned, and measured, whole: the same in every split."""
+    del split
+    return restricted(shapes.load("all", 16), _SMALL)
+
+
 _EMBEDDED = {
     "digits": digits.load,
     "shapes": functools.partial(shapes.load, resolution=64),
     "shapes32": functools.partial(shapes.load, resolution=32),
+    "sprites16": _small_shapes,
     "coloured_shapes": colours.load,
+    "scenes": functools.partial(scenes.load, resolution=64),
+    "scenes32": functools.partial(scenes.load, resolution=32),
+    "scenes16": functools.partial(scenes.load, resolution=16),
     "bars_and_stripes": functools.partial(patterns.bars_and_stripes, side=3),
     "bars_and_stripes4": functools.partial(patterns.bars_and_stripes, side=4),
     **{name: functools.partial(densities.load, name=name) for name in densities.NAMES},
@@ -71,8 +95,9 @@ _FILES = {"npz": npz.load, "images": images.load}
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows; what stands in angle brackets is for you to fill in."""
-    pairs = (f"{pairing}:<name>" for pairing in PAIRINGS)
-    return (*_EMBEDDED, *prepared.NAMES, "tfds:<name>", "npz:<path>", "images:<folder>", *pairs)
+    files = "tfds:<name>", "npz:<path>", "images:<folder>"
+    made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
+    return (*_EMBEDDED, *prepared.NAMES, *files, *made)
 
 
 def load(
@@ -86,7 +111,9 @@ def load(
     Args:
       name: one of `names()`. digits, shapes and shapes32 are always there; those of TFDS are
         prepared once with `scripts/prepare_data.py`; edges:NAME and such are pairs made of the
-        images of another one.
+        images of another one; coloured:NAME, noisy:NAME and photo:NAME are sprites with what no
+        factor tells, of less than 10,000 so many draws as there is room for in 10,000;
+        changed:NAME are pairs that differ in a random number of factors, changed1:NAME in one.
       split: train, validation, test or all. The splits are fixed and disjoint.
       data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets.
@@ -97,7 +124,7 @@ def load(
     Returns:
       A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
       `factors` [B, K] where they are known; of pairs also `target`, what `image` is the condition
-      of.
+      of, or `other`, which differs in some factors.
 
     Raises:
       InputError: the name or the split is unknown, or the data cannot be used.
@@ -107,6 +134,13 @@ def load(
     kind, _, argument = name.partition(":")
     if kind in PAIRINGS and argument:
         return pairs_of(load(argument, split, data_dir, value_range), PAIRINGS[kind])
+    if kind in NUISANCES and argument:
+        single = load(argument, split, data_dir, value_range)
+        copies = max(1, MOST_HELD_OUT // single.size)
+        return with_nuisance(single, NUISANCES[kind], copies)
+    if (change := re.fullmatch(r"changed([1-9]\d*)?", kind)) and argument:
+        count = change[1] and int(change[1])
+        return _part(changed(load(argument, "all", data_dir, value_range), count), split, name)
     if name in _EMBEDDED:
         if value_range is not None:
             raise InputError(f"{name} has a value range of its own: leave out value_range")
@@ -118,3 +152,9 @@ def load(
     if kind in _FILES and argument:
         return _FILES[kind](argument, split, value_range)
     raise InputError(f"unknown data set {name!r}; choose from {', '.join(names())}")
+
+
+def _part(drawn: Dataset, split: str, name: str) -> Dataset:
+    """A split of examples that are drawn independently: any stretch will do."""
+    size = held_out(drawn.size)
+    return subset(drawn, part(np.arange(drawn.size), split, (size, size), name))

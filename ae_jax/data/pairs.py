@@ -143,7 +143,7 @@ def paired(conditions: Dataset, targets: Dataset) -> Dataset:
             f"pairs need as many targets as conditions, got {targets.size} and {conditions.size}: "
             "leave out what has no partner, or use data.unpaired"
         )
-    return _beside(conditions, targets, {"image": "target"}, "paired")
+    return beside(conditions, targets, {"image": "target"}, "paired")
 
 
 def unpaired(first: Dataset, second: Dataset) -> Dataset:
@@ -164,7 +164,7 @@ def unpaired(first: Dataset, second: Dataset) -> Dataset:
     key = jax.random.key(0, impl="threefry2x32")
     places = np.asarray(index_shuffle(key, every, size)) % second.size
     domains = subset(first, every % first.size), subset(second, places)
-    return _beside(*domains, {"image": "other", "label": "other_label"}, "unpaired")
+    return beside(*domains, {"image": "other", "label": "other_label"}, "unpaired")
 
 
 def swapped(dataset: Dataset) -> Dataset:
@@ -200,7 +200,7 @@ def _images(*datasets: Dataset) -> None:
             raise InputError(f"pairs and domains are of images, not of {', '.join(dataset.spec)}")
 
 
-def _beside(first: Dataset, second: Dataset, names: Mapping[str, str], how: str) -> Dataset:
+def beside(first: Dataset, second: Dataset, names: Mapping[str, str], how: str) -> Dataset:
     """One example of each; of the second's entries those that are named."""
     _images(first, second)
     added = {name: new for name, new in names.items() if name in second.spec}

@@ -1,18 +1,11 @@
 """Sprites in colour, whose colour nothing else tells, drawn inside the program that trains."""
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset
-from ae_jax.data.content import digest, shared
+from ae_jax.core import Array, Dataset
+from ae_jax.data.rendered import rendered
 from ae_jax.data.sources import shapes
-from ae_jax.data.splits import MOST_HELD_OUT
-from ae_jax.data.stored import subset
-from ae_jax.shuffle import index_shuffle
 
 SIDE = 16
 #: Of each channel two colours have 0, two 1/2 and two 1.
@@ -23,7 +16,6 @@ COLOURS = np.array(
 _FIRST = np.array([0, 2, 0, 9, 9], np.int32)
 FACTOR_SIZES = {"shape": 3, "scale": 4, "orientation": 40, "x": 14, "y": 14}
 FACTOR_SIZES |= {"colour": len(COLOURS)}
-SIZE = int(np.prod(list(FACTOR_SIZES.values())))
 #: Drawn on a canvas of this side, cut to its middle, averaged over squares of 2.
 _CANVAS, _FINER = 48, 2
 
@@ -58,30 +50,4 @@ def load(split: str) -> Dataset:
     Returns:
       A Dataset with `image` [16, 16, 3] and `factors`, the indices that `render` takes.
     """
-    if split in ("validation", "test"):  # tables of indices: one function fetches both
-        start = MOST_HELD_OUT * (split == "test")
-        return subset(_grid(0, True), slice(start, start + MOST_HELD_OUT))
-    return _grid(2 * MOST_HELD_OUT, True) if split == "train" else _grid(0, False)
-
-
-def _grid(start: int, shuffle: bool) -> Dataset:
-    spec = {
-        "image": jax.ShapeDtypeStruct((SIDE, SIDE, 3), jnp.result_type(float)),
-        "factors": jax.ShapeDtypeStruct((len(FACTOR_SIZES),), jnp.int32),
-    }
-    name = digest("coloured_shapes", start, shuffle)
-    return Dataset(spec, SIZE - start, {}, _drawn(start, shuffle), dict(FACTOR_SIZES), name)
-
-
-@shared
-def _drawn(start: int, shuffle: bool) -> Callable:
-    def fetch(arrays: Any, indices: Array) -> Batch:
-        del arrays
-        index = jnp.asarray(indices).astype(jnp.int32) + start
-        if shuffle:
-            index = index_shuffle(jax.random.key(0, impl="threefry2x32"), index, SIZE)
-        factors = jnp.stack(jnp.unravel_index(index, tuple(FACTOR_SIZES.values())), axis=-1)
-        factors = factors.astype(jnp.int32)
-        return {"image": render(factors), "factors": factors}
-
-    return fetch
+    return rendered(split, "coloured_shapes", render, FACTOR_SIZES, (SIDE, SIDE, 3))

@@ -5,18 +5,12 @@ copies of its images: they are drawn anew, at any resolution, and take no memory
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset
-from ae_jax.data.content import digest, shared
-from ae_jax.data.splits import MOST_HELD_OUT
-from ae_jax.data.stored import subset
-from ae_jax.shuffle import index_shuffle
+from ae_jax.core import Array, Dataset
+from ae_jax.data.rendered import rendered
 
 SHAPES = ("square", "ellipse", "heart")
 FACTOR_SIZES = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
@@ -105,36 +99,5 @@ def load(split: str, resolution: int) -> Dataset:
       A Dataset with `image` [resolution, resolution, 1] and `factors`, the indices that
       `render` takes.
     """
-    if split in ("validation", "test"):  # tables of indices: one function fetches both
-        start = MOST_HELD_OUT * (split == "test")
-        return subset(_grid(0, True, resolution), slice(start, start + MOST_HELD_OUT))
-    return (
-        _grid(2 * MOST_HELD_OUT, True, resolution)
-        if split == "train"
-        else _grid(0, False, resolution)
-    )
-
-
-def _grid(start: int, shuffle: bool, resolution: int) -> Dataset:
-    """The grid from a start on, shuffled or in its order."""
-    spec = {
-        "image": jax.ShapeDtypeStruct((resolution, resolution, 1), jnp.result_type(float)),
-        "factors": jax.ShapeDtypeStruct((len(FACTOR_SIZES),), jnp.int32),
-    }
-    fetch = _drawn(start, shuffle, resolution)
-    name = digest("shapes", start, shuffle, resolution)
-    return Dataset(spec, SIZE - start, {}, fetch, dict(FACTOR_SIZES), name)
-
-
-@shared
-def _drawn(start: int, shuffle: bool, resolution: int) -> Callable:
-    def fetch(arrays: Any, indices: Array) -> Batch:
-        del arrays
-        index = jnp.asarray(indices).astype(jnp.int32) + start
-        if shuffle:
-            index = index_shuffle(jax.random.key(0, impl="threefry2x32"), index, SIZE)
-        factors = jnp.stack(jnp.unravel_index(index, tuple(FACTOR_SIZES.values())), axis=-1)
-        factors = factors.astype(jnp.int32)
-        return {"image": render(factors, resolution), "factors": factors}
-
-    return fetch
+    shape = (resolution, resolution, 1)
+    return rendered(split, "shapes", render, FACTOR_SIZES, shape, resolution)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 Array = jax.Array
 #: Named arrays of B examples: `image` float [B, H, W, C] in [0, 1], `label` int [B],
@@ -136,6 +137,8 @@ class Method(NamedTuple):
       inference: state -> State, what `evaluate` and the views read of a state, in the same
         structure: optimizers and chains may be left out as `()`. It is kept of the best
         state. The whole state by default.
+      ranges: the values that entries of a batch may have, such as a `label` of so many classes;
+        those of every data set are checked before anything is trained or written.
     """
 
     hparams: Mapping[str, float]
@@ -146,6 +149,7 @@ class Method(NamedTuple):
     domains: Mapping[str, Domain] = {}
     conclude: Callable[[Mapping[str, Array], Array, HParams], Mapping[str, Array]] | None = None
     inference: Callable[[State], State] = lambda state: state
+    ranges: Mapping[str, Domain] = {}
 
 
 class Network(NamedTuple):
@@ -189,3 +193,25 @@ class Dataset(NamedTuple):
     fetch: Callable[[Any, Array], Batch]
     factor_sizes: Mapping[str, int] = {}
     digest: str = ""
+
+
+def check_ranges(ranges: Mapping[str, Domain], dataset: Dataset, which: str) -> None:
+    """Raises InputError where stored data have a value that is out of a method's ranges.
+
+    Args:
+      ranges: a method's.
+      dataset: of which only these entries are looked at; what is rendered is not.
+      which: what the data are called.
+    """
+    if not jax.tree.leaves(dataset.arrays):
+        return
+    for name in ranges.keys() & dataset.spec.keys():
+        # compiled, it reads no array that the entry is not made of
+        entry = jax.jit(lambda arrays, rows, name=name: dataset.fetch(arrays, rows)[name])
+        values = np.asarray(entry(dataset.arrays, np.arange(dataset.size)))
+        for value in (values.min(), values.max()):
+            if float(value) not in ranges[name]:
+                raise InputError(
+                    f"the {which} data have {name} {value}, and the method takes "
+                    f"{ranges[name]}: change the data, or what the method was made for"
+                )

@@ -107,7 +107,7 @@ def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
     if form not in FORMS:
         raise InputError(f"unknown form {form!r}; choose from {', '.join(FORMS)}")
     own = FORMS[form]
-    encoder = nets.noisy(nets.mlp(own.latent_size, config.widths), own.noise)
+    encoder = nets.chain(nets.noise(own.noise), nets.mlp(own.latent_size, config.widths))
     decoder = nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid")
     if form == "plain":
         return methods.autoencoder(encoder, decoder)

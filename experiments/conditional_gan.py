@@ -85,7 +85,8 @@ def conditional_gan(config: Config) -> None:
     own = ("condition", "r1_weight", *RATES)
     values = {name: getattr(config, name) for name in own} | {"classes": classes}
     schedules = [training.warmup_cosine(config.steps, 0, 0.05, rate) for rate in RATES]
-    experiment.check(builder, experiment.lanes(config, values), schedules)
+    lanes = experiment.lanes(config, values)
+    experiment.check(builder, lanes, schedules, splits, config.batch_size)
     reader = classifier(config, splits, classes)
     trained = experiment.sweep(
         config, "conditional_gan", builder, splits, values, part="gan", schedules=schedules

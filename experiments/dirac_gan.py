@@ -23,8 +23,8 @@ import optax
 from scipy.special import expit
 
 from ae_jax import cli, experiment, methods, plots
-from ae_jax.core import NOT_NEGATIVE, POSITIVE, Array, Method, Network
-from ae_jax.experiment import Count, Swept
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, Array, Domain, InputError, Method, Network
+from ae_jax.experiment import Swept
 from ae_jax.losses.adversarial import OBJECTIVES
 from ae_jax.methods import regularisers
 
@@ -50,7 +50,7 @@ class Config(cli.Execution):
     """Of both players, who take plain gradient steps."""
     start: Annotated[float, POSITIVE] = 1.0
     """Where both numbers begin."""
-    steps: Count = 1000
+    steps: Annotated[int, Domain(2, whole=True)] = 1000
 
 
 PRESETS = {
@@ -62,9 +62,13 @@ PRESETS = {
 
 def dirac_gan(config: Config) -> None:
     """Follows all trajectories, and compares them with what is known of them."""
+    cases = [(objective, order) for order in config.order for objective in config.objective]
+    found = {case: followed(config, *case) for case in cases}
+    for case, lanes in found.items():
+        if not np.abs(lanes).max() < 1e150:  # whose square is a number too
+            said = "numbers pass 1e150: lower learning_rate, gamma, start or steps"
+            raise InputError(f"{', '.join(case)}: {said}")
     with experiment.claimed(config, "dirac_gan") as out:
-        cases = [(objective, order) for order in config.order for objective in config.objective]
-        found = {case: followed(config, *case) for case in cases}
         rows = [
             row(config, *case, gamma, *paths)
             for case, lanes in found.items()
@@ -114,9 +118,8 @@ def followed(config: Config, objective: str, order: str) -> np.ndarray:
     with jax.enable_x64(True):
         method, key = build(objective, order), jax.random.key(0)
         batch = {"image": jnp.zeros((1, 1))}
-        rates = dict.fromkeys(
-            ("learning_rate", "discriminator_learning_rate"), config.learning_rate
-        )
+        rate = config.learning_rate
+        rates = {"learning_rate": rate, "discriminator_learning_rate": rate}
 
         def follow(gamma: Array, start: Array) -> Array:
             hparams = {**method.hparams, **rates, "r1_weight": gamma}

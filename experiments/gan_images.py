@@ -20,7 +20,7 @@ import jax
 import optax
 
 from ae_jax import cli, data, experiment, losses, methods, nets, plots, training
-from ae_jax.core import Array, InputError, Method, Network
+from ae_jax.core import Array, Method, Network
 from ae_jax.experiment import Count, Model, Swept
 from ae_jax.experiment.generation import COLUMNS, SHARES
 from ae_jax.methods import boltzmann, regularisers
@@ -57,7 +57,7 @@ class Config(experiment.Config):
     r2_weight: Swept[float] = (1.0,)
     gradient_penalty_weight: Swept[float] = (10.0,)
     critic_steps: Count = 5
-    """Of the Wasserstein critic in a step, each on another part of the batch."""
+    """Of the Wasserstein critic in a step, each on a batch of its own; the generator's has all."""
     learning_rate: Swept[float] = (1e-3,)
     """At first, of the generators and the VAE; all fall to a twentieth as a half cosine."""
     discriminator_learning_rate: Swept[float] = (1e-3,)
@@ -107,12 +107,11 @@ PRESETS = {
 def gan_images(config: Config) -> None:
     """Trains GANs and what they are compared with, and measures samples of all."""
     splits, parts = experiment.load_splits(config), []
-    if "wgan_gp" in config.model and config.batch_size % config.critic_steps:
-        raise InputError(f"wgan_gp needs a batch_size that is a multiple of {config.critic_steps}")
     phases = {name: phase(config, name) for name in config.model}
     builder = functools.partial(build, config, splits.train.spec)
     for values, options in phases.values():
-        experiment.check(builder, experiment.lanes(config, values), options["schedules"])
+        lanes = experiment.lanes(config, values)
+        experiment.check(builder, lanes, options["schedules"], splits, options["batch_size"])
     train, validation, test = (data.head(part, 10_000)["image"] for part in splits)
     count = min(config.samples, len(validation))
     experiment.check_generated(count, len(test))
@@ -158,7 +157,7 @@ def gan_images(config: Config) -> None:
             *said,
             f"A test image is {rows[0]['test_distance']:.3f} from the nearest training image; "
             "copies would nearly all be nearer (closer). VAE and RBM give means; in wgan_gp each "
-            f"of {config.critic_steps} critic steps sees a part of a batch.",
+            f"of {config.critic_steps} critic steps sees a batch of its own.",
         ],
     )
 
@@ -202,11 +201,12 @@ def phase(config: Config, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns what of a game, or of what it is compared with, is swept; and how it is trained."""
     rates = RATES if name in GAMES else RATES[:1]
     weights = [f"{penalty}_weight" for penalty in GAMES[name][1]] if name in GAMES else []
-    falling = functools.partial(training.warmup_cosine, config.steps, final_fraction=0.05)
+    schedules = [training.warmup_cosine(config.steps, 0, 0.05, rate) for rate in rates]
     values = {"model": name, **{each: getattr(config, each) for each in (*rates, *weights)}}
     if name == "RBM":
         values["learning_rate"] = config.rbm_learning_rate
-    return values, {"validation": None, "schedules": [falling(name=rate) for rate in rates]}
+    size = config.batch_size * (config.critic_steps if name == "wgan_gp" else 1)
+    return values, {"validation": None, "schedules": schedules, "batch_size": size}
 
 
 def figures(

@@ -78,20 +78,14 @@ def image_to_image(config: Config) -> None:
         for lane in experiment.lanes(config, {**cli.swept(config), **weights})
     ]
     falling = [training.warmup_cosine(config.steps, final_fraction=0.05, name=n) for n in PLAYERS]
-    experiment.check(method, lanes, falling)
+    out = cli.directory(config, "image_to_image")
+    options = experiment.run_options(config, splits)
+    options |= {"schedules": falling, "experiment": "image_to_image"}
+    run = functools.partial(training.run, method, splits.train, lanes, config.steps, out, **options)
+    run(dry=True)
     reference = Reference.of(splits)
     notes = reference.notes()
-    out = cli.directory(config, "image_to_image")
-    result = training.run(
-        method,
-        splits.train,
-        lanes,
-        config.steps,
-        out,
-        schedules=falling,
-        experiment="image_to_image",
-        **experiment.run_options(config, splits),
-    )
+    result = run()
     experiment.complete(result)
     trained = experiment.Sweep(result, out)
     rows = experiment.described(trained, functools.partial(describe, reference))

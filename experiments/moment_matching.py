@@ -100,13 +100,19 @@ def moment_matching(config: Config) -> None:
     splits = experiment.load_splits(config, held_out=1000, kinds=kinds)
     planar = len(splits.train.spec["image"].shape) == 1
     builder = functools.partial(build, config, splits.train.spec)
-    schedules = [training.warmup_cosine(config.steps)]
-    parts = {}
+    schedules, size, parts = [training.warmup_cosine(config.steps)], config.batch_size, {}
     for space, kind in itertools.product(config.space, config.discrepancy):
         own = {number: getattr(config, number) for number in PARTS[kind]().hparams}
         values = {"space": space, "discrepancy": kind, **own}
         parts[kind if space == "data" else f"{kind} in codes"] = values
-        experiment.check(builder, experiment.lanes(config, values), schedules)
+        experiment.check(builder, experiment.lanes(config, values), schedules, splits, size)
+    train, validation, test = (data.head(part, 10_000)["image"] for part in splits)
+    count = min(len(test), config.samples)
+    features, said = {}, []
+    if not planar:
+        experiment.check_generated(count, len(test))
+        encoder = nets.mlp(32, (64,), output_activation="relu")
+        features, said = experiment.class_features(config, "moment_matching", splits, encoder)
     codes = coder(config, splits) if "codes" in config.space else {}
     sweeps = {}
     for sampler, values in parts.items():
@@ -117,18 +123,12 @@ def moment_matching(config: Config) -> None:
         sweeps[sampler] = experiment.sweep(
             config, "moment_matching", builder, splits, values, **options
         )
-    train, validation, test = (data.head(part, 10_000)["image"] for part in splits)
-    features, said = {}, []
-    if not planar:
-        encoder = nets.mlp(32, (64,), output_activation="relu")
-        features, said = experiment.class_features(config, "moment_matching", splits, encoder)
     drawn: dict[str, Array] = {}
 
     def measure(row: Mapping[str, Any], made: Array) -> dict[str, float]:
         drawn.setdefault(label(row), made)
         if planar:
             return of_modes(config, made)
-        count = min(len(test), config.samples)
         found = experiment.generated(made[:count], train, test[:count], features)
         flat, seen, unseen = (x.reshape(len(x), -1) for x in (made, validation, test[:count]))
         width = metrics.parzen_deviation(flat, seen[:1000], DEVIATIONS)

@@ -79,7 +79,7 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
         return methods.few_labels(methods.classifier(encoder(config), classes), pool)
     return methods.partly_labelled(
         methods.semi_supervised_adversarial_autoencoder(
-            nets.noisy(nets.mlp(classes + config.style_size, config.widths), config.noise),
+            noisy(config, nets.mlp(classes + config.style_size, config.widths)),
             nets.mlp(spec["image"].shape, config.widths[::-1], output_activation="sigmoid"),
             nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
             nets.mlp(1, config.discriminator_widths, activation="leaky_relu"),
@@ -95,7 +95,12 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
 def encoder(config: Config) -> Network:
     """Returns the hidden layers, on which a classifier puts its output."""
     hidden = nets.mlp(config.widths[-1], config.widths[:-1], output_activation="relu")
-    return nets.noisy(hidden, config.noise)
+    return noisy(config, hidden)
+
+
+def noisy(config: Config, network: Network) -> Network:
+    """Returns the network behind noise on its images."""
+    return nets.chain(nets.noise(config.noise), network)
 
 
 def semi_supervised_ae(config: Config) -> None:

@@ -57,7 +57,9 @@ WITHIN = {
         "variational": FAMILY,
         "wrappers": FAMILY,
     },
-    "data": {"sources": {"content", "parts", "rendered", "splits", "stored"}},
+    "data": {
+        "sources": {"content", "parts", "pixels", "rendered", "splits", "stored", "transforms"},
+    },
 }
 
 # Imports every module of the package; argv: the top-level modules that are not to be had.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data, testing, training
-from ae_jax.core import NOT_NEGATIVE, POSITIVE, InputError, Method, Views
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, Domain, InputError, Method, Views
 from ae_jax.testing import promises
 
 LATENT = 4
@@ -206,6 +206,10 @@ MUTANTS = {
         "all is of 64 bits where those are enabled",
         OWN._replace(init=lambda *x: {**init(*x), "steps": np.float32(0)}),
     ),
+    "a range of nothing": (
+        "data out of a range are refused",
+        OWN._replace(ranges={"picture": POSITIVE}),
+    ),
     "what only a CPU has": ("a step lowers for CUDA and TPU", after_step(schur)),
 }
 
@@ -256,6 +260,21 @@ def test_what_is_trained_outside_its_domain_is_named(monkeypatch):
     monkeypatch.setattr(training, "run", lambda *args, **options: None)
     with pytest.raises(AssertionError, match="learning_rate nan is trained with"):
         testing.PROMISES["values outside a domain are refused"](testing.Subject(OWN, digits()))
+
+
+def test_what_is_trained_out_of_its_range_is_named(monkeypatch):
+    """As by an engine that looks at no data, and as by one that looks at what is trained on."""
+    labelled = OWN._replace(ranges={"label": Domain(0, 9, whole=True)})
+    subject, run = testing.Subject(labelled, digits()), training.run
+    promise = testing.PROMISES["data out of a range are refused"]
+    promise(subject)
+    monkeypatch.setattr(training, "run", lambda *args, **options: None)
+    with pytest.raises(AssertionError, match="a label of -1 in training data is trained with"):
+        promise(subject)
+    others = {"validation": None, "test": None}
+    monkeypatch.setattr(training, "run", lambda *args, **options: run(*args, **options | others))
+    with pytest.raises(AssertionError, match="a label of -1 in validation data"):
+        promise(subject)
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0])

@@ -12,6 +12,7 @@ from ae_jax.data.factors import changed, known_factors, restricted
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
 from ae_jax.data.reading import all_images, head, vectors
+from ae_jax.data.rendered import rendered
 from ae_jax.data.sequences import row_sequences
 from ae_jax.data.sources import (
     colours,
@@ -28,7 +29,8 @@ from ae_jax.data.sources import (
     words,
 )
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
-from ae_jax.data.stored import binarized, resized, side_by_side, stored, subset
+from ae_jax.data.stored import stored
+from ae_jax.data.transforms import binarized, resized, side_by_side, subset
 
 __all__ = [
     "NUISANCES",
@@ -64,21 +66,22 @@ def _letters(split: str) -> Dataset:
     return paired(*(letters.load(split, typeface) for typeface in letters.TYPEFACES))
 
 
-#: Of the factors of `shapes`. At this orientation all 576 are different images, though small.
-_SMALL = {"scale": (2, 3, 5), "orientation": 3} | dict.fromkeys("xy", (0, 4, 9, 13, 18, 22, 27, 31))
+#: Of the factors of `shapes`, for images of which all are different and none is cut off.
+_SPRITES = {"scale": (0, 2, 5), "orientation": 0} | dict.fromkeys("xy", range(8, 24, 2))
 
 
-def _small_shapes(split: str) -> Dataset:
+def _sprites(split: str) -> Dataset:
     """A grid so small that it is learned, and measured, whole: the same in every split."""
     del split
-    return restricted(shapes.load("all", 16), _SMALL)
+    drawn = rendered("all", "sprites", shapes.close_up, shapes.FACTOR_SIZES, (16, 16, 1), 16, 46)
+    return restricted(drawn, _SPRITES)
 
 
 _EMBEDDED = {
     "digits": digits.load,
     "shapes": functools.partial(shapes.load, resolution=64),
     "shapes32": functools.partial(shapes.load, resolution=32),
-    "sprites16": _small_shapes,
+    "sprites16": _sprites,
     "coloured_shapes": colours.load,
     "scenes": functools.partial(scenes.load, resolution=64),
     "scenes32": functools.partial(scenes.load, resolution=32),

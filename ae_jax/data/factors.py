@@ -11,7 +11,7 @@ import numpy as np
 from ae_jax.core import Array, Batch, Dataset, InputError
 from ae_jax.data.content import derived, shared
 from ae_jax.data.pairs import beside
-from ae_jax.data.stored import subset
+from ae_jax.data.transforms import subset
 
 #: So many pairs there are by default; of stored images, which are copied, at most so many.
 PAIRS, STORED_PAIRS = 1_000_000, 100_000

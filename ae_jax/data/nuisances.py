@@ -13,7 +13,8 @@ from jax import lax
 from ae_jax.core import Array, Batch, Dataset, InputError
 from ae_jax.data.content import derived, digest, shared
 from ae_jax.data.factors import known_factors
-from ae_jax.data.stored import gather, subset
+from ae_jax.data.stored import gather
+from ae_jax.data.transforms import subset
 
 #: (PRNG key, grey image [H, W, 1]) -> image [H, W, C]
 Nuisance = Callable[[Array, Array], Array]
@@ -48,10 +49,13 @@ def photo(key: Array, image: Array) -> Array:
     picture = _photograph(max(1, 64 // max(height, width)))
     rows, columns = picture.shape[0] - height, picture.shape[1] - width
     if min(rows, columns) < 0:
-        raise InputError(f"the photo has {list(picture.shape[:2])} pixels, images {height, width}")
+        raise InputError(
+            f"the photo has {list(picture.shape[:2])} pixels, images {height} x {width}"
+        )
     where, tint = jax.random.split(key)
-    place = jax.random.randint(where, (2,), 0, jnp.array([rows, columns]) + 1)
-    piece = lax.dynamic_slice(jnp.asarray(picture), (*place, jnp.int32(0)), (height, width, 3))
+    ends = jnp.array([rows + 1, columns + 1], jnp.int32)
+    row, column = jax.random.randint(where, (2,), 0, ends, jnp.int32)
+    piece = lax.dynamic_slice(jnp.asarray(picture), (row, column, jnp.int32(0)), (height, width, 3))
     level = piece.astype(jnp.uint32) + _bytes(tint, (1, 1, 3))
     background = level.astype(image.dtype) * (1 / (2 * _WHITE))
     return background * (1 - image) + (1 - background) * image
@@ -145,7 +149,7 @@ def _content(dataset: Dataset, nuisance: Nuisance) -> tuple[str, ...]:
     every = np.arange(min(dataset.size, _SHOWN), dtype=np.int32)
     image = dataset.fetch(dataset.arrays, every)["image"]
     keys = jax.random.split(_key(), len(every))
-    return (digest(np.asarray(jax.vmap(nuisance)(keys, image))),)
+    return (digest(np.asarray(jax.jit(jax.vmap(nuisance))(keys, image))),)
 
 
 @functools.cache

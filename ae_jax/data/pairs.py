@@ -9,7 +9,8 @@ import numpy as np
 
 from ae_jax.core import Array, Batch, Dataset, InputError
 from ae_jax.data.content import derived, digest_of_arrays, shared
-from ae_jax.data.stored import gather, subset
+from ae_jax.data.stored import gather
+from ae_jax.data.transforms import subset
 from ae_jax.shuffle import index_shuffle
 
 #: images [B, H, W, C] -> conditions [B, H', W', C'] and their targets

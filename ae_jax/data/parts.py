@@ -10,8 +10,9 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.content import derived
+from ae_jax.data.pixels import VALUE_RANGE, extremes, scale_of
 from ae_jax.data.splits import held_out, part, shuffled, stratified
-from ae_jax.data.stored import VALUE_RANGE, extremes, scale_of, subset
+from ae_jax.data.transforms import subset
 
 #: The parts that data may come in, in the order of the split `all`.
 PARTS = ("train", "validation", "test")

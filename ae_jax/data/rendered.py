@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ae_jax.core import Array, Batch, Dataset
 from ae_jax.data.content import digest, shared
 from ae_jax.data.splits import MOST_HELD_OUT
-from ae_jax.data.stored import subset
+from ae_jax.data.transforms import subset
 from ae_jax.shuffle import index_shuffle
 
 

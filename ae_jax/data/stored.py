@@ -1,8 +1,6 @@
 """Stored data: arrays of integer or float images, checked once and gathered by index."""
 
-import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,17 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, Batch, Dataset, InputError
-from ae_jax.data.content import chunks, derived, digest, digest_of_arrays, shared
+from ae_jax.data.content import chunks, digest, digest_of_arrays, shared
+from ae_jax.data.pixels import arranged, extremes, scale_of
 
-#: What is said wherever the scale of images is not known.
-VALUE_RANGE = (
-    "give the values that stand for 0 and 1: value_range=(low, high), on the command line "
-    "--value-range LOW HIGH"
-)
 #: Types that integer images are held in, the first that has all values of their range.
 _NARROW = (np.uint8, np.int8, np.uint16, np.int16)
-#: An axis of at most so many entries may be that of channels: grey, colour, transparency.
-MOST_CHANNELS = 4
 
 
 def stored(
@@ -120,125 +112,6 @@ def scaled(low: float, high: float) -> Callable[[Mapping[str, Array], Array], Ba
     return fetch
 
 
-def subset(dataset: Dataset, indices: np.ndarray | slice) -> Dataset:
-    """Some of a data set's examples, in the given order.
-
-    Args:
-      dataset: any Dataset, stored or rendered.
-      indices: int [M], or a slice, which takes no memory where the data are stored.
-
-    Returns:
-      A Dataset of M examples: the rows of stored arrays, or a table of the indices of
-      rendered ones.
-
-    Raises:
-      InputError: indices are not integers, are out of range, or are none.
-    """
-    if not isinstance(indices, slice):
-        indices = np.asarray(indices)
-        if indices.ndim != 1 or indices.dtype.kind not in "iu":
-            raise InputError("a subset is chosen by a one-dimensional array of integers")
-        if indices.size and not 0 <= indices.min() <= indices.max() < dataset.size:
-            raise InputError(f"a subset's indices must lie in 0..{dataset.size - 1}")
-    every = np.arange(dataset.size, dtype=np.int32)
-    chosen = every[indices]
-    if not len(chosen):
-        raise InputError("a subset needs at least one index")
-    if np.array_equal(chosen, every):
-        return dataset
-    part = dataset._replace(size=len(chosen), digest=derived([dataset.digest], "subset", chosen))
-    if jax.tree.leaves(dataset.arrays):
-        arrays = jax.tree.map(lambda array: np.asarray(array)[indices], dataset.arrays)
-        return part._replace(arrays=arrays)
-    return part._replace(arrays={"index": chosen}, fetch=_chosen(dataset.fetch))
-
-
-@shared
-def _chosen(fetch: Callable) -> Callable:
-    """Fetches rendered examples by a table of their indices."""
-
-    def fetch_chosen(arrays: Mapping[str, Array], indices: Array) -> Batch:
-        return fetch({}, gather(arrays["index"], indices))
-
-    return fetch_chosen
-
-
-def binarized(dataset: Dataset, threshold: float = 0.5) -> Dataset:
-    """A data set whose images are zeros and ones: 1 above the threshold."""
-    threshold = float(threshold)
-    return dataset._replace(
-        fetch=_binarized(dataset.fetch, threshold),
-        digest=derived([dataset.digest], "binarized", threshold),
-    )
-
-
-@shared
-def _binarized(fetch: Callable, threshold: float) -> Callable:
-    def fetch_binarized(arrays: Any, indices: Array) -> Batch:
-        batch = fetch(arrays, indices)
-        image = (batch["image"] > threshold).astype(batch["image"].dtype)
-        return {**batch, "image": image}
-
-    return fetch_binarized
-
-
-def resized(dataset: Dataset, side: int) -> Dataset:
-    """A data set whose images are made smaller, by the mean of blocks of pixels.
-
-    Args:
-      dataset: of square images [H, H, C].
-      side: height and width of the new images, a divisor of H.
-
-    Raises:
-      InputError: if images are not square, or cannot be cut into so many blocks.
-    """
-    shape = dataset.spec["image"].shape if "image" in dataset.spec else ()
-    if len(shape) != 3 or shape[0] != shape[1]:
-        raise InputError(f"only square images [H, H, C] are resized, got {list(shape)}")
-    if side < 1 or shape[0] % side:
-        raise InputError(f"images of {shape[0]} pixels a side cannot be cut into {side} blocks")
-    if side == shape[0]:
-        return dataset
-    image = jax.ShapeDtypeStruct((side, side, shape[2]), dataset.spec["image"].dtype)
-    return dataset._replace(
-        spec={**dataset.spec, "image": image},
-        fetch=_resized(dataset.fetch, side),
-        digest=derived([dataset.digest], "resized", side),
-    )
-
-
-@shared
-def _resized(fetch: Callable, side: int) -> Callable:
-    def fetch_resized(arrays: Any, indices: Array) -> Batch:
-        batch = fetch(arrays, indices)
-        image = batch["image"]
-        block = image.shape[1] // side
-        blocks = image.reshape(-1, side, block, side, block, image.shape[-1])
-        return {**batch, "image": jnp.mean(blocks, axis=(2, 4))}
-
-    return fetch_resized
-
-
-def side_by_side(datasets: Sequence[Dataset]) -> Dataset:
-    """A data set whose image is that of several data sets, [K, H, W, C].
-
-    Args:
-      datasets: K of one size and image shape.
-
-    Raises:
-      InputError: if they differ in those.
-    """
-    shapes = [(dataset.size, *dataset.spec["image"].shape) for dataset in datasets]
-    if len(set(shapes)) != 1:
-        raise InputError(f"data sets side by side need one size and shape, got {shapes}")
-    every = np.arange(shapes[0][0])
-    images = [np.asarray(dataset.fetch(dataset.arrays, every)["image"]) for dataset in datasets]
-    stacked = np.stack(images, axis=1)
-    spec = {"image": jax.ShapeDtypeStruct(stacked.shape[1:], stacked.dtype)}
-    name = derived([dataset.digest for dataset in datasets], "side by side")
-    return Dataset(spec, len(stacked), {"image": stacked}, scaled(0.0, 1.0), digest=name)
-
-
 def gather(array: Array | np.ndarray, indices: Array) -> Array:
     """Rows [B, ...] of an array; of a host array only those rows go to the device."""
     if isinstance(array, np.ndarray) and not isinstance(indices, jax.core.Tracer):
@@ -248,109 +121,6 @@ def gather(array: Array | np.ndarray, indices: Array) -> Array:
     flat = rows.reshape(rows.shape[0], -1)
     picked = jnp.take(flat, indices, axis=0, mode="clip")
     return picked.reshape(*indices.shape, *rows.shape[1:])
-
-
-def layout_of(shape: Sequence[int], origin: str) -> str:
-    """Returns NHWC or NCHW for the shape of images; the latter is said.
-
-    Raises:
-      InputError: if both are as likely.
-    """
-    if len(shape) != 4 or 0 in shape:
-        return "NHWC"
-    second, third, last = shape[1:]
-    if second <= MOST_CHANNELS < min(third, last):
-        warnings.warn(
-            f"{origin}: images have shape {tuple(shape)}, which is taken as [N, C, H, W]: "
-            f"{second} channels of {third}x{last}",
-            stacklevel=2,
-        )
-        return "NCHW"
-    if second in (1, 3) and second != third == last <= MOST_CHANNELS and last > 1:
-        raise InputError(
-            f"{origin}: images of shape {tuple(shape)} may be [N, H, W, C] or [N, C, H, W]; say "
-            "layout='NHWC' or layout='NCHW' to data.stored, or store images of one channel as "
-            "[N, H, W]"
-        )
-    return "NHWC"
-
-
-def arranged(images: np.ndarray, layout: str | None, origin: str) -> np.ndarray:
-    """Returns images as [N, H, W, C], bool as uint8, after a look at their type and shape."""
-    images = np.asanyarray(images)
-    if images.dtype.kind == "O":
-        raise InputError(f"{origin}: images are Python objects; give one array of equal sizes")
-    if images.dtype.kind not in "biuf":
-        raise InputError(f"{origin}: images are {images.dtype}; store uint8, or floats in [0, 1]")
-    if images.ndim not in (3, 4):
-        raise InputError(
-            f"{origin}: images have shape {images.shape}; expected [N, H, W] or [N, H, W, C]"
-        )
-    if 0 in images.shape:
-        raise InputError(f"{origin}: there are no images in an array of shape {images.shape}")
-    layout = layout or layout_of(images.shape, origin)
-    if layout not in ("NHWC", "NCHW"):
-        raise InputError(f"{origin}: the layout is {layout!r}; use NHWC or NCHW")
-    if images.ndim == 3:
-        images = images[..., None]
-    elif layout == "NCHW":
-        images = np.moveaxis(images, 1, -1)
-    return images
-
-
-def extremes(images: np.ndarray) -> tuple[float, float]:
-    """Returns the lowest and the highest value, NaN if any value is."""
-    if images.dtype.kind == "b":
-        images = images.view(np.uint8)  # a damaged file may hold more than two values
-    return float(images.min()), float(images.max())
-
-
-def scale_of(
-    dtype: np.dtype,
-    low: float,
-    high: float,
-    value_range: tuple[float, float] | None,
-    origin: str,
-) -> tuple[float, float]:
-    """Returns the values of images that stand for 0 and 1.
-
-    Args:
-      dtype: of the images.
-      low: their lowest value.
-      high: their highest value.
-      value_range: what the caller says of the scale.
-      origin: to open an error message with.
-
-    Raises:
-      InputError: values are not finite, or beyond the range that is given or usual.
-    """
-    if not math.isfinite(low) or not math.isfinite(high):
-        raise InputError(f"{origin}: images contain values that are not finite")
-    values = f"{origin}: image values go from {low:g} to {high:g}"
-    if value_range is not None:
-        black, white = map(float, value_range)
-        if not (black < white and math.isfinite(white - black)):
-            raise InputError(f"a value range goes from low to high, got {black:g} to {white:g}")
-        if low < black or high > white:
-            raise InputError(f"{values}, past the value range {black:g} to {white:g}")
-        return black, white
-    if dtype.kind == "f":
-        if low < 0 or high > 1:
-            raise InputError(f"{values}; scale them to [0, 1], or {VALUE_RANGE}")
-        return 0.0, 1.0
-    if dtype.kind == "b":
-        if high > 1:
-            raise InputError(f"{values}, though they are of type bool: they are damaged")
-        return 0.0, 1.0
-    if low < 0 or high > 255:
-        raise InputError(f"{values}, not 0 to 255; {VALUE_RANGE}")
-    if high == 1:
-        warnings.warn(
-            f"{origin}: all image values are 0 and 1, and are taken as that; if 255 stands for 1, "
-            "say so by a value range of 0 to 255",
-            stacklevel=2,
-        )
-    return 0.0, 1.0 if high == 1 else 255.0
 
 
 def _scale_of_points(

@@ -28,6 +28,8 @@ def check(
     method: Method | Callable[..., Method],
     lanes: Sequence[Mapping[str, Any]],
     schedules: Sequence[training.Schedule] = (),
+    splits: Splits | None = None,
+    batch_size: int = 64,
 ) -> None:
     """Refuses now what `training.run` would refuse of a later phase's lanes, after hours perhaps.
 
@@ -35,11 +37,18 @@ def check(
       method: as for `training.run`.
       lanes: likewise.
       schedules: likewise.
+      splits: the data, where the lanes see them as they are: the method is tried on their shapes.
+      batch_size: as for `training.run`, where there are data.
 
     Raises:
       InputError: as `training.run`, for a value that its hyperparameter may not have, say.
     """
-    grouped(method, lanes, schedules)
+    if splits is None:
+        grouped(method, lanes, schedules)
+        return
+    train, validation, test = splits
+    options = {"batch_size": batch_size, "validation": validation, "test": test}
+    training.run(method, train, lanes, 1, schedules=schedules, dry=True, **options)
 
 
 def sweep(

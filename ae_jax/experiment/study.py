@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ae_jax import cli, data, plots, training
 from ae_jax.core import Method
 from ae_jax.experiment import models, reporting, running, splits
-from ae_jax.experiment.config import Config, lanes
+from ae_jax.experiment.config import Config
 from ae_jax.experiment.splits import Splits
 
 
@@ -70,7 +70,7 @@ class Study(NamedTuple):
       options: configuration -> what else `training.run` is told.
       load: configuration -> the data.
       reference: (config, splits) -> what lanes are compared with, found before they are trained,
-        and after their values were checked.
+        and after all that cannot be trained is refused.
       describe: (Model, Outcome) -> further columns of a sound lane's row.
       notes: Outcome -> further lines of the report.
     """
@@ -82,7 +82,7 @@ class Study(NamedTuple):
     figures: Callable[[Outcome], Mapping[str, Any]]
     options: Callable[[Any], Mapping[str, Any]] = lambda config: {}
     load: Callable[[Any], Splits] = splits.load_splits
-    reference: Callable[[Any, Splits], Any] = lambda config, splits: None
+    reference: Callable[[Any, Splits], Any] | None = None
     describe: Callable[[models.Model, Outcome], Mapping[str, Any]] = lambda model, outcome: {}
     notes: Callable[[Outcome], Sequence[str]] = lambda outcome: ()
 
@@ -95,9 +95,14 @@ class Study(NamedTuple):
         loaded = self.load(config)
         values, options = cli.swept(config), self.options(config)
         build = functools.partial(self.build, config, loaded.train.spec)
-        running.check(build, lanes(config, values), options.get("schedules", ()))
-        reference = self.reference(config, loaded)
-        result, out = running.sweep(config, self.name, build, loaded, values, **options)
+        sweep = functools.partial(
+            running.sweep, config, self.name, build, loaded, values, **options
+        )
+        reference = None
+        if self.reference is not None:
+            sweep(dry=True)
+            reference = self.reference(config, loaded)
+        result, out = sweep()
         outcome = Outcome(config, loaded, reference, result, out, result.rows)
         rows = models.described(outcome, lambda model: self.describe(model, outcome))
         return outcome._replace(rows=rows)

@@ -28,6 +28,7 @@ from ae_jax.methods.parts import (
 )
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational import bounds
+from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
@@ -46,6 +47,7 @@ __all__ = [
     "cycle_gan",
     "deep_belief_network",
     "discrepancies",
+    "factor_vae",
     "few_labels",
     "gan",
     "image_to_image",

@@ -48,7 +48,7 @@ def active_fraction(latents: Array, threshold: float = 0.1) -> Array:
     return jnp.where(jnp.all(jnp.isfinite(size)), jnp.mean(on.astype(size.dtype)), jnp.nan)
 
 
-def gap_alone(key: Array, latents: Array, factors: Array, **sizes: Any) -> Mapping[str, Array]:
+def _gap_alone(key: Array, latents: Array, factors: Array, **sizes: Any) -> Mapping[str, Array]:
     """The score that `latent_summary` has by default."""
     del key
     return {"mig": mig(latents, factors, **sizes)}
@@ -64,7 +64,7 @@ def latent_summary(
     count: int = 10_000,
     batch_size: int = 500,
     draw: Callable[[Array, State, Batch, HParams], Array] | None = None,
-    scores: Callable[..., Mapping[str, Array]] = gap_alone,
+    scores: Callable[..., Mapping[str, Array]] = _gap_alone,
 ) -> Mapping[str, Array]:
     """Encodes examples and summarises their latents; can be jitted and vmapped.
 
@@ -80,8 +80,8 @@ def latent_summary(
       hparams: the method's.
       count: static.
       batch_size: examples that are encoded at a time; static.
-      draw: (key, state, batch, hparams) -> latents [B, Z] to be summarised, such as draws from
-        the posterior, in the place of the `encode` view.
+      draw: (key, state, batch, hparams) -> [B, Z], such as draws from the posterior, which are
+        scored in the place of what the `encode` view gives.
       scores: (key, latents, factors, factor_sizes=...) -> scalars by name, such as
         `disentanglement_scores`.
 
@@ -89,11 +89,10 @@ def latent_summary(
       Scalars by name: `active_units`, and the scores where the data's factors are known: `mig`.
 
     Raises:
-      InputError: if the method has no `encode` view and nothing is drawn, or a number is not
-        positive.
+      InputError: if the method has no `encode` view, or a number is not positive.
     """
     encode = method.views.encode
-    if draw is None and encode is None:
+    if encode is None:
         raise InputError("latent_summary needs a method with an `encode` view")
     if min(count, batch_size) < 1:
         raise InputError(f"count and batch_size must be positive, not {count} and {batch_size}")
@@ -109,11 +108,9 @@ def latent_summary(
     def encoded(part: tuple[Array, Array]) -> Mapping[str, Array]:
         indices, number = part
         batch = dataset.fetch(dataset.arrays, indices)
-        if draw is None:
-            columns = {"latents": encode(state, batch, hparams)}
-        else:
-            own = jax.random.fold_in(draws, number)
-            columns = {"latents": draw(own, state, batch, hparams)}
+        columns = {"latents": encode(state, batch, hparams)}
+        if draw is not None:
+            columns["drawn"] = draw(jax.random.fold_in(draws, number), state, batch, hparams)
         if dataset.factor_sizes:
             columns["factors"] = batch["factors"]
         return columns
@@ -127,5 +124,6 @@ def latent_summary(
     summary = {"active_units": active_units(columns["latents"])}
     if dataset.factor_sizes:
         sizes = tuple(dataset.factor_sizes.values())
-        summary |= scores(groups, columns["latents"], columns["factors"], factor_sizes=sizes)
+        scored = columns["latents" if draw is None else "drawn"]
+        summary |= scores(groups, scored, columns["factors"], factor_sizes=sizes)
     return summary

@@ -15,7 +15,7 @@ from ae_jax.nets.architectures import encoder as encoder
 from ae_jax.nets.combine import Tie as Tie
 from ae_jax.nets.combine import chain as chain
 from ae_jax.nets.combine import dropout as dropout
-from ae_jax.nets.combine import noisy as noisy
+from ae_jax.nets.combine import noise as noise
 from ae_jax.nets.combine import transposed as transposed
 from ae_jax.nets.convolution import conv as conv
 from ae_jax.nets.convolution import conv_transpose as conv_transpose

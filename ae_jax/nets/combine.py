@@ -73,32 +73,35 @@ def dropout(rate: float) -> Network:
     if rate not in BELOW_ONE:
         raise InputError(f"the rate of dropout is {rate!r}: use {BELOW_ONE}")
 
-    def train(key: Array, params: Any, x: Array) -> tuple[Array, dict[str, Any]]:
-        kept = jax.random.bernoulli(key, 1 - rate, x.shape)
-        return jnp.where(kept, x / (1 - rate), 0), {}
+    def dropped(key: Array, x: Array) -> Array:
+        kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
+        return jnp.where(kept, x / (1 - rate), 0)
 
-    return Network(lambda key, x: {}, lambda params, x: x, train)
+    return _in_training(dropped)
 
 
-def noisy(network: Network, deviation: float) -> Network:
-    """The network whose training passes see normal noise on their inputs, of this deviation.
+def noise(deviation: float) -> Network:
+    """Adds normal noise in the training pass.
 
-    Evaluation sees none. With a deviation of 0 it is the network itself.
+    Args:
+      deviation: its standard deviation.
+
+    Returns:
+      A Network as that of `dropout`.
 
     Raises:
       InputError: where the deviation is negative or no number.
     """
     if deviation not in NOT_NEGATIVE:
         raise InputError(f"the deviation of noise is {deviation!r}: use {NOT_NEGATIVE}")
+    return _in_training(lambda key, x: x + deviation * jax.random.normal(key, x.shape, x.dtype))
 
-    def train(key: Array, params: Any, x: Array) -> tuple[Array, Mapping[str, Any]]:
-        noise_key, own = jax.random.split(key)
-        x = x + deviation * jax.random.normal(noise_key, x.shape, x.dtype)
-        if network.train is None:
-            return network.apply(params, x), {}
-        return network.train(own, params, x)
 
-    return network._replace(train=train) if deviation else network
+def _in_training(spoil: Callable[[Array, Array], Array]) -> Network:
+    """(key, x) -> what the layer behind it sees in a training pass, as a network."""
+    return Network(
+        lambda key, x: {}, lambda params, x: x, lambda key, params, x: (spoil(key, x), {})
+    )
 
 
 class Tie(NamedTuple):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import training
-from ae_jax.core import Array, Domain, InputError
+from ae_jax.core import Array, Batch, Domain, InputError
 from ae_jax.testing.subject import (
     BATCH,
     SAMPLES,
@@ -173,6 +173,36 @@ def _refusals(subject: Subject) -> None:
                 raise AssertionError(f"{name} {value} is trained with")
 
 
+def _ranges(subject: Subject) -> None:
+    """One example is next to a range's end, in one of the splits."""
+    few, ranges = first_examples(subject.dataset, BATCH), subject.method.ranges
+    unknown = sorted(ranges.keys() - few.spec.keys())
+    keep(not unknown, f"{', '.join(unknown)} has a range and is no entry of the data")
+    tried = [(name, value) for name, domain in ranges.items() for value in _outside(domain)]
+    for name, value in tried:
+        whole = jnp.issubdtype(few.spec[name].dtype, jnp.integer)
+        if not jax.tree.leaves(few.arrays) or (whole and not float(value).is_integer()):
+            continue
+
+        def fetch(arrays: Any, indices: Array, name: str = name, value: float = value) -> Batch:
+            batch = few.fetch(arrays, indices)
+            return {**batch, name: batch[name].at[0].set(value)}
+
+        wrong = few._replace(fetch=fetch)
+        for split in ("training", "validation", "test"):
+            splits = {"training": few, "validation": few, "test": few} | {split: wrong}
+            try:
+                options = {"validation": splits["validation"], "test": splits["test"]}
+                training.run(
+                    subject.method, splits["training"], [{"seed": 0}], 1, batch_size=1, **options
+                )
+            except InputError as error:
+                told = f"the {split} data have {name} " in str(error)
+                keep(told, f"a {name} of {value:g} in {split} data is refused with: {error}")
+            else:
+                raise AssertionError(f"a {name} of {value:g} in {split} data is trained with")
+
+
 def _independent(subject: Subject) -> None:
     """Nine examples are evaluated beside others than before, in as large a batch."""
     rows = np.r_[:9, BATCH - 4 : BATCH + 5, 4:18]
@@ -257,4 +287,5 @@ PROMISES: Mapping[str, Callable[[Subject], None]] = {
     "all is of 64 bits where those are enabled": _double_precision,
     "a step lowers for CUDA and TPU": _lowers,
     "values outside a domain are refused": _refusals,
+    "data out of a range are refused": _ranges,
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from ae_jax.core import Array, Dataset, HParams, InputError, Method, State
+from ae_jax.core import Array, Dataset, HParams, InputError, Method, State, check_ranges
 from ae_jax.training import directory as run_directory
 from ae_jax.training import manifest, processes, reporting, results
 from ae_jax.training.devices import Backend, device_map
@@ -54,6 +55,7 @@ def run(
     backend: Backend = "pmap",
     progress: bool = False,
     loggers: Sequence[str] = (),
+    dry: bool = False,
 ) -> Result:
     """Trains every lane of a sweep, those with equal static values in one compiled program.
 
@@ -98,9 +100,10 @@ def run(
       backend: how lanes are mapped over devices.
       progress: whether to show a progress bar.
       loggers: `tensorboard`, `wandb`.
+      dry: whether to refuse what cannot be used, and to end there.
 
     Returns:
-      The rows of `results.csv` and the trained states.
+      The rows of `results.csv` and the trained states; neither of a dry run.
 
     Raises:
       InputError: before anything is written or trained, if an argument cannot be used.
@@ -139,6 +142,10 @@ def run(
         chunk=chunk,
         stream=needs_streaming(dataset, devices) if stream is None else stream and stored,
     )
+    splits = {"training": dataset, "validation": validation, "test": test}
+    for group, (name, split) in itertools.product(groups, splits.items()):
+        if split is not None:
+            check_ranges(group.method.ranges, split, name)
     for group in groups if start is None else share:
         figures, summary = check(plan, group)
         for what, names in (("evaluation", figures), ("summary's", summary)):
@@ -149,6 +156,10 @@ def run(
     identity = manifest.describe(
         plan, lanes, groups, experiment, config, start is not None, directory is not None
     )
+    if dry:
+        if directory is not None:
+            run_directory.check(directory, identity)
+        return Result([], [], [], [], 0, 0.0, float("nan"))
     with contextlib.ExitStack() as stack:
         if directory is not None:
             stack.enter_context(run_directory.opened(directory, identity))

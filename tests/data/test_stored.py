@@ -12,7 +12,6 @@ from ae_jax.corruptions import CORRUPTIONS
 from ae_jax.data import (
     binarized,
     contaminate,
-    resized,
     row_sequences,
     shapes,
     side_by_side,
@@ -95,52 +94,6 @@ def test_fetch_works_on_rows_gathered_beforehand():
         data.fetch(gathered, jnp.arange(3)),
         data.fetch(data.arrays, places),
     )
-
-
-@pytest.mark.parametrize("indices", [np.array([4, 1, 1]), slice(1, 4)])
-def test_subset_of_stored_data(indices):
-    data = stored(BYTES, LABEL, FACTORS)
-    part = subset(data, indices)
-    places = np.arange(5)[indices]
-    assert part.size == 3
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        part.fetch(part.arrays, jnp.arange(3)),
-        data.fetch(data.arrays, places),
-    )
-    assert part.factor_sizes == data.factor_sizes
-
-
-def test_a_slice_is_a_view():
-    data = stored(BYTES)
-    assert np.shares_memory(subset(data, slice(1, 3)).arrays["image"], BYTES)
-
-
-def test_subset_of_rendered_data_and_of_a_subset():
-    data = shapes.load("all", 16)
-    part = subset(subset(data, np.array([700_000, 5, 70_000])), np.array([2, 0]))
-    assert part.size == 2
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        jax.jit(part.fetch)(part.arrays, jnp.arange(2)),
-        data.fetch(data.arrays, jnp.array([70_000, 700_000])),
-    )
-
-
-@pytest.mark.parametrize(
-    ("indices", "message"),
-    [
-        (np.array([0, 5]), r"must lie in 0\.\.4"),
-        (np.array([-1]), r"must lie in 0\.\.4"),
-        (np.array([0.5]), "array of integers"),
-        (np.array([], int), "at least one"),
-        (slice(3, 3), "at least one"),
-    ],
-)
-def test_subset_refuses(indices, message):
-    with pytest.raises(InputError, match=message) as error:
-        subset(stored(BYTES), indices)
-    check_one_line(error)
 
 
 @pytest.mark.parametrize(
@@ -361,31 +314,3 @@ def test_what_is_shared_keeps_nothing_alive():
     del fetch, data
     gc.collect()
     assert seen() is None
-
-
-def test_images_are_made_smaller_by_the_means_of_blocks():
-    images = np.random.RandomState(0).uniform(size=(5, 6, 6, 2))
-    whole = stored(images, LABEL)
-    data = resized(whole, 2)
-    batch = jax.jit(data.fetch)(data.arrays, jnp.array([4, 0]))
-    expected = [
-        [images[n, i : i + 3, j : j + 3].mean((0, 1)) for j in (0, 3)]
-        for n in (4, 0)
-        for i in (0, 3)
-    ]
-    np.testing.assert_allclose(batch["image"], np.reshape(expected, (2, 2, 2, 2)), rtol=1e-6)
-    np.testing.assert_array_equal(batch["label"], [5, 3])
-    assert data.spec["image"].shape == batch["image"].shape[1:]
-    assert data.spec["image"].dtype == batch["image"].dtype
-    assert data.digest not in ("", whole.digest, resized(whole, 3).digest)
-    assert resized(whole, 2).fetch is data.fetch
-    assert resized(whole, 6) is whole
-
-
-def test_images_that_cannot_be_made_smaller_are_refused():
-    for side in (4, 0, 12):
-        with pytest.raises(InputError, match="6 pixels a side cannot be cut into") as error:
-            resized(stored(np.zeros((1, 6, 6))), side)
-        check_one_line(error)
-    with pytest.raises(InputError, match="only square images"):
-        resized(stored(BYTES), 1)

@@ -82,15 +82,35 @@ def test_a_study_sweeps_what_its_options_say_and_reports_it(trained):
     assert json.loads((folder / "run" / "config.json").read_text())["experiment"] == "tiny"
 
 
-def test_values_are_checked_before_the_reference_is_found(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("l1_weight", (0.0, -1.0), "l1_weight is -1"),
+        ("batch_size", 2000, "batch_size 2000 is larger than the data set"),
+        ("latent_size", (2, 9), "the method's step is odd"),
+        ("steps", 5, "holds a run with another configuration"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_the_reference_is_found(
+    trained, tmp_path, option, value, message
+):
     _, config, _, study, _ = trained
 
     def never(config, splits):
         raise AssertionError
 
-    wrong = dataclasses.replace(config, l1_weight=(0.0, -1.0), out=tmp_path / "run")
-    with pytest.raises(InputError, match="l1_weight is -1"):
-        study._replace(reference=never)(wrong)
+    def odd(key, state, batch, hparams):
+        raise InputError("the method's step is odd")
+
+    def build(config, spec, latent_size):
+        method = study.build(config, spec, latent_size)
+        return method if latent_size < 9 else method._replace(step=odd)
+
+    wrong = dataclasses.replace(config, **{option: value})
+    if option != "steps":
+        wrong = dataclasses.replace(wrong, out=tmp_path / "run")
+    with pytest.raises(InputError, match=message):
+        study._replace(build=build, reference=never)(wrong)
     assert not (tmp_path / "run").exists()
 
 
@@ -137,3 +157,27 @@ def test_numbers_of_later_phases_are_checked_before_the_first(tmp_path):
         experiment.check(method, training.grid(learning_rate=[0.1, -1.0]))
     with pytest.raises(InputError, match="unknown hyperparameter beta"):
         experiment.check(method, training.grid(beta=1.0))
+
+
+def test_what_later_phases_do_not_fit_is_said_before_the_first():
+    train = data.subset(data.load("digits"), slice(0, 20))
+    splits = experiment.Splits(train, data.subset(train, slice(0, 2)), train)
+    lanes = training.grid(learning_rate=0.1)
+    for shape, size, message in (
+        ((8, 8, 1), 20, None),
+        ((8, 8, 1), 21, "batch_size 21 is larger than the data set: lower it to 20"),
+        ((8, 7, 1), 20, r"got x_hat \[20, 8, 7, 1\], x \[20, 8, 8, 1\]"),
+    ):
+        method = methods.autoencoder(nets.mlp(2, ()), nets.mlp(shape, ()))
+        said = pytest.raises(InputError, match=message) if message else contextlib.nullcontext()
+        with said:
+            experiment.check(method, lanes, (), splits, size)
+    classifier = methods.classifier(nets.mlp(2, ()), 4)
+    with pytest.raises(InputError, match="the training data have label 9, and the method takes"):
+        experiment.check(classifier, lanes, (), splits, 4)
+    for place, which in ((1, "validation"), (2, "test")):
+        zeros = train._replace(arrays={**train.arrays, "label": np.zeros(20, np.int32)})
+        parts = [zeros, zeros, zeros]
+        parts[place] = train
+        with pytest.raises(InputError, match=f"the {which} data have label 9"):
+            experiment.check(classifier, lanes, (), experiment.Splits(*parts), 4)

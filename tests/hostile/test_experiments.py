@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ae_jax import experiment
-from tests.hostile.without_training import SCRIPTS, UNTRAINED, replace_training, run
+from tests.hostile.without_training import SCRIPTS, UNTRAINED, load, replace_training, run
 
 TRAINED = [name for name in SCRIPTS if name not in UNTRAINED]
 
@@ -58,16 +58,22 @@ LATE = [
     ("deep_autoencoder_rbm", "--widths 16 40 40 --estimator exact", "20"),
     ("dirac_gan", "--gamma -1", "--gamma is -1.0: use 0 or more"),
     ("dirac_gan", "--learning-rate 0", "--learning-rate is 0.0: use more than 0"),
+    ("dirac_gan", "--learning-rate 1e30", "numbers pass 1e150: lower learning_rate, gamma"),
+    ("dirac_gan", "--gamma nan", "--gamma is nan: use"),
+    ("dirac_gan", "--steps 1", "--steps is 1: use a whole number, 2 or more"),
     ("gan", "--momentum 1", "--momentum is 1.0: use 0 or more and less than 1"),
     ("gan", "--dataset nonsense", "unknown density 'nonsense'; choose from ring, grid"),
     ("gan", "--r1-weight -1", "r1_weight is -1"),
     ("gan_images", "--samples 3", "measured by 4 samples or more, got 3"),
+    ("gan_images", "--model wgan_gp --batch-size 300", "batch_size 1500 is larger than"),
     ("image_to_image", "--dataset halves:ring", "halves pairs are made of images [H, W, C], and"),
     ("image_to_image", "--dataset digits", "digits has no pairs: use halves:digits"),
     ("image_to_image", "--architecture unet --widths 2 2 2", "sides that are multiples of 8"),
     ("image_to_image", "--dataset grey:digits", "grey pairs need images of three channels, got 1"),
     ("linear_ae", "--latent-size 65", "65 components of"),
     ("moment_matching", "--kernel-scale 0", "kernel_scale is 0"),
+    ("moment_matching", "--samples 3", "measured by 4 samples or more, got 3"),
+    ("moment_matching", "--batch-size 2000", "batch_size 2000 is larger than"),
     ("moment_matching", "--code-size 0", "--code-size is 0: use a whole"),
     ("rbm", "--temperatures 0", "--temperatures is 0: use a whole"),
     ("rbm", "--test-images 0", "--test-images is 0: use a whole"),
@@ -103,6 +109,15 @@ def test_what_was_refused_after_training_or_with_a_traceback(
     name, arguments, words, tmp_path, untrained, capsys
 ):
     assert words in refused(name, tmp_path / "run", arguments.split(), untrained, capsys)
+
+
+def test_nothing_is_compared_with_the_truth_before_the_translator_is_tried(
+    tmp_path, untrained, capsys, monkeypatch
+):
+    monkeypatch.delattr(load("image_to_image").Reference, "of")
+    arguments = ["--architecture", "unet", "--widths", "2", "2", "2"]
+    line = refused("image_to_image", tmp_path / "run", arguments, untrained, capsys)
+    assert "sides that are multiples of 8" in line
 
 
 KINDS = ("frozen", "half", "nan", "one")

@@ -34,6 +34,9 @@ FUNCTIONS = {
     "jacobian_singular_values": lambda a, b: losses.jacobian_singular_values(lambda x: x**2, a),
     "adversarial, slopes": lambda a, b: losses.adversarial.slope_penalty(lambda x: x @ b[0], a),
     "covariance": lambda a, b: losses.covariance(a),
+    "covariance_penalties": lambda a, b: sum(losses.covariance_penalties(a, b)),
+    "aggregate_log_prob": lambda a, b: sum(losses.aggregate_log_prob(a[None], b[:1])),
+    "density_ratio_loss": lambda a, b: losses.density_ratio_loss(a[:, 0], b[:, 0]),
     "mmd2": lambda a, b: losses.mmd2(a, b, KERNEL),
     "mmd2, linear": lambda a, b: losses.mmd2(a, b, losses.linear_kernel, unbiased=False),
     "mmd": lambda a, b: losses.mmd(a, b, losses.gaussian_mixture_kernel([0.5, 2.0])),
@@ -44,6 +47,7 @@ FUNCTIONS = {
     "bernoulli.kl": bernoulli.kl,
     "bernoulli.entropy": lambda a, b: bernoulli.entropy(a),
     "gaussian.log_prob": lambda a, b: gaussian.log_prob(a, b, a),
+    "gaussian.log_probs": lambda a, b: gaussian.log_probs(a, b, a),
     "gaussian.kl_standard": gaussian.kl_standard,
     "gaussian.kl": lambda a, b: gaussian.kl(a, b, b, a),
     "gaussian.entropy": lambda a, b: gaussian.entropy(a),
@@ -63,7 +67,8 @@ FUNCTIONS |= {
 def test_there_is_a_row_for_every_loss():
     rows = {name.partition(",")[0] for name in FUNCTIONS}
     others = {name for name in losses.__all__ if name.endswith("_kernel")}  # of mmd2
-    assert set(losses.__all__) - others - {"random_directions"} <= rows
+    others |= {"random_directions", "aggregate_weights", "permuted_dimensions"}
+    assert set(losses.__all__) - others <= rows
 
 
 @pytest.mark.parametrize("dtype", HALVES)

@@ -26,6 +26,7 @@ def test_random_directions_are_uniform():
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-12)
     np.testing.assert_allclose(np.mean(directions, axis=0), 0, atol=0.04)
     np.testing.assert_allclose(directions.T @ directions / 4000, np.eye(3) / 3, atol=0.03)
+    assert abs(losses.random_directions(jax.random.key(0), 1, 1)) == 1  # on a line there are two
 
 
 def test_sliced_wasserstein_is_the_mean_over_directions():

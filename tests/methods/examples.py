@@ -20,7 +20,14 @@ from ae_jax.core import (
 )
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
-from ae_jax.methods import boltzmann, bottlenecks, conditions, penalties
+from ae_jax.methods import (
+    boltzmann,
+    bottlenecks,
+    bounds,
+    conditions,
+    latent_regularisers,
+    penalties,
+)
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
@@ -41,6 +48,7 @@ from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.supervised.classifier import classifier
+from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.stage import stage
@@ -152,6 +160,37 @@ def _stage() -> Method:
 
 def _vae() -> Method:
     return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4)
+
+
+def _regularised_vae() -> Method:
+    """With all regularisers at once."""
+    return vae(
+        nets.mlp(8, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        latent_size=4,
+        regularisers=[
+            latent_regularisers.capacity(0.1, 3.0),
+            latent_regularisers.total_correlation(
+                0.5,
+                data_size=digits().size,
+                mutual_information_weight=0.1,
+                dimension_wise_weight=0.1,
+            ),
+            latent_regularisers.dip("i", 0.1),
+            latent_regularisers.dip("ii", 0.1),
+            latent_regularisers.matching(0.5),
+        ],
+    )
+
+
+def _importance_weighted_vae() -> Method:
+    bound = bounds.doubly_reparametrised(3)
+    return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, bound=bound)
+
+
+def _factor_vae() -> Method:
+    networks = nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), nets.mlp(1, (8,))
+    return factor_vae(*networks, latent_size=4, tc_weight=2.0, discriminator_learning_rate=1e-3)
 
 
 def _rbm() -> Method:
@@ -366,6 +405,9 @@ REGISTRY: Mapping[str, Registered] = {
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),
     "vae": Registered(_vae),
+    "regularised_vae": Registered(_regularised_vae),
+    "importance_weighted_vae": Registered(_importance_weighted_vae),
+    "factor_vae": Registered(_factor_vae),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
     "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
     "deep_belief_network": Registered(

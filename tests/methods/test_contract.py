@@ -6,9 +6,11 @@ That killed runs go on bit for bit is tested with real kills, in end_to_end/test
 
 import functools
 
+import jax
 import pytest
 
 from ae_jax import testing
+from ae_jax.methods.learners import gradient
 from tests.methods.examples import REGISTRY
 
 
@@ -44,6 +46,24 @@ CHEAP = [name for name, row in REGISTRY.items() if row.tier == "cheap"]
 @pytest.mark.parametrize(("name", "promise"), cases(testing.PROMISES))
 def test_every_method(name, promise):
     testing.PROMISES[promise](subject(name))
+
+
+@pytest.mark.parametrize(("name", "promise"), cases(["no passes share a key"]))
+def test_every_step_of_networks_that_draw(name, promise, monkeypatch):
+    """The registry's networks draw nothing in training; here every pass of every one does."""
+    given, forward = subject(name), gradient.forward
+    state, step = given.first, given.method.step
+
+    def drawing(network, key, params, x, training):
+        own, passed = jax.random.split(key) if training else (None, None)
+        output, moved = forward(network, passed, params, x, training)
+        scale = jax.random.uniform(own, (), output.dtype) if training else 1
+        return output * scale, moved
+
+    monkeypatch.setattr(gradient, "forward", drawing)
+    with jax.debug_key_reuse(True):
+        traced = jax.jit(lambda *x: step(*x))
+        jax.eval_shape(traced, jax.random.key(0), state, given.batch(), given.hparams)
 
 
 @pytest.mark.parametrize(("name", "promise"), cases(testing.FULL, rare=CHEAP))

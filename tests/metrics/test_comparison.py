@@ -21,6 +21,16 @@ def test_a_paired_difference_has_the_error_of_the_differences():
             metrics.paired_difference([1.0], second)
 
 
+def test_a_mean_over_examples_has_the_error_of_their_spread():
+    # mean 3, squares (4 + 1 + 9) / 2 = 7, standard error sqrt(7 / 3)
+    found = metrics.mean_over_examples(jnp.array([1.0, 2.0, 6.0]))
+    assert found == pytest.approx((3, math.sqrt(7 / 3)))
+    assert metrics.mean_over_examples([2.0]) == (2, math.inf)
+    for values in ([], [[1.0]], 1.0):
+        with pytest.raises(InputError, match=r"\[N\] and not empty"):
+            metrics.mean_over_examples(values)
+
+
 def test_the_error_is_that_of_repeated_experiments():
     random = np.random.RandomState(0)
     hard = 10 * random.standard_normal((400, 50))  # the examples: what both models share

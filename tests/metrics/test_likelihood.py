@@ -10,6 +10,7 @@ from ae_jax.core import InputError
 from ae_jax.metrics import (
     best_log_likelihood,
     importance_bounds,
+    importance_log_likelihood,
     parzen_deviation,
     parzen_log_likelihood,
 )
@@ -78,3 +79,47 @@ def test_parzen_log_likelihood_is_that_of_a_mixture(x64):
         parzen_log_likelihood(samples, examples, 0.0)
     with pytest.raises(InputError, match="deviations must be positive numbers"):
         parzen_deviation(samples, examples, [])
+
+
+def test_an_importance_estimate_by_hand(x64):
+    # weights 1, 3 and 2, 2: means 2; deviations 2^0.5 and 0, over 2 and the root of 2
+    log_weights = np.log([[1.0, 2.0], [3.0, 2.0]])
+    found = importance_log_likelihood(log_weights)
+    np.testing.assert_allclose(found.log_likelihood, np.log([2, 2]), rtol=1e-12)
+    np.testing.assert_allclose(found.error, [0.5, 0], atol=1e-12)
+    # far below what has a number of its own
+    low = jax.jit(importance_log_likelihood)(log_weights - 5000)
+    np.testing.assert_allclose(low.log_likelihood, np.log(2) - 5000, rtol=1e-12)
+    np.testing.assert_allclose(low.error, [0.5, 0], atol=1e-12)
+
+
+def test_the_error_of_an_importance_estimate_is_that_of_repeated_ones(x64):
+    # log p(x) = log N(x; 0, 2), with proposals of variance 1 around x / 2
+    x, rng = 1.3, np.random.default_rng(0)
+    z = x / 2 + rng.standard_normal((400, 2000))
+    log_weights = -0.5 * (x - z) ** 2 - 0.5 * z**2 + 0.5 * (z - x / 2) ** 2
+    found = importance_log_likelihood(log_weights - 0.5 * math.log(2 * math.pi))
+    exact = -0.25 * x**2 - 0.5 * math.log(4 * math.pi)
+    spread = np.std(found.log_likelihood)
+    np.testing.assert_allclose(np.mean(found.error), spread, rtol=0.1)
+    # too low by half the squared error
+    np.testing.assert_allclose(
+        np.mean(found.log_likelihood), exact - spread**2 / 2, atol=4 * spread / 2000**0.5
+    )
+
+
+def test_weights_at_the_exact_posterior_leave_no_error():
+    found = importance_log_likelihood(jnp.full((50, 3), -87.25))
+    np.testing.assert_array_equal(found.log_likelihood, np.full(3, np.float32(-87.25)))
+    np.testing.assert_allclose(found.error, 0, atol=1e-6)
+
+
+def test_one_sample_says_nothing_of_its_error():
+    found = importance_log_likelihood(jnp.ones((1, 2)))
+    np.testing.assert_array_equal(found.error, np.inf)
+    half = importance_log_likelihood(jnp.ones((4, 2), jnp.bfloat16))
+    assert half.error.dtype == half.log_likelihood.dtype == jnp.float32
+    assert np.all(np.isnan(importance_log_likelihood(jnp.full((3, 2), jnp.nan)).error))
+    for wrong in (np.ones(3), np.ones((0, 3))):
+        with pytest.raises(InputError, match=r"\[K, B\]"):
+            importance_log_likelihood(wrong)

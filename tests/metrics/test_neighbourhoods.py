@@ -57,6 +57,9 @@ def test_on_a_line():
     np.testing.assert_allclose(everything(real, fake, 1), [2 / 3, 1, 1, 1], rtol=1e-12)
     # a neighbour that is the example itself has the radius 0: no fake is near
     assert by_numpy(real, fake, 1, skipped=0) == [0, 0, 0, 0]
+    # of two examples each: radii 1 of real ones, which both hold 0.4 and not 3
+    real, fake = np.array([[0.0], [1]]), np.array([[0.4], [3]])
+    np.testing.assert_allclose(everything(real, fake, 1), [1 / 2, 1, 1, 1], rtol=1e-12)
 
 
 def test_one_outlier_makes_everything_precise_but_does_not_cover():

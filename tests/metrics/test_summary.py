@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from ae_jax.core import Dataset, InputError, Method, Views
-from ae_jax.metrics import active_fraction, active_units, latent_summary, mig
+from ae_jax.metrics import (
+    active_fraction,
+    active_units,
+    disentanglement_scores,
+    latent_summary,
+    mig,
+)
 
 SIZES = {"shape": 3, "scale": 5}
 
@@ -151,6 +157,47 @@ def test_one_example_is_a_sample_in_which_nothing_varies():
         METHOD, jax.random.key(0), jnp.float32(1), make_dataset(), {}, count=1, batch_size=1
     )
     assert (int(summary["active_units"]), float(summary["mig"])) == (0, 0)
+
+
+def test_any_scores_may_be_asked_for():
+    data, key = make_dataset(), jax.random.key(0)
+    given = {}
+
+    def scores(key, latents, factors, factor_sizes):
+        given["latents"], given["key"] = latents, key
+        assert factor_sizes == (3, 5)
+        np.testing.assert_array_equal(factors, data.arrays["factors"])
+        return {"score": jnp.sum(latents)}
+
+    summary = latent_summary(METHOD, key, jnp.float32(1), data, {}, scores=scores)
+    assert set(summary) == {"active_units", "score"}
+    assert given["key"] != key
+    latents = encode(jnp.float32(1), data.arrays, {})
+    np.testing.assert_allclose(given["latents"], latents, rtol=1e-6)
+    summary = latent_summary(METHOD, key, jnp.float32(1), data, {}, scores=disentanglement_scores)
+    assert {"active_units", "mig", "sap", "irs", "factor_vae_score"} < set(summary)
+    np.testing.assert_allclose(summary["mig"], mig(latents, data.arrays["factors"]), rtol=1e-5)
+
+
+def test_draws_are_scored_and_means_are_counted():
+    data, seen = make_dataset(), []
+
+    def draw(key, state, batch, hparams):
+        means = encode(state, batch, hparams)
+        return means + jax.random.normal(key, means.shape)
+
+    def scores(key, latents, factors, factor_sizes):
+        seen.append(latents)
+        return {}
+
+    summary = latent_summary(
+        METHOD, jax.random.key(0), jnp.float32(1), data, {}, batch_size=8, draw=draw, scores=scores
+    )
+    assert int(summary["active_units"]) == 2  # all three of the draws vary
+    noise = np.asarray(seen[0] - encode(jnp.float32(1), data.arrays, {}))
+    assert noise.shape == (37, 3)
+    np.testing.assert_allclose([noise.mean(), noise.std()], [0, 1], atol=0.3)
+    assert len(np.unique(noise)) == noise.size  # every batch has noise of its own
 
 
 def test_defaults_are_the_documented_ones():

@@ -3,6 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from ae_jax import nets
 from ae_jax.core import InputError, Network
@@ -21,22 +22,6 @@ def test_a_chain_applies_networks_in_order():
         nets.chain()
 
 
-def test_a_noisy_network_sees_noise_in_training_alone():
-    plain = Network(lambda key, x: jnp.ones(()), lambda params, x: params * x)
-    moving = plain._replace(train=lambda key, params, x: (jax.random.normal(key), {"x": x}))
-    x, key = jnp.full((1000, 2), 3.0), jax.random.key(0)
-    noise = nets.noisy(plain, 0.5).train(key, jnp.ones(()), x)[0] - x
-    np.testing.assert_allclose([noise.mean(), noise.std()], [0, 0.5], rtol=0, atol=0.05)
-    np.testing.assert_array_equal(nets.noisy(plain, 0.5).apply(jnp.ones(()), x), x)
-    drawn, seen = nets.noisy(moving, 0.5).train(key, jnp.ones(()), x)
-    np.testing.assert_allclose(seen["x"], x + noise, rtol=1e-6)
-    assert drawn == jax.random.normal(jax.random.split(key)[1])
-    assert nets.noisy(plain, 0.0) is plain
-    for deviation in (-1.0, np.nan):
-        with pytest.raises(InputError, match=r"the deviation of noise is .*: use 0 or more"):
-            nets.noisy(plain, deviation)
-
-
 def test_a_chain_passes_on_what_its_networks_move():
     def train(key, params, x):
         return x + 1, {"seen": params["seen"] + x.shape[0]}
@@ -51,24 +36,48 @@ def test_a_chain_passes_on_what_its_networks_move():
     chex.assert_trees_all_equal(changes, {"1": {"seen": np.float32(4)}})
 
 
-def test_dropout_keeps_the_mean_in_training_and_does_nothing_else():
-    layer, x = nets.dropout(0.25), np.full((100, 100), 3, np.float32)
+LAYERS = {"dropout": lambda: nets.dropout(0.25), "noise": lambda: nets.noise(0.5)}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_spoils_does_so_in_training_alone_and_has_no_parameters(name):
+    layer, x = LAYERS[name](), np.full((10, 10), 3, np.float32)
     params = layer.init(jax.random.key(0), x)
     assert params == {}
-    dropped, changes = layer.train(jax.random.key(1), params, x)
+    spoiled, changes = layer.train(jax.random.key(1), params, x)
     assert not changes
-    assert set(np.unique(dropped)) == {0, 4}
-    assert abs(np.mean(dropped == 0) - 0.25) < 4 * (0.25 * 0.75 / x.size) ** 0.5
+    assert spoiled.dtype == x.dtype
+    assert np.any(spoiled != x)
     assert layer.apply(params, x) is x
     # in a chain there is nothing of it, so that nothing is lost where parameters leave as arrays
     both = nets.chain(nets.mlp(2, ()), layer, nets.mlp(3, ()))
     params = jax.jit(both.init)(jax.random.key(0), x)
     assert set(params) == {"0", "2"}
-    still, (noisy, _) = both.apply(params, x), both.train(jax.random.key(1), params, x)
-    assert still.shape == noisy.shape == (100, 3)
-    assert np.any(still != noisy)
+    still, (moved, _) = both.apply(params, x), both.train(jax.random.key(1), params, x)
+    assert still.shape == moved.shape == (10, 3)
+    assert np.any(still != moved)
+
+
+def test_dropout_keeps_the_mean():
+    x = np.full((100, 100), 3, np.float32)
+    dropped, _ = nets.dropout(0.25).train(jax.random.key(1), {}, x)
+    assert set(np.unique(dropped)) == {0, 4}
+    assert abs(np.mean(dropped == 0) - 0.25) < 4 * (0.25 * 0.75 / x.size) ** 0.5
+    np.testing.assert_array_equal(nets.dropout(0).train(jax.random.key(1), {}, x)[0], x)
     with pytest.raises(InputError, match="the rate of dropout is 1: use 0 or more and less than 1"):
         nets.dropout(1)
+
+
+def test_noise_has_its_deviation():
+    x = np.full((100, 100), 3, np.float32)
+    added = np.asarray(nets.noise(0.5).train(jax.random.key(1), {}, x)[0]) - x
+    assert abs(added.mean()) < 4 * 0.5 / x.size**0.5
+    assert abs(added.std() - 0.5) < 4 * 0.5 / (2 * x.size) ** 0.5
+    assert stats.kstest(added.ravel() / 0.5, "norm").pvalue > 0.01
+    np.testing.assert_array_equal(nets.noise(0.0).train(jax.random.key(1), {}, x)[0], x)
+    for deviation in (-1.0, np.nan):
+        with pytest.raises(InputError, match=r"the deviation of noise is .*: use 0 or more"):
+            nets.noise(deviation)
 
 
 def test_transposed_parameters_run_the_layers_backwards():

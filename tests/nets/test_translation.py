@@ -100,6 +100,7 @@ def test_a_u_net_keeps_the_sides(side, normalization):
     network = nets.unet(3, (2, 4), normalization=normalization)
     assert shape(network, 2, side, side, 1) == (2, side, side, 3)
     assert shape(network, 2, side, 2 * side, 1) == (2, side, 2 * side, 3)
+    assert shape(nets.unet(1, (1, 1)), 1, side, side, 1) == (1, side, side, 1)
 
 
 def test_what_is_above_a_level_reaches_the_output_beside_it():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax import training
-from ae_jax.core import InputError
+from ae_jax.core import NOT_NEGATIVE, REAL, InputError
 from ae_jax.training import schedules
 
 
@@ -31,6 +31,19 @@ def test_warmup():
     schedule = training.warmup(4, name="fade")
     assert values(schedule, [0, 1, 3, 4, 9], name="fade") == [0.0, 0.5, 1.5, 2.0, 2.0]
     assert values(training.warmup(0), [0, 1]) == [2.0, 2.0]
+
+
+def test_ramp():
+    # a capacity: C t / T, and C from T on
+    ramp = training.ramp(4, "capacity")
+    assert values(ramp, [0, 1, 2, 4, 8], "capacity", 25.0) == [0, 6.25, 12.5, 25, 25]
+    falling = training.ramp(2, "beta", start=10.0)
+    assert values(falling, [0, 1, 2, 3], "beta", 4.0) == [10, 7, 4, 4]
+    assert values(training.ramp(0, "beta"), [0, 1], "beta") == [2, 2]
+    assert falling.hparams == {"beta_ramp_steps": 2, "beta_ramp_start": 10.0}
+    assert falling.domains == {"beta_ramp_steps": NOT_NEGATIVE, "beta_ramp_start": REAL}
+    with pytest.raises(InputError, match="start of a ramp is nan: use a finite number"):
+        training.ramp(2, "beta", start=math.nan)
 
 
 def test_step_decay():

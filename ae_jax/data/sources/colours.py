@@ -16,8 +16,7 @@ COLOURS = np.array(
 _FIRST = np.array([0, 2, 0, 9, 9], np.int32)
 FACTOR_SIZES = {"shape": 3, "scale": 4, "orientation": 40, "x": 14, "y": 14}
 FACTOR_SIZES |= {"colour": len(COLOURS)}
-#: Drawn on a canvas of this side, cut to its middle, averaged over squares of 2.
-_CANVAS, _FINER = 48, 2
+_CANVAS = 48
 
 
 def render(factors: Array) -> Array:
@@ -33,9 +32,7 @@ def render(factors: Array) -> Array:
     """
     sprite = factors[..., :-1]
     sprite = sprite + jnp.asarray(_FIRST, sprite.dtype).reshape(*[1] * (sprite.ndim - 1), -1)
-    edge = (_CANVAS - _FINER * SIDE) // 2
-    mask = shapes.render(sprite, _CANVAS)[..., edge:-edge, edge:-edge, :]
-    mask = mask.reshape(*mask.shape[:-3], SIDE, _FINER, SIDE, _FINER, 1).mean(axis=(-4, -2))
+    mask = shapes.close_up(sprite, SIDE, _CANVAS)
     colour = jnp.take(jnp.asarray(COLOURS, mask.dtype), factors[..., -1], axis=0, mode="clip")
     return mask * colour[..., None, None, :]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ae_jax.core import Array, Batch, Dataset, InputError
 from ae_jax.data.content import digest, shared
-from ae_jax.data.stored import subset
+from ae_jax.data.transforms import subset
 
 SIZE, HELD_OUT = 100_000, 10_000
 _ALONG = 1024  # Gaussians on a curve, much nearer to each other than they are wide

@@ -12,7 +12,8 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.parts import PARTS, common_scale, existing, parted, reason, shown
-from ae_jax.data.stored import arranged, layout_of, stored
+from ae_jax.data.pixels import arranged, layout_of
+from ae_jax.data.stored import stored
 
 #: The arrays that are read, by the one that must be there, each with the images it belongs to.
 _NAMES = {

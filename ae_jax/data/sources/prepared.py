@@ -22,10 +22,18 @@ from ae_jax.core import Dataset, InputError
 from ae_jax.data.content import digest_of_arrays
 from ae_jax.data.parts import reason, usual_scale
 from ae_jax.data.splits import held_out, shuffled
-from ae_jax.data.stored import assembled, subset
+from ae_jax.data.stored import assembled
+from ae_jax.data.transforms import subset
 
 #: Data sets of the catalogue that go by their own name; any other is `tfds:<name>`.
 NAMES = ("mnist", "fashion_mnist", "kmnist", "cifar10", "dsprites", "celeb_a")
+#: The features that are factors, in the order of the data's authors, which TFDS may forget; of
+#: other data sets those called label_..., in the alphabet's.
+_FACTORS = {
+    "dsprites": ("shape", "scale", "orientation", "x_position", "y_position"),
+    "smallnorb": ("category", "instance", "elevation", "azimuth", "lighting"),
+    "shapes3d": ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"),
+}
 #: Changes when the decoded arrays do, so that older files are not taken for them.
 _CACHE_VERSION = 1
 
@@ -49,8 +57,10 @@ def load(
 
     Returns:
       A Dataset with `image`, `label` where it has one, and `factors` where it has features
-      called label_...: for dsprites shape, scale, orientation, x, y. Images of celeb_a are
-      the 140x140 pixels in the middle, resized to 64x64.
+      called label_...: for dsprites shape, scale, orientation, x, y; for shapes3d hues of floor,
+      wall and object, scale, shape, orientation; for smallnorb category, instance, elevation,
+      azimuth, lighting, of which `all` has every combination. Images of celeb_a are the 140x140
+      pixels in the middle, resized to 64x64.
 
     Raises:
       InputError: the data set is unknown, not prepared, or not one of images of equal sizes.
@@ -120,19 +130,11 @@ def _columns(name: str, features: Any) -> _Columns:
         transform = lambda image: image * np.uint8(255)  # noqa: E731
     if len(shape) != 3 or None in shape:
         raise InputError(f"{name} has images of shape {shape}; only equal sizes can be stored")
-    factors = [
-        key
-        for key in features
-        if key.startswith("label_") and getattr(features[key], "num_classes", None)
-    ]
-    # TFDS may forget the order of features; this is dSprites' own, then the alphabet's.
-    known = ["label_shape", "label_scale", "label_orientation", "label_x_position"]
-    order = known if name == "dsprites" else []
-    factors.sort(key=lambda key: (order.index(key) if key in order else len(order), key))
-    sizes = {
-        key.removeprefix("label_").removesuffix("_position"): features[key].num_classes
-        for key in factors
-    }
+    classes = {key: getattr(features[key], "num_classes", None) for key in features}
+    known = _FACTORS.get(name.partition("/")[0].partition(":")[0], ())
+    factors = [key for part in known for key in (f"label_{part}", part) if classes.get(key)]
+    factors = factors or sorted(key for key in classes if key.startswith("label_") and classes[key])
+    sizes = {key.removeprefix("label_").removesuffix("_position"): classes[key] for key in factors}
     label = "label" in features and np.issubdtype(features["label"].np_dtype, np.integer)
     label = label and not features["label"].shape
     return _Columns(shape, transform, label, tuple(factors), sizes)
@@ -175,6 +177,7 @@ def _kept(name: str, builder: Any, columns: _Columns, root: str) -> _Kept:
         "bytes": {split: info.num_bytes for split, info in splits.items()},
         "shapes": shapes,
     }
+    source |= {"factors": list(columns.factors)} if columns.factors else {}
 
     def decode(folder: Path | None) -> _Kept:
         arrays = _allocated(shapes, folder)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ae_jax.core import Array, Batch, Dataset
 from ae_jax.data.content import digest, shared
-from ae_jax.data.stored import subset
+from ae_jax.data.transforms import subset
 
 STEPS, MOST_TONES = 64, 3
 SIZE, HELD_OUT = 100_000, 1000

@@ -28,7 +28,7 @@ from ae_jax.methods.adversarial.codes import Coder, deviations, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
-from ae_jax.methods.learners.composing import Numbers, require, require_kind
+from ae_jax.methods.learners.composing import Numbers, of_classes, require, require_kind
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -96,8 +96,7 @@ def adversarial_autoencoder(
     Raises:
       InputError: if there are no latents, or the prior has another number of dimensions or of
         classes; when initialised, if the encoder does not give latents [B, Z], or the decoder
-        examples of the data's shape; with classes, if the data have no labels, or some that are no
-        classes. Where these are traced, losses are NaN.
+        examples of the data's shape; with classes, if the data have no labels.
 
     Reference:
       Makhzani et al. (2016), sections 2 and 2.3; Tolstikhin et al. (2018), algorithm 1, for the
@@ -236,4 +235,5 @@ def adversarial_autoencoder(
         ],
         main="autoencoder",
         conclude=deviations,
+        ranges=of_classes(classes, unknown=True),
     )

@@ -24,7 +24,7 @@ from ae_jax.methods.adversarial.conditions import (
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require, require_kind, require_shape
+from ae_jax.methods.learners.composing import of_classes, require, require_kind, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 
@@ -207,4 +207,5 @@ def gan(
         main="generator",
         average=["generator"] if average else (),
         ema_decay=ema_decay,
+        ranges=of_classes(condition.classes),
     )

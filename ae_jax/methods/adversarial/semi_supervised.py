@@ -30,7 +30,7 @@ from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require, require_kind
+from ae_jax.methods.learners.composing import Numbers, of_classes, require, require_kind
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -92,16 +92,16 @@ def semi_supervised_adversarial_autoencoder(
 
     Returns:
       The method. Evaluation, per example: `reconstruction`, `squared_error`, `error`, 1 where
-      the most probable class is wrong, and the contests' `class_discriminator_loss`,
-      `style_discriminator_loss` and `encoder_loss`. The code of the views `encode` and
+      the most probable class is wrong and NaN where none is known, and the contests'
+      `class_discriminator_loss`, `style_discriminator_loss` and `encoder_loss`; of a whole set
+      `error` is the mean over labels that are known. The code of the views `encode` and
       `decode` is [B, classes + S]; `predict` gives logits of classes, `sample` draws class and
       style, `generate` a style for the batch's labels, and the class where that is not known.
 
     Raises:
       InputError: if there are fewer than two classes or no style, or the prior has another
         number of dimensions; when initialised, if the encoder does not give [B, classes + S], or
-        the decoder examples of the data's shape; if the data have no labels, or some that are no
-        classes. Where these are traced, what is made of them is NaN.
+        the decoder examples of the data's shape; if the data have no labels.
 
     Reference:
       Makhzani et al. (2016), section 5, figure 8.
@@ -206,7 +206,7 @@ def semi_supervised_adversarial_autoencoder(
         return {
             "reconstruction": values["loss"],
             "squared_error": values["squared_error"],
-            "error": jnp.where(label < classes, error, jnp.nan),
+            "error": jnp.where(label < 0, jnp.nan, error),
             **{f"{name}_loss": loss for name, loss in losses_of_both.items()},
             "encoder_loss": deceived(keys[2], params, latent, hparams, False),
         }
@@ -252,7 +252,15 @@ def semi_supervised_adversarial_autoencoder(
             regulariser,
             Numbers(**traced(adversarial_weight=(adversarial_weight, NOT_NEGATIVE))),
         ],
+        conclude=_error_of_known,
+        ranges=of_classes(classes, unknown=True),
     )
+
+
+def _error_of_known(
+    values: Mapping[str, Array], present: Array, hparams: HParams
+) -> dict[str, Array]:
+    return {"error": jnp.nanmean(values["error"], where=present)}
 
 
 def _with_probabilities(encoder: Network, classes: int) -> Network:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, HParams, Method, Views
+from ae_jax.core import COUNT, Array, Batch, Domain, HParams, Method, Views
 from ae_jax.methods.learners.composing import require
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
@@ -60,8 +60,9 @@ def skip_gram(
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return embed(state.params, batch["centre"])
 
+    words = Domain(0, vocabulary_size - 1, whole=True)
     return descend(
-        Objective(init, terms),
+        Objective(init, terms, ranges={"centre": words, "context": words}),
         Views(encode=encode),
         optimizer=optimizer,
         learning_rate=learning_rate,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import Array, Batch, HParams, InputError, Method
+from ae_jax.core import Array, Batch, Domain, HParams, InputError, Method
 from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
@@ -150,8 +150,9 @@ def recurrent_autoencoder(
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return observation.mean(free(state.params, latent))
 
+    ranges = {"tokens": Domain(0, features - 1, whole=True)} if tokens else {}
     return descend(
-        Objective(init, terms, **joined(observation, *bottlenecks)),
+        Objective(init, terms, **joined(observation, *bottlenecks), ranges=ranges),
         coded(encode, decode),
         optimizer=optimizer,
         learning_rate=learning_rate,

@@ -25,7 +25,7 @@ from ae_jax.methods.boltzmann import RBMParams, Units, estimators
 from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
 from ae_jax.methods.boltzmann.units import CLASSES
 from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
-from ae_jax.methods.learners.composing import require, started
+from ae_jax.methods.learners.composing import of_classes, require, started
 from ae_jax.methods.learners.views import coded
 from ae_jax.probability import bernoulli
 
@@ -205,4 +205,5 @@ def deep_belief_network(
             generate=generate if classes else None,
         ),
         inference=lambda state: state._replace(chains=()),
+        ranges=of_classes(classes),
     )

@@ -27,7 +27,7 @@ from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visibl
 from ae_jax.methods.boltzmann.centering import Offsets, centered, uncentered
 from ae_jax.methods.boltzmann.units import CLASSES, LEAST_VARIANCE
 from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
-from ae_jax.methods.learners.composing import joined, require
+from ae_jax.methods.learners.composing import joined, of_classes, require
 from ae_jax.methods.learners.views import coded
 
 #: How much of a running mean each batch replaces.
@@ -288,6 +288,7 @@ def rbm(
             generate=generate if classes else None,
             log_likelihood=log_likelihood,
         ),
+        ranges=of_classes(classes),
         inference=lambda state: state._replace(
             optimizer=(), estimator=(), offsets=state.offsets._replace(hidden=())
         ),

@@ -1,5 +1,6 @@
 """Joins a method's parts, and parameters to start from; refuses what does not fit."""
 
+import math
 from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Protocol
@@ -46,6 +47,17 @@ def joined(*parts: Part, **own: tuple[float, Domain]) -> dict[str, Mapping[str, 
         numbers["hparams"] |= part.hparams
         numbers["domains"] |= part.domains
     return numbers
+
+
+def of_classes(classes: int | None, unknown: bool = False) -> dict[str, Domain]:
+    """Returns the `ranges` of a method that is told classes by the batch's `label`.
+
+    Args:
+      classes: how many; 0 or None where labels are not looked at.
+      unknown: whether labels below 0 say that the class is not known.
+    """
+    least = -math.inf if unknown else 0
+    return {"label": Domain(least, classes - 1, whole=True)} if classes else {}
 
 
 def require(domain: Domain, **values: float) -> None:

@@ -14,6 +14,7 @@ from ae_jax.core import (
     POSITIVE,
     Array,
     Batch,
+    Domain,
     HParams,
     Info,
     InputError,
@@ -60,6 +61,7 @@ def game(
     average: Sequence[str] = (),
     ema_decay: float = 0.999,
     conclude: Callable[[Mapping[str, Array], Array, HParams], Mapping[str, Array]] | None = None,
+    ranges: Mapping[str, Domain] = {},
 ) -> Method:
     """Returns the method whose step makes some moves, each of which lowers a loss of its own.
 
@@ -81,6 +83,7 @@ def game(
         average over steps is kept; evaluation and views see it in the place of the network.
       ema_decay: the fraction of the average that a step keeps, traced; only where there is one.
       conclude: as a method's.
+      ranges: likewise.
 
     Returns:
       The method. Its `init` takes parameters to start from as a fourth argument, by network, and
@@ -210,6 +213,7 @@ def game(
         views=views,
         conclude=conclude,
         inference=gradient.inference,
+        ranges=ranges,
     )
 
 

@@ -33,6 +33,7 @@ class Objective(NamedTuple):
       running: (params, batch, hparams) -> what is running at first, by name; None where
         nothing is.
       conclude: as a method's.
+      ranges: likewise.
     """
 
     init: Callable[[Array, Batch, HParams], Mapping[str, Any]]
@@ -41,6 +42,7 @@ class Objective(NamedTuple):
     domains: Mapping[str, Domain] = {}
     running: Callable[[Mapping[str, Any], Batch, HParams], Mapping[str, Any]] | None = None
     conclude: Callable[[Mapping[str, Array], Array, HParams], Mapping[str, Array]] | None = None
+    ranges: Mapping[str, Domain] = {}
 
 
 def descend(
@@ -90,6 +92,7 @@ def descend(
         views=views,
         conclude=objective.conclude,
         inference=gradient.inference,
+        ranges=objective.ranges,
     )
 
 

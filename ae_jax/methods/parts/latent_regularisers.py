@@ -83,8 +83,9 @@ def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
-        distance = jnp.abs(_mean(seen.kl, present) - hparams["capacity"])
-        return hparams["capacity_weight"] * distance, {}
+        excess = _mean(seen.kl, present) - hparams["capacity"]
+        # its absolute value, with a slope of 0 where there is none
+        return hparams["capacity_weight"] * excess * jnp.sign(excess), {}
 
     numbers = {"capacity_weight": (weight, NOT_NEGATIVE), "capacity": (nats, NOT_NEGATIVE)}
     return LatentRegulariser(**traced(**numbers), apply=apply)

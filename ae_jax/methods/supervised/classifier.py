@@ -9,7 +9,7 @@ import optax
 from ae_jax.core import Array, Batch, Domain, HParams, InputError, Method, Network, Views
 from ae_jax.losses.classification import classified
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
+from ae_jax.methods.learners.composing import of_classes, require
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.nets import mlp
@@ -76,7 +76,7 @@ def classifier(
         return head.apply(state.params["head"], encode(state, batch, hparams))
 
     return descend(
-        Objective(init, terms),
+        Objective(init, terms, ranges=of_classes(classes)),
         Views(encode=encode, predict=predict),
         optimizer=optimizer,
         learning_rate=learning_rate,

@@ -18,6 +18,7 @@ from ae_jax.core import (
     Method,
     State,
     Views,
+    check_ranges,
 )
 from ae_jax.methods.learners.composing import joined, require
 
@@ -99,7 +100,7 @@ def few_labels(method: Method, pool: Dataset) -> Method:
     return Method(
         **joined(
             method,
-            labels=_labels(pool),
+            labels=_labels(method, pool),
             pretrained=(1.0, Domain(0, 1, whole=True)),
         ),
         init=init,
@@ -109,6 +110,7 @@ def few_labels(method: Method, pool: Dataset) -> Method:
         ),
         conclude=method.conclude,
         inference=lambda state: FewLabels((), method.inference(state.method)),
+        ranges=method.ranges,
     )
 
 
@@ -154,13 +156,14 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
         )
 
     return Method(
-        **joined(method, labels=_labels(pool)),
+        **joined(method, labels=_labels(method, pool)),
         init=init,
         step=step,
         evaluate=of_method(method.evaluate),
         views=Views(*(view and of_method(view) for view in method.views)),
         conclude=method.conclude,
         inference=lambda state: FewLabels((), method.inference(state.method)),
+        ranges=method.ranges,
     )
 
 
@@ -180,9 +183,10 @@ def _checked(start: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     return start
 
 
-def _labels(pool: Dataset) -> tuple[float, Domain]:
+def _labels(method: Method, pool: Dataset) -> tuple[float, Domain]:
     if "label" not in pool.spec:
         raise InputError("the pool has no labels: use a data set that has them")
+    check_ranges(method.ranges, pool, "pool's")
     return float(min(100, pool.size)), Domain(1, pool.size, whole=True)
 
 

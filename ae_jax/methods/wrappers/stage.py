@@ -93,4 +93,5 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
         ),
         conclude=method.conclude,
         inference=lambda state: state._replace(method=method.inference(state.method)),
+        ranges={name: method.ranges[name] for name in method.ranges.keys() - {"image"}},
     )

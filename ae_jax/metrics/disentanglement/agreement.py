@@ -120,8 +120,9 @@ def rank_correlations(figures: Array) -> np.ndarray:
     for i in range(count):
         for j in range(i + 1):
             pair = figures[:, [i, j]]
-            ranks = _standardised(rankdata(pair[~np.isnan(pair).any(axis=1)], axis=0))
-            if ranks.size and np.all(np.any(ranks != 0, axis=0)):
+            pair = pair[~np.isnan(pair).any(axis=1)]
+            if len(pair) and np.all(np.any(pair != pair[:1], axis=0)):
+                ranks = _standardised(rankdata(pair, axis=0))
                 found[i, j] = found[j, i] = np.clip(np.mean(ranks[:, 0] * ranks[:, 1]), -1, 1)
     return found
 

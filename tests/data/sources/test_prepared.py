@@ -208,6 +208,73 @@ def test_an_ordered_data_set_is_shuffled(write_digits):
     assert sorted(numbers(load("tfds:fake", "all", root))) == list(range(100))
 
 
+#: As TFDS has them, of which it may forget the order; and the factors in their authors' order.
+GRIDS = {
+    "smallnorb": (
+        {
+            "image2": None,
+            "instance": 10,
+            "label_azimuth": 18,
+            "label_category": 5,
+            "label_elevation": 9,
+            "label_lighting": 6,
+        },
+        {"category": 5, "instance": 10, "elevation": 9, "azimuth": 18, "lighting": 6},
+    ),
+    "shapes3d": (
+        {
+            "label_floor_hue": 10,
+            "label_object_hue": 10,
+            "label_orientation": 15,
+            "label_scale": 8,
+            "label_shape": 4,
+            "label_wall_hue": 10,
+            "value_scale": None,
+        },
+        {
+            "floor_hue": 10,
+            "wall_hue": 10,
+            "object_hue": 10,
+            "scale": 8,
+            "shape": 4,
+            "orientation": 15,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_factors_are_in_the_order_of_their_authors(write_tfds, name):
+    stored, sizes = GRIDS[name]
+    shape = (96, 96, 1) if name == "smallnorb" else (64, 64, 3)
+    other = {"image2": tfds.features.Image(shape=shape), "value_scale": np.float32}
+    features = {"image": tfds.features.Image(shape=shape)} | {
+        key: other[key] if size is None else tfds.features.ClassLabel(num_classes=size)
+        for key, size in stored.items()
+    }
+    rows = np.random.default_rng(0).integers(0, list(sizes.values()), (4, len(sizes)))
+    picture = Image.fromarray(np.full(shape[: 2 + (shape[2] > 1)], 200, np.uint8))
+    more = {"image2": picture, "value_scale": 1.5}
+    examples = []
+    for row in rows.tolist():
+        known = dict(zip(sizes, row, strict=True))
+        examples.append(
+            {"image": picture}
+            | {key: known.get(key.removeprefix("label_"), more.get(key)) for key in stored}
+        )
+    root = write_tfds(name, features, {"train": examples}, version="2.0.0")
+    data = load(f"tfds:{name}", "all", root)
+    assert list(data.factor_sizes.items()) == list(sizes.items())
+    np.testing.assert_array_equal(data.fetch(data.arrays, jnp.arange(4))["factors"], rows)
+    # what was decoded in another order is not taken for this
+    (folder,) = (root / "ae_jax").iterdir()
+    facts = json.loads((folder / "facts.json").read_text())
+    (folder / "facts.json").write_text(json.dumps(facts | {"factors": facts["factors"][::-1]}))
+    np.save(folder / "factors.npy", rows[:, ::-1].astype(np.int32))
+    data = load(f"tfds:{name}", "all", root)
+    np.testing.assert_array_equal(data.fetch(data.arrays, jnp.arange(4))["factors"], rows)
+
+
 FACTORS = {"shape": 3, "scale": 6, "orientation": 40, "x": 32, "y": 32}
 
 

@@ -114,6 +114,11 @@ def test_a_step_moves_the_discriminator_and_then_the_generator():
     def generating(p):
         return -np.mean(judged(p, images(p, other_z))[0])
 
+    values = jax.jit(method.evaluate)(key, state, {"image": x.reshape(ROWS, 2, 2, 1)}, hparams)
+    told = judged(p, fake)[0] - judged(p, real)[0]  # without penalties
+    np.testing.assert_allclose(values["discriminator_loss"], told, rtol=1e-12)
+    deceived = -judged(p, images(p, other_z))[0]
+    np.testing.assert_allclose(values["generator_loss"], deceived, rtol=1e-12)
     np.testing.assert_allclose(info["discriminator_loss"], discriminating(p), rtol=1e-12)
     by = gradient(discriminating, p, DISCRIMINATOR)
     norm = np.sqrt(sum(np.sum(g**2) for g in by.values()))
@@ -127,6 +132,8 @@ def test_a_step_moves_the_discriminator_and_then_the_generator():
 
     seen = method.views.decode(after, jnp.asarray(z), hparams)
     np.testing.assert_allclose(np.reshape(seen, (ROWS, 4)), images(p, z), rtol=1e-12)
+    sample = method.views.sample(noise[0], after, ROWS, hparams)
+    np.testing.assert_allclose(sample, seen, rtol=1e-12)
 
 
 def test_a_first_stage_has_no_fade_and_both_fade_or_none():

@@ -139,7 +139,7 @@ def test_what_it_evaluates_and_shows():
     expected = {
         "reconstruction": np.sum((latent @ V - X) ** 2, axis=1),
         "squared_error": np.sum((latent @ V - X) ** 2, axis=1),
-        "error": np.argmax(y, axis=1) != LABEL,
+        "error": np.where(LABEL < 0, np.nan, np.argmax(y, axis=1) != LABEL),
         "class_discriminator_loss": losses[0][:, 0],
         "style_discriminator_loss": losses[1][:, 0],
         "encoder_loss": (softplus(-y @ C) + softplus(-s @ E))[:, 0],
@@ -158,6 +158,23 @@ def test_what_it_evaluates_and_shows():
     made = np.concatenate([np.eye(2)[label], style], axis=1) @ V
     found = views.generate(KEY, state, batch(label), hparams)
     np.testing.assert_allclose(found, made, rtol=1e-12)
+
+
+def test_the_error_of_a_set_is_that_of_labels_that_are_known():
+    method = built()
+    state = method.init(KEY, batch(), method.hparams)
+    values = method.evaluate(KEY, state, batch(), method.hparams)
+    wrong = (np.argmax(code(W)[0], axis=1) != LABEL)[[0, 1, 3]]
+    assert 0 < wrong.mean() != np.r_[wrong, 1].mean()  # that of all four, which is none of them
+
+    def error(*present):
+        return method.conclude(values, jnp.array(present), method.hparams)
+
+    assert error(True, True, True, True).keys() == {"error"}
+    np.testing.assert_allclose(error(True, True, True, True)["error"], wrong.mean(), rtol=1e-12)
+    for i, place in enumerate((0, 1, 3)):  # padding beside it
+        assert float(error(*(j in (place, 2) for j in range(4)))["error"]) == wrong[i]
+    assert np.isnan(error(False, False, True, False)["error"])
 
 
 def test_refuses():

@@ -105,6 +105,15 @@ def test_a_whole_data_set_is_compared_at_once_and_large_ones_in_blocks(monkeypat
     np.testing.assert_allclose(loss(4, 7), blocks / 7, rtol=1e-12)
 
 
+def test_blocks_are_of_a_thousand():
+    part = discrepancies.Discrepancy({}, lambda key, x, y, hparams, present: jnp.sum(x) + len(x))
+    method = methods.matching_network(linear(), 2, part)
+    for count in (1000, 1001):
+        values = {name: jnp.zeros((count, 1)) for name in ("generated", "real")}
+        found = jax.jit(method.conclude)(values, jnp.ones(count, bool), {})
+        np.testing.assert_allclose(found["loss"], min(count, 1000), rtol=1e-12)
+
+
 def test_examples_that_are_all_the_same_are_at_no_distance():
     method = methods.matching_network(nets.mlp(2, ()), 2)
     for batch in (np.full((4, 2), 0.7), np.full((1, 2), 0.7)):

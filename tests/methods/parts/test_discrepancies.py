@@ -31,6 +31,17 @@ def sliced(x, y):
             {"kernel_scale": 1.0},
             lambda x, y: losses.mmd2(x, y, losses.gaussian_kernel(0.5**0.5), unbiased=False),
         ),
+        (
+            discrepancies.mmd([0.5], root=False, unbiased=True),
+            {"kernel_scale": 2.0},
+            lambda x, y: losses.mmd2(x, y, losses.gaussian_kernel(1.0)),
+        ),
+        (
+            # in units of 2 Z = 6
+            discrepancies.inverse_multiquadric((0.5, 2.0)),
+            {"kernel_scale": 3.0},
+            lambda x, y: losses.mmd2(x, y, losses.inverse_multiquadric_mixture_kernel([9, 36])),
+        ),
         (discrepancies.sliced_wasserstein(7), {}, sliced),
         (
             discrepancies.sinkhorn(iterations=9),
@@ -48,6 +59,51 @@ def test_values_are_those_of_the_losses(part, hparams, loss):
     np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
+#: Six and five points in three dimensions.
+ROWS, COLUMNS = np.arange(6)[:, None], np.arange(3)[None]
+SIX = np.sin(1.0 + 0.8 * ROWS + 1.9 * COLUMNS)
+FIVE = 1.5 * np.cos(0.3 + 1.1 * ROWS[:5] * (1 + 0.2 * COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("make", "biased", "unbiased"),
+    [
+        (
+            lambda unbiased: discrepancies.mmd([1.0], 1.0, False, unbiased),
+            0.313290816267,
+            0.0137504121137,
+        ),
+        (
+            lambda unbiased: discrepancies.inverse_multiquadric((1.0,), 1.0, unbiased),
+            0.147467606143,
+            -0.0121135127222,
+        ),
+        (
+            lambda unbiased: discrepancies.inverse_multiquadric(unbiased=unbiased),
+            1.08782357635,
+            -0.0713296557892,
+        ),
+    ],
+)
+def test_fixed_samples_differ_by_fixed_amounts(make, biased, unbiased):
+    for part, value in ((make(False), biased), (make(True), unbiased)):
+        np.testing.assert_allclose(part.between(KEY, SIX, FIVE, part.hparams), value, atol=1e-11)
+    # of one sample the biased square is 0, the unbiased one below
+    part = discrepancies.mmd([1.0], root=False, unbiased=True)
+    same = part.between(KEY, SIX, SIX, part.hparams)
+    np.testing.assert_allclose(same, -0.23478769857, atol=1e-11)
+
+
+def test_the_unbiased_squares_mean_is_that_of_the_distributions():
+    # of N(m, I) and N(0, I): 2 (s^2 / (s^2 + 2))^(D/2) (1 - exp(-m^2 / (2 (s^2 + 2))))
+    part = discrepancies.mmd([1.0], root=False, unbiased=True)
+    x, y = np.random.default_rng(0).standard_normal((2, 400, 20, 3))
+    shift = np.array([1.0, 0.0, 0.0])
+    found = jax.jit(jax.vmap(lambda x, y: part.between(KEY, x, y, part.hparams)))(x + shift, y)
+    error = np.std(found) / np.sqrt(400)
+    assert abs(np.mean(found) - 0.05908921164) < 4 * error
+
+
 def test_directions_are_others_with_another_key():
     between = jax.jit(discrepancies.sliced_wasserstein(4).between)
     assert between(KEY, X, Y, {}) != between(jax.random.key(4), X, Y, {})
@@ -59,6 +115,9 @@ def test_directions_are_others_with_another_key():
         (lambda: discrepancies.mmd(()), r"positive numbers, got \(\)"),
         (lambda: discrepancies.mmd((1.0, 0.0)), "positive numbers"),
         (lambda: discrepancies.mmd((-1.0,)), "positive numbers"),
+        (lambda: discrepancies.mmd(unbiased=True), "has no root: use root=False"),
+        (lambda: discrepancies.inverse_multiquadric(()), r"scales must be one or more"),
+        (lambda: discrepancies.inverse_multiquadric((0.0,)), "positive numbers"),
         (lambda: discrepancies.sliced_wasserstein(0), "directions is 0: use"),
         (lambda: discrepancies.sinkhorn(iterations=0), "iterations is 0: use"),
     ],

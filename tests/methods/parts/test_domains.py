@@ -53,6 +53,7 @@ def test_numbers_may_be_what_makes_sense(part, numbers):
     ("part", "names"),
     [
         (discrepancies.mmd(), ["kernel_scale"]),
+        (discrepancies.inverse_multiquadric(), ["kernel_scale"]),
         (discrepancies.sinkhorn(), ["sinkhorn_epsilon"]),
         (discrepancies.sliced_wasserstein(), []),
     ],

@@ -81,6 +81,8 @@ def test_a_distribution_function_on_a_grid():
     x = np.sinh(np.linspace(-2.8, 2.8, 4001))  # not equally spaced
     levels = sampling.grid_distribution(x, 3 * np.exp(-(x**2) / 2))
     np.testing.assert_allclose(levels, stats.norm.cdf(x), atol=2e-6)
+    # masses 1 and 1, about a point at which there is none
+    assert sampling.grid_distribution([0.0, 1.0, 3.0], [2.0, 0.0, 1.0]).tolist() == [0, 0.5, 1]
     quantile = jax.jit(sampling.grid_quantile(x, levels))
     u = np.array([[0.01, 0.5], [0.9, 0.999]])
     np.testing.assert_allclose(quantile(u), stats.norm.ppf(u), atol=1e-4)

@@ -8,8 +8,9 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from ae_jax.core import InputError
-from ae_jax.metrics import mig, mutual_information
+from ae_jax.metrics import mig, modularity, mutual_information
 from ae_jax.metrics.disentanglement import information as counting
+from tests.metrics.disentanglement.known import ideal, known, rows_permuted, twice
 
 SIZES = (3, 4, 5)
 
@@ -229,3 +230,123 @@ def test_input_that_does_not_fit_is_refused(latents, factors, options, message):
 def test_traced_factors_need_their_sizes():
     with pytest.raises(InputError, match="factor_sizes"):
         jax.jit(mig)(*random_problem())
+
+
+def test_a_factor_of_a_single_value_is_left_out_whatever_the_number_of_examples():
+    # entropies of 6e-8, of rounding, were divided by
+    rng = np.random.default_rng(0)
+    for count in (100, 600, 1536):
+        latents = rng.standard_normal((count, 3)).astype(np.float32)
+        factors = np.stack([rng.integers(0, 3, count), np.full(count, 1)], axis=1)
+        alone = mig(latents, factors[:, :1], factor_sizes=(3,))
+        assert mig(latents, factors, factor_sizes=(3, 2)) == alone
+
+
+#: Of `known`, in 20 bins, nats: by scikit-learn and by a loop.
+INFORMATION = [
+    [1.0073806176, 0.0451946961424, 0.00599088988259],
+    [0.0999592755992, 0.956543316782, 0.0129599743825],
+    [0.188837213207, 0.0568109926992, 0.745197887202],
+    [0.0241724668939, 0.0513030536796, 0.0632672453235],
+]
+GAP = 0.605932442389
+
+
+def test_information_of_known_codes(x64):
+    information, entropies = mutual_information(*known())
+    np.testing.assert_allclose(information, INFORMATION, rtol=1e-10)
+    np.testing.assert_allclose(entropies, np.log([3, 4, 5]), rtol=1e-12)
+    np.testing.assert_allclose(mig(*known()), GAP, rtol=1e-11)
+    np.testing.assert_allclose(modularity(*known()), 0.889161888757, rtol=1e-11)
+    weighted = modularity(*known(), weighted=True)
+    np.testing.assert_allclose(weighted, 0.970083651092, rtol=1e-11)
+
+
+def test_examples_may_come_in_any_order():
+    latents, factors = known()
+    latents = latents.astype(np.float32)
+    order = np.random.default_rng(0).permutation(600)
+    ours, ours_again = mig(latents, factors), mig(latents[order], factors[order])
+    np.testing.assert_allclose([ours, ours_again], GAP, rtol=1e-6)
+
+    def popular(latents, factors):  # a change of shape where latents [N, Z] are to be transposed
+        return mig(latents.ravel().reshape(latents.shape[::-1]).T, factors)
+
+    assert abs(popular(latents, factors) - GAP) > 0.3
+    assert abs(popular(latents, factors) - popular(latents[order], factors[order])) > 1e-3
+    perfect = all_factors().astype(np.float32)
+    assert mig(perfect, all_factors()) > 0.999 > 0.3 > popular(perfect, all_factors())
+
+
+def test_a_draw_from_posteriors_tells_less_than_their_means():
+    # a fair bit and z = ±1 + N(0, 1): their information by quadrature, of which 20 bins keep
+    # nearly all
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2, (20_000, 1))
+    means = (2 * bits - 1).astype(np.float32)
+    drawn = means + rng.standard_normal(means.shape).astype(np.float32)
+    grid = np.linspace(-9, 9, 20_001)
+    density = np.exp(-0.5 * (grid[:, None] - [-1, 1]) ** 2) / np.sqrt(2 * np.pi)
+    mixture = density.mean(axis=1)
+    entropy = -np.trapezoid(mixture * np.log(mixture), grid)
+    exact = entropy - 0.5 * np.log(2 * np.pi * np.e)
+    np.testing.assert_allclose(mig(means, bits), 1, rtol=1e-5)
+    np.testing.assert_allclose(mig(drawn, bits) * np.log(2), exact, atol=0.015)
+
+
+@pytest.mark.parametrize(
+    ("information", "expected", "weighted"),
+    [
+        (5 * np.eye(3), 1, 1),
+        (np.append(np.eye(2), np.zeros((1, 2)), axis=0), 2 / 3, 1),  # an empty code
+        (np.zeros((3, 3)), 0, 0),
+        (np.tile(np.eye(3), (2, 1)), 1, 1),
+        (np.eye(3)[:2], 1, 1),
+        (np.kron(np.eye(5), [[1, 1]]), 1 - 1 / 9, 1 - 1 / 9),  # two factors in each code
+        ([[1e-8, 0.0], [2.0, 1.0]], 0.375, 0.75),  # what rounding leaves is no information
+    ],
+)
+def test_modularity_of_matrices(information, expected, weighted):
+    information = np.array(information, np.float32)
+    entropies = np.ones(information.shape[1], np.float32)
+    np.testing.assert_allclose(counting.modularity_of(information, entropies), expected, rtol=1e-6)
+    found = counting.modularity_of(information, entropies, weighted=True)
+    np.testing.assert_allclose(found, weighted, rtol=1e-6)
+
+
+def test_modularity_counts_empty_codes_only_as_published():
+    factors = all_factors()
+    perfect = np.concatenate([factors, np.zeros((120, 1)), np.full((120, 2), 0.7)], axis=1)
+    perfect = perfect.astype(np.float32)
+    np.testing.assert_allclose(modularity(perfect, factors), 1 / 2, rtol=1e-6)
+    np.testing.assert_allclose(modularity(perfect, factors, weighted=True), 1, rtol=1e-6)
+
+
+def test_one_factor_or_none_leaves_nothing_to_mix():
+    factors, latents = all_factors(), all_factors().astype(np.float32)
+    assert modularity(latents[:, :1], factors[:, :1]) == 1
+    for weighted in (False, True):
+        assert modularity(latents, np.zeros((120, 2), int), weighted=weighted) == 0
+        constant = np.concatenate([factors, np.full((120, 1), 3)], axis=1)
+        np.testing.assert_allclose(
+            modularity(latents, constant, weighted=weighted),
+            modularity(latents, factors, weighted=weighted),
+            rtol=1e-6,
+        )
+        latents_broken = np.where(np.arange(120)[:, None] == 3, np.nan, latents)
+        assert np.isnan(modularity(latents_broken, factors, weighted=weighted))
+
+
+def test_expectations_of_the_study_for_ideal_codes():
+    latents, factors = ideal(3000)
+    latents = latents.astype(np.float32)
+    assert 0.9 <= mig(latents, factors) <= 1
+    assert 0 <= mig(0 * latents, factors) <= 0.2
+    assert 0 <= mig(twice(latents), factors) <= 0.1
+    assert 0.9 <= modularity(latents, factors) <= 1
+    assert 0.9 <= modularity(twice(latents), factors) <= 1
+
+
+def test_modularity_of_codes_that_change_places():
+    latents, factors = ideal(20_000)
+    assert 0 <= modularity(rows_permuted(latents).astype(np.float32), factors) <= 0.2

@@ -15,14 +15,14 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Array, Method, Network
+from ae_jax.core import POSITIVE, Array, Method, Network
 from ae_jax.data.sources import densities
 from ae_jax.experiment import Count, Swept
 from ae_jax.methods import discrepancies
@@ -60,7 +60,7 @@ class Config(experiment.Config):
     """Sigmoid units of the autoencoder's code."""
     code_widths: tuple[Count, ...] = (128,)
     """Hidden layers of its encoder; its decoder's are the same, backwards."""
-    code_learning_rate: float = 3e-3
+    code_learning_rate: Annotated[float, POSITIVE] = 3e-3
     code_steps: Count = 3000
     steps: Count = 1500
     batch_size: Count = 256

@@ -118,7 +118,8 @@ def load(
         images of another one; coloured:NAME, noisy:NAME and photo:NAME are sprites with what no
         factor tells, of less than 10,000 so many draws as there is room for in 10,000;
         changed:NAME are pairs that differ in a random number of factors, changed1:NAME in one.
-      split: train, validation, test or all. The splits are fixed and disjoint.
+      split: train, validation, test or all. The splits are fixed, and disjoint but for what is
+        learned whole: bars and stripes, and sprites16.
       data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets.
       value_range: for npz, images and TFDS, the values of images that stand for 0 and 1; those

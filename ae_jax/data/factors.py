@@ -80,9 +80,10 @@ def _renumbered(fetch: Callable, tables: tuple[tuple[int, int, tuple[int, ...]],
 def changed(dataset: Dataset, count: int | None = None, size: int | None = None) -> Dataset:
     """Pairs of images that differ in some of their factors, drawn once and for all.
 
-    The first of a pair is any combination of the factors, all as likely; so are the factors that
-    change, and the new values of each, which differ from the old ones. (Where the paper draws new
-    values from all, a pair may differ in fewer factors than were drawn.)
+    Factors that never vary are left out. The first of a pair is any combination of the others,
+    all as likely; so are the factors that change, and the new values of each, which differ from
+    the old ones. (disentanglement_lib draws them from all values, and changes one factor in half
+    of its pairs whatever was asked for, so that pairs differ in fewer than the paper says.)
 
     Args:
       dataset: any of which there is every combination of the factors: split `all`, say. Where it
@@ -102,9 +103,11 @@ def changed(dataset: Dataset, count: int | None = None, size: int | None = None)
     Reference:
       Locatello et al. (2020), Weakly-supervised disentanglement without compromises, section 5.
     """
-    sizes = tuple(known_factors(dataset, "pairs are made").values())
     if "other" in dataset.spec:
         raise InputError("pairs are made of single images, and these are pairs")
+    if 1 in known_factors(dataset, "pairs are made").values():
+        dataset = restricted(dataset, {})
+    sizes = tuple(dataset.factor_sizes.values())
     if count is None and len(sizes) < 2:
         raise InputError("a random number of factors changes only where there are two or more")
     if count is not None and not 1 <= count <= len(sizes):
@@ -139,7 +142,7 @@ def _drawn_pairs(
     first = random.randint(0, sizes, (size, len(sizes)))
     counts = random.randint(1, len(sizes), size) if count is None else np.full(size, count)
     ranks = random.random_sample(first.shape).argsort(axis=1).argsort(axis=1)
-    step = 1 + random.randint(0, np.maximum(np.array(sizes) - 1, 1), first.shape)
+    step = 1 + random.randint(0, np.array(sizes) - 1, first.shape)
     second = np.where(ranks < counts[:, None], (first + step) % sizes, first)
     return [
         (np.ravel_multi_index(tuple(values.T), sizes), random.random_sample(size))

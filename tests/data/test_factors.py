@@ -24,6 +24,10 @@ def draw(factors):
     return jnp.broadcast_to(number[:, None, None, None] / 1000, (*number.shape, 2, 2, 1))
 
 
+def draw_many(factors):
+    return jnp.sum(factors, axis=-1)[:, None, None, None] / 8
+
+
 def grid():
     return rendered("all", "numbers", draw, SIZES, (2, 2, 1))
 
@@ -160,6 +164,21 @@ def test_pairs_differ_in_exactly_so_many_factors(make, count):
         np.testing.assert_array_equal(mapped[name][:, 0], value)
 
 
+def test_pairs_and_copies_can_be_streamed():
+    """Rows that were gathered on the host are fetched as the whole is."""
+    index = np.array([40, 3, 17])
+    for dataset in (
+        data.changed(kept(), 1, size=50),
+        data.changed(grid(), size=50),
+        data.with_nuisance(kept(), data.NUISANCES["coloured"], 2),
+    ):
+        rows = jax.tree.map(lambda array: array[index], dataset.arrays)
+        fetch = jax.jit(dataset.fetch)
+        whole = fetch(dataset.arrays, index)
+        for name, value in fetch(rows, np.arange(3)).items():
+            np.testing.assert_array_equal(value, whole[name])
+
+
 def expected(count):
     """The probability of every pair (cell, cell) of the grid."""
     cells = list(itertools.product(*map(range, SIZES.values())))
@@ -194,13 +213,48 @@ def test_all_pairs_are_as_likely_as_they_should_be(count):
     assert chisquare(found[table > 0], size * table[table > 0]).pvalue > 1e-3
 
 
-def test_a_new_value_drawn_from_all_would_be_noticed():
-    """As the published code draws it: then some pairs do not differ at all."""
-    random = np.random.default_rng(0)
-    first = random.integers(0, list(SIZES.values()), (1000, 3))
-    which, new = random.integers(0, 3, 1000), random.integers(0, list(SIZES.values()), (1000, 3))
-    second = np.where(np.arange(3) == which[:, None], new, first)
-    assert (first == second).all(axis=1).mean() > 0.3
+def test_the_number_of_factors_that_change_is_uniform():
+    """Unlike that of disentanglement_lib's pairs, of which some do not differ at all."""
+    sizes = {"a": 3, "b": 3, "c": 3, "d": 3}
+    pairs = data.changed(rendered("all", "many", draw_many, sizes, (1, 1, 1)), size=3000)
+    batch = everything(pairs)
+    found = np.asarray(batch["factors"] != batch["other_factors"]).sum(axis=1)
+    assert chisquare(np.bincount(found, minlength=5)[1:4]).pvalue > 1e-3
+    assert set(found) == {1, 2, 3}
+
+    random = np.random.RandomState(0)
+    popular = np.zeros(3000, int)
+    for i in range(3000):
+        first = random.randint(0, 3, 4)
+        second = first.copy()
+        for index in random.choice(4, random.choice([1, random.randint(1, 4)]), replace=False):
+            second[index] = random.choice(3)
+        popular[i] = (first != second).sum()
+    counts = np.bincount(popular, minlength=5)
+    assert counts[0] > 600
+    assert chisquare(counts[1:4]).pvalue < 1e-9
+
+
+def test_a_factor_that_never_varies_never_changes():
+    constant = everything(data.restricted(grid(), {"b": 2}))["factors"]
+    factors = np.insert(np.asarray(constant), 1, 0, axis=1)
+    images = np.arange(len(factors))[:, None, None] * np.ones((1, 2, 2)) / len(factors)
+    single = data.stored(images, factors=factors)
+    assert list(single.factor_sizes.values()) == [2, 1, 4]
+    pairs = data.changed(single, size=40)  # of two that vary, one
+    assert pairs.factor_sizes == {"factor_0": 2, "factor_2": 4}
+    batch = everything(pairs)
+    differ = np.asarray(batch["factors"] != batch["other_factors"])
+    assert (differ.sum(axis=1) == 1).all()
+    assert differ.any(axis=0).all()
+
+
+def test_stored_pairs_are_no_more_than_so_many(monkeypatch):
+    monkeypatch.setattr(data.factors, "STORED_PAIRS", 10)
+    assert data.changed(kept()).size == 10
+    monkeypatch.setattr(data.factors, "PAIRS", 30)
+    assert data.changed(grid()).size == 30
+    assert data.changed(data.restricted(grid(), {"a": 0})).size == 30  # a table of indices
 
 
 def test_of_several_examples_of_a_cell_each_is_taken():

@@ -95,6 +95,18 @@ def test_a_sprite_has_its_draw_in_any_split_program_and_precision(name):
     assert len(np.unique(np.asarray(batch["image"]).reshape(6, -1), axis=0)) == 6
 
 
+def test_the_draws_never_change():
+    """Those of the first sprite, the first but one of the second copy, and another."""
+    pixels = {
+        "coloured": [[430, 342, 352], [270, 262, 320], [372, 510, 390]],
+        "photo": [[192, 127, 218], [394, 445, 344], [265, 234, 332]],
+    }
+    for name, expected in pixels.items():
+        sprites = data.load(f"{name}:sprites16")
+        image = jax.jit(sprites.fetch)(sprites.arrays, np.array([0, 577, 5000]))["image"]
+        np.testing.assert_allclose(image[:, 5, 5] * 510, expected, atol=1e-3)
+
+
 def test_copies_of_a_small_grid_have_draws_of_their_own():
     single = data.load("sprites16")
     several = data.load("noisy:sprites16")

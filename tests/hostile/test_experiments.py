@@ -72,6 +72,7 @@ LATE = [
     ("image_to_image", "--dataset grey:digits", "grey pairs need images of three channels, got 1"),
     ("linear_ae", "--latent-size 65", "65 components of"),
     ("moment_matching", "--kernel-scale 0", "kernel_scale is 0"),
+    ("moment_matching", "--code-learning-rate 0", "--code-learning-rate is 0.0: use more than 0"),
     ("moment_matching", "--samples 3", "measured by 4 samples or more, got 3"),
     ("moment_matching", "--batch-size 2000", "batch_size 2000 is larger than"),
     ("moment_matching", "--code-size 0", "--code-size is 0: use a whole"),

@@ -13,11 +13,9 @@ Disentangled Representations; (2020), Weakly-Supervised Disentanglement without 
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import jax
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots
@@ -32,6 +30,10 @@ SCORES = (
     "explicitness",
 )
 LEVELS = ("method", "strength", "seed")
+NOTE = (
+    "Scores are of posterior means of test images; irs, modularity and those by classifiers are "
+    "high for codes that are not disentangled, too. udr compares the seeds of one setting."
+)
 #: What is known without factors.
 UNSUPERVISED = (
     *("reconstruction", "kl", "elbo", "gaussian_total_correlation", "wasserstein_correlation"),
@@ -81,14 +83,8 @@ PRESETS = {
         latent_size=3,
         widths=(8,),
         discriminator_widths=(8,),
-        beta=(1.0,),
-        capacity=(),
-        tc_weight=(3.0,),
-        dip_i_weight=(),
-        dip_ii_weight=(),
-        matching_weight=(),
-        factor_weight=(),
-        pairs_beta=(),
+        **dict.fromkeys(("capacity", "dip_i_weight", "dip_ii_weight", "matching_weight"), ()),
+        **dict.fromkeys(("beta", "tc_weight", "factor_weight", "pairs_beta"), (1.0,)),
         seeds=2,
         steps=20,
     ),
@@ -115,208 +111,152 @@ PRESETS = {
     ),
 }
 
-PARTS = ("off_", "")
-#: A setting's columns in tables, and the traced numbers that it comes to.
-Setting = tuple[dict[str, Any], dict[str, float]]
+#: A setting's columns in tables, and the static and traced numbers that it comes to.
+Setting = tuple[dict[str, Any], dict[str, Any]]
 
 
-def gaussian_settings(config: Config) -> list[Setting]:
-    """Returns the settings of what differs in weights alone, each with the other weights at 0."""
-    dips = [f"dip_{kind}_{part}diagonal_weight" for kind in ("i", "ii") for part in PARTS]
-    off = dict.fromkeys(["capacity_weight", "capacity", "tc_weight", "matching_weight", *dips], 0.0)
+def settings(config: Config, size: int) -> dict[str, list[Setting]]:
+    """Returns what is trained, by kind of method: gaussian, factor and pairs."""
+    off = dict.fromkeys(("capacity_weight", "capacity", "tc_weight", "matching_weight"), 0.0)
+    for kind in ("i", "ii"):
+        off |= {f"dip_{kind}_off_diagonal_weight": 0.0, f"dip_{kind}_diagonal_weight": 0.0}
 
-    def of(method: str, strength: float, **own: float) -> Setting:
-        return {"method": method, "strength": strength}, {"beta": 1.0, **off, **own}
+    def of(method: str, strength: float, kind: str = "gaussian", **own: float) -> Setting:
+        rest = {"beta": 1.0, **off} if kind == "gaussian" else {}
+        return {"method": method, "strength": strength}, {"kind": kind, "size": size, **rest, **own}
 
-    def found() -> Iterator[Setting]:
-        for beta in config.beta:
-            yield of("beta-VAE", beta, beta=beta)
-        for nats in config.capacity:
-            weight = config.capacity_weight
-            yield of("AnnealedVAE", nats, beta=0.0, capacity=nats, capacity_weight=weight)
-        for weight in config.tc_weight:
-            yield of("beta-TCVAE", weight, tc_weight=weight)
-        for kind, weights, ratio in (
-            ("i", config.dip_i_weight, 10),
-            ("ii", config.dip_ii_weight, 1),
-        ):
-            for weight in weights:
-                own = {"off_": weight, "": ratio * weight}
-                named = {f"dip_{kind}_{part}diagonal_weight": own[part] for part in PARTS}
-                yield of(f"DIP-VAE-{kind.upper()}", weight, **named)
-        for weight in config.matching_weight:
-            yield of("InfoVAE", weight, matching_weight=weight)
+    def dip(kind: str, weight: float, ratio: float) -> Setting:
+        own = {
+            f"dip_{kind}_off_diagonal_weight": weight,
+            f"dip_{kind}_diagonal_weight": ratio * weight,
+        }
+        return of(f"DIP-VAE-{kind.upper()}", weight, **own)
 
-    return list(found())
+    held = config.capacity_weight
+    gaussian = [
+        *(of("beta-VAE", x, beta=x) for x in config.beta),
+        *(of("AnnealedVAE", x, beta=0, capacity=x, capacity_weight=held) for x in config.capacity),
+        *(of("beta-TCVAE", x, tc_weight=x) for x in config.tc_weight),
+        *(dip("i", x, 10) for x in config.dip_i_weight),
+        *(dip("ii", x, 1) for x in config.dip_ii_weight),
+        *(of("InfoVAE", x, matching_weight=x) for x in config.matching_weight),
+    ]
+    rate = {"discriminator_learning_rate": config.factor_learning_rate}
+    factor = [of("FactorVAE", x, "factor", tc_weight=x, **rate) for x in config.factor_weight]
+    pairs = [of("Ada-GVAE", x, "pairs", beta=x) for x in config.pairs_beta]
+    kinds = {"gaussian": gaussian, "factor": factor, "pairs": pairs}
+    return {kind: found for kind, found in kinds.items() if found}
 
 
-def build(config: Config, spec: Mapping[str, Any], size: int, kind: str) -> Method:
-    """Returns the VAE of one kind, for data of a size: gaussian, factor or pairs."""
-    shape, widths = spec["image"].shape, config.widths
-    encoder = nets.encoder(config.architecture, shape, 2 * config.latent_size, widths)
-    decoder = nets.decoder(config.architecture, shape, config.latent_size, widths[::-1])
+def build(config: Config, spec: Mapping[str, Any], kind: str, size: int) -> Method:
+    """Returns the VAE of one kind, for so many training images."""
+    shape, latents, widths = spec["image"].shape, config.latent_size, config.widths
+    encoder = nets.encoder(config.architecture, shape, 2 * latents, widths)
+    decoder = nets.decoder(config.architecture, shape, latents, widths[::-1])
     if kind == "factor":
         discriminator = nets.mlp(1, config.discriminator_widths, activation="leaky_relu")
-        return methods.factor_vae(
-            encoder,
-            decoder,
-            discriminator,
-            config.latent_size,
-            discriminator_learning_rate=config.factor_learning_rate,
-        )
+        return methods.factor_vae(encoder, decoder, discriminator, latents)
     if kind == "pairs":
-        return methods.ada_gvae(encoder, decoder, config.latent_size)
-    return methods.vae(
-        encoder,
-        decoder,
-        config.latent_size,
-        regularisers=[
-            latent_regularisers.capacity(),
-            latent_regularisers.total_correlation(data_size=size),
-            latent_regularisers.dip("i"),
-            latent_regularisers.dip("ii"),
-            latent_regularisers.matching(),
-        ],
-    )
+        return methods.ada_gvae(encoder, decoder, latents)
+    parts = [
+        latent_regularisers.capacity(),
+        latent_regularisers.total_correlation(data_size=size),
+        latent_regularisers.dip("i"),
+        latent_regularisers.dip("ii"),
+        latent_regularisers.matching(),
+    ]
+    return methods.vae(encoder, decoder, latents, regularisers=parts)
 
 
 def disentanglement(config: Config) -> None:
     """Trains all settings, scores them and reports how the scores agree."""
-    splits, kinds = experiment.load_splits(config), {}
+    splits = experiment.load_splits(config)
     data.known_factors(splits.test, "latents are scored")
-    kinds["gaussian"] = gaussian_settings(config), splits
-    kinds["factor"] = (
-        [({"method": "FactorVAE", "strength": x}, {"tc_weight": x}) for x in config.factor_weight],
-        splits,
+    kinds, builder = (
+        settings(config, splits.train.size),
+        functools.partial(build, config, splits.train.spec),
     )
-    if config.pairs_beta:
-        pairs = data.changed(data.load(config.dataset, "all", value_range=config.value_range))
-        kinds["pairs"] = (
-            [({"method": "Ada-GVAE", "strength": x}, {"beta": x}) for x in config.pairs_beta],
-            splits._replace(train=pairs),
-        )
-    kinds = {kind: own for kind, own in kinds.items() if own[0]}
-    built = {kind: build(config, splits.train.spec, splits.train.size, kind) for kind in kinds}
-    for kind, (settings, _) in kinds.items():
-        experiment.check(built[kind], experiment.lanes(config, [own for _, own in settings]))
+    shown = dict.fromkeys(kinds, splits)
+    if "pairs" in kinds:
+        every = data.load(config.dataset, "all", value_range=config.value_range)
+        shown["pairs"] = splits._replace(train=data.changed(every))
+    for found in kinds.values():
+        experiment.check(builder, experiment.lanes(config, [own for _, own in found]))
     scored = functools.partial(metrics.latent_summary, scores=metrics.disentanglement_scores)
-    labels, parts = [], []
-    for kind, (settings, own) in kinds.items():
-        values = [numbers for _, numbers in settings]
+    parts, told = [], []
+    for kind, found in kinds.items():
+        values = [own for _, own in found]
         trained = experiment.sweep(
-            config, "disentanglement", built[kind], own, values, part=kind, summarize=scored
+            config, "disentanglement", builder, shown[kind], values, part=kind, summarize=scored
         )
         parts.append(({}, trained))
-        labels += [
-            columns for columns, numbers in settings for _ in experiment.lanes(config, numbers)
-        ]
+        told += [columns for columns, own in found for _ in experiment.lanes(config, own)]
     batch, codes = data.head(splits.test, 10_000), {}
 
     def describe(model: experiment.Model) -> dict[str, float]:
-        codes[model.row["lane"]] = latents = model.encode(batch)
-        factors, key = batch["factors"], jax.random.key(model.row["seed"])
-        return {
-            "gaussian_total_correlation": float(metrics.gaussian_total_correlation(latents)),
-            "wasserstein_correlation": float(metrics.wasserstein_correlation(latents)),
-            "beta_vae_score": metrics.beta_vae_score(key, latents, factors),
-            "explicitness": metrics.explicitness(latents, factors),
-            **metrics.dci(latents, factors, importance="forest", seed=model.row["seed"]),
-        }
+        codes[model.row["lane"]] = model.encode(batch)
+        return agreement.scored(codes[model.row["lane"]], batch["factors"], model.row["seed"])
 
-    by = ("method", "strength")
+    by = ("method", "strength", "learning_rate")
     rows = experiment.side_by_side(parts, describe, by)
-    rows = [{**row, **columns} for row, columns in zip(rows, labels, strict=True)]
-    rows = agreement.with_agreement(rows, codes, (*by, "learning_rate"))
-    best = max(
-        (row for row in rows if row["lane"] in codes),
-        key=lambda row: row.get("udr", 0.0),
-        default=None,
-    )
+    rows = [{**row, **columns} for row, columns in zip(rows, told, strict=True)]
+    rows = agreement.with_agreement(rows, codes, by)
     experiment.report(
         config,
         cli.directory(config, "disentanglement"),
         f"Disentanglement on {config.dataset}",
         rows,
-        (*by, "learning_rate"),
+        by,
         ("reconstruction", "kl", "gaussian_total_correlation", "active_units", *SCORES, "udr"),
-        lambda: figures(rows, parts, batch, best),
+        lambda: figures(rows, [trained for _, trained in parts], batch),
         [trained.result for _, trained in parts],
-        notes(rows, len(batch["factors"])),
+        [NOTE, *agreement.explained(rows, "mig", LEVELS)],
     )
-
-
-def notes(rows: Sequence[Mapping[str, Any]], examples: int) -> list[str]:
-    """Returns what a reader of the table has to know."""
-    parts = agreement.shares(rows, agreement.known(rows, ("mig",)), LEVELS)
-    count = len({(row["method"], row["strength"]) for row in rows})
-    sound, methods_ = sum(row["status"] == "ok" for row in rows), len({r["method"] for r in rows})
-    said = [
-        f"Scores are of posterior means of {examples} test images. irs, modularity and scores by "
-        "classifiers are high for codes that are not disentangled, too: compare within a column. "
-        "An active unit's mean has a variance above 0.01; udr compares the seeds of one setting."
-    ]
-    if mig := parts.get("mig"):
-        by_chance = (methods_ - 1) / max(sound - 1, 1), (count - methods_) / max(sound - 1, 1)
-        said.append(
-            f"Of the variance of mig over {sound} models the method explains {mig['method']:.0%}, "
-            f"its strength {mig['strength']:.0%} and the seed {mig['seed']:.0%}; if only the seed "
-            f"mattered, the former two would have {by_chance[0]:.0%} and {by_chance[1]:.0%}."
-        )
-    return said
 
 
 def figures(
     rows: Sequence[Mapping[str, Any]],
-    parts: Sequence[tuple[Any, experiment.Sweep]],
+    sweeps: Sequence[experiment.Sweep],
     batch: Mapping[str, Array],
-    best: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Draws scores by setting, how they agree, what explains them, and one lane's latents."""
-
-    def setting(row: Mapping[str, Any]) -> str:
-        return f"{row['method']} {row['strength']:g}"
-
     shown, known = agreement.known(rows, SCORES), agreement.known(rows, UNSUPERVISED)
-    table = plots.mean_table(
-        rows, setting, agreement.known(rows, ("mig", "forest_disentanglement"))
-    )
-    words = {name: name.replace("_", " ") for name in (*shown, *known)}
-    explained = agreement.shares(rows, shown[:6], LEVELS)
     found = agreement.correlations(rows, [*shown, *known])
+    table = plots.mean_table(rows, setting, shown[:1])
     drawn = {
-        "Two scores of every setting.": plots.dots(table, "score"),
+        "A score of every setting, and its spread over seeds.": plots.dots(table, shown[0]),
         "How scores agree: rank correlations over all models.": plots.matrix(
-            found[: len(shown), : len(shown)], [words[name] for name in shown], name="correlation"
+            found[: len(shown), : len(shown)], shown, name="correlation of scores"
         ),
         "What is known without factors, beside scores that need them: rank correlations.": (
-            plots.matrix(
-                found[len(shown) :, : len(shown)],
-                [words[name] for name in known],
-                [words[name] for name in shown],
-                name="correlation with a score",
-            )
+            plots.matrix(found[len(shown) :, : len(shown)], known, shown, name="with a score")
         ),
         "How much of a score's variance over models its method, strength and seed explain.": (
-            plots.bars(explained, "share of variance", name="choice")
+            plots.bars(
+                agreement.shares(rows, shown[:6], LEVELS), "share of variance", name="explained by"
+            )
         ),
     }
-    if best is None:
-        return drawn
-    before = itertools.accumulate((len(trained.result.rows) for _, trained in parts), initial=0)
-    for (_, trained), first in zip(parts, before, strict=False):
-        if 0 <= best["lane"] - first < len(trained.result.rows):
-            model = experiment.model(trained.result, best["lane"] - first)
-            codes, span = model.encode(batch), np.linspace(-2.0, 2.0, 9)
-            drawn[
-                "Each latent moved from -2 to 2, of the model whose latents agree best with those of "
-                f"other seeds: {setting(best)}, seed {best['seed']}; what varies most comes first."
-            ] = plots.traversals(
-                plots.traverse(model.decode, codes[0], span),
-                span,
-                scores=codes.var(axis=0),
-                score_name="variance of the mean",
-            )
+    lanes = [(sweep.result, row["lane"]) for sweep in sweeps for row in sweep.result.rows]
+    if agreed := [row for row in rows if row.get("udr") is not None]:
+        best = max(agreed, key=lambda row: row["udr"])
+        model = experiment.model(*lanes[best["lane"]])
+        codes, span = model.encode(batch), np.linspace(-2.0, 2.0, 9)
+        drawn[
+            "Each latent moved from -2 to 2, of the model that agrees best with its other seeds: "
+            f"{setting(best)}, seed {best['seed']}; what varies most comes first."
+        ] = plots.traversals(
+            plots.traverse(model.decode, codes[0], span),
+            span,
+            scores=codes.var(axis=0),
+            score_name="variance of the mean",
+        )
     return drawn
+
+
+def setting(row: Mapping[str, Any]) -> str:
+    """Returns what a row's method and strength are called."""
+    return f"{row['method']} {row['strength']:g}"
 
 
 if __name__ == "__main__":

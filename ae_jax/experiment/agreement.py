@@ -1,12 +1,31 @@
 """Whether figures of many models, and models of one setting, agree; and what explains a figure."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from ae_jax import metrics
 from ae_jax.core import Array
+
+
+def scored(codes: Array, factors: Array, seed: int) -> dict[str, float]:
+    """Returns what codes score that is not found by a program: by classifiers, and without factors.
+
+    Args:
+      codes: [N, Z].
+      factors: int [N, K].
+      seed: of trees and of drawn pairs.
+    """
+    return {
+        "gaussian_total_correlation": float(metrics.gaussian_total_correlation(codes)),
+        "wasserstein_correlation": float(metrics.wasserstein_correlation(codes)),
+        "beta_vae_score": metrics.beta_vae_score(jax.random.key(seed), codes, factors),
+        "explicitness": metrics.explicitness(codes, factors),
+        **metrics.dci(codes, factors, importance="forest", seed=seed),
+    }
 
 
 def with_agreement(
@@ -66,6 +85,28 @@ def shares(
         parts = metrics.shares_of_variance([row[name] for row in own], *chosen)
         found[name.replace("_", " ")] = dict(zip(levels, parts, strict=True))
     return found
+
+
+def explained(rows: Sequence[Mapping[str, Any]], name: str, levels: Sequence[str]) -> list[str]:
+    """Returns a line on what explains a column, beside what would by chance; none without it.
+
+    Args:
+      rows: one per lane.
+      name: the column.
+      levels: as for `shares`.
+    """
+    own = _finite(rows, name)
+    if len(own) < 2:
+        return []
+    (found,) = shares(own, [name], levels).values()
+    groups = [len({tuple(row[x] for x in levels[:depth]) for row in own}) for depth in (0, 1, 2)]
+    chance = [(more - less) / (len(own) - 1) for less, more in itertools.pairwise(groups)]
+    told = zip(levels, found.values(), [*chance, 1 - sum(chance)], strict=True)
+    parts = "; ".join(f"{level} {share:.0%} ({lucky:.0%})" for level, share, lucky in told)
+    return [
+        f"What explains the variance of {name} over {len(own)} models, and in brackets what would "
+        f"if nothing but the last mattered: {parts}."
+    ]
 
 
 def _finite(rows: Sequence[Mapping[str, Any]], name: str) -> list[Mapping[str, Any]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ae_jax.core import InputError
 from ae_jax.plots import style
+from ae_jax.plots.text import label
 
 
 def matrix(
@@ -22,8 +23,8 @@ def matrix(
 
     Args:
       values: [R, C]; NaN leaves a cell empty.
-      rows: what the rows are called.
-      columns: what the columns are called; as the rows where None.
+      rows: what the rows are called; names of columns of a table are spelled for a reader.
+      columns: what the columns are called, likewise; as the rows where None.
       name: what is shown, for the scale of colours.
       limits: the ends of that scale; where they are of opposite signs white stands for the middle.
 
@@ -33,7 +34,7 @@ def matrix(
     Raises:
       InputError: if there are not as many names as rows or columns, or a value beyond the limits.
     """
-    columns = rows if columns is None else columns
+    rows, columns = ([label(text) for text in names] for names in (rows, columns or rows))
     cells, (low, high) = np.asarray(values, float), limits
     if cells.shape != (len(rows), len(columns)) or not cells.size:
         raise InputError(

@@ -157,7 +157,7 @@ def build(config: Config, spec: Mapping[str, Any], kind: str, size: int) -> Meth
         discriminator = nets.mlp(1, config.discriminator_widths, activation="leaky_relu")
         return methods.factor_vae(encoder, decoder, discriminator, latents)
     if kind == "pairs":
-        return methods.ada_gvae(encoder, decoder, latents)
+        return methods.paired_vae(encoder, decoder, latents)
     parts = [
         latent_regularisers.capacity(),
         latent_regularisers.total_correlation(data_size=size),
@@ -179,7 +179,8 @@ def disentanglement(config: Config) -> None:
     shown = dict.fromkeys(kinds, splits)
     if "pairs" in kinds:
         every = data.load(config.dataset, "all", value_range=config.value_range)
-        shown["pairs"] = splits._replace(train=data.changed(every))
+        sizes = None, 2000, 10_000  # a million to learn from
+        shown["pairs"] = experiment.Splits(*(data.changed(every, size=size) for size in sizes))
     for found in kinds.values():
         experiment.check(builder, experiment.lanes(config, [own for _, own in found]))
     scored = functools.partial(metrics.latent_summary, scores=metrics.disentanglement_scores)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
-from ae_jax.data.factors import changed, restricted
+from ae_jax.data.factors import changed, known_factors, restricted
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
 from ae_jax.data.reading import all_images, head, vectors
@@ -42,6 +42,7 @@ __all__ = [
     "conditions",
     "contaminate",
     "head",
+    "known_factors",
     "labelled",
     "load",
     "names",

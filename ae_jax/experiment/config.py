@@ -1,7 +1,7 @@
 """What an experiment is told: its options, and the lanes that they come to."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ae_jax import cli, training
@@ -23,15 +23,22 @@ class Config(cli.Execution):
     batch_size: Count = 64
 
 
-def lanes(config: Config, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+def lanes(
+    config: Config, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Returns the lanes of some values and the configuration's learning rates and seeds.
+
+    Args:
+      config: of the experiment.
+      values: hyperparameters by name, one value or several, of which the product is meant; or
+        several such settings, one after the other, that are no product.
 
     Raises:
       InputError: as `training.grid`.
     """
-    return training.grid(
-        **{"learning_rate": config.learning_rate, **values, "seed": range(config.seeds)}
-    )
+    settings = [values] if isinstance(values, Mapping) else values
+    common, seeds = {"learning_rate": config.learning_rate}, {"seed": range(config.seeds)}
+    return [lane for own in settings for lane in training.grid(**{**common, **own, **seeds})]
 
 
 def varied(config: Config, *names: str) -> list[str]:

@@ -56,19 +56,20 @@ def sweep(
     name: str,
     method: Method | Callable[..., Method],
     splits: Splits,
-    values: Mapping[str, Any],
+    values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     *,
     part: str | None = None,
     **options: Any,
 ) -> Sweep:
-    """Trains the product of some values and the configuration's learning rates and seeds.
+    """Trains some values with the configuration's learning rates and seeds.
 
     Args:
       config: of the experiment.
       name: the experiment's, which names the default directory.
       method: as for `training.run`.
       splits: what to train, validate and test on.
-      values: hyperparameters by name, one value or several.
+      values: hyperparameters by name, one value or several, of which the product is trained; or
+        several settings, as for `lanes`.
       part: a directory below the run's, where an experiment trains more than once.
       options: further ones for `training.run`.
 

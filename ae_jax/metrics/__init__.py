@@ -10,6 +10,7 @@ from ae_jax.metrics.comparison import (
     mean_over_draws,
     mean_over_examples,
     paired_difference,
+    shares_of_variance,
 )
 from ae_jax.metrics.disentanglement import (
     Agreement,
@@ -160,6 +161,7 @@ __all__ = [
     "sap_r2",
     "sap_svc",
     "seconds",
+    "shares_of_variance",
     "silhouette",
     "sliced_wasserstein",
     "ssim",

@@ -1,7 +1,7 @@
 """Estimates that are means, and how far they can be trusted."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -85,3 +85,45 @@ def mean_over_draws(estimate: Callable[[Array], Any], key: Array, draws: int) ->
         raise InputError(f"a mean over draws needs at least 1 of them, got {draws}")
     found = jax.lax.map(estimate, jax.random.split(key, draws))
     return jax.tree.map(lambda x: jnp.mean(x, axis=0), found)
+
+
+def shares_of_variance(values: Array, *levels: Sequence[Hashable]) -> list[float]:
+    """How much of a figure's variance over models each choice explains; on the host.
+
+    The models' sum of squares about their mean is the sum of those of means: of the first choice's
+    values about the whole mean, of the second's within each of the first, and so on, and at last of
+    models about the mean of their own setting. With few models for each value the shares of
+    choices are large by chance: where nothing matters, G groups of N models have (G - 1) / (N - 1).
+
+    Args:
+      values: [N], one figure of each model.
+      levels: of each choice, from the outermost, every model's value, N of them.
+
+    Returns:
+      The share of each choice, and of what is left, such as the seed; they sum to 1. NaN where all
+      values are the same.
+
+    Raises:
+      InputError: if the shapes do not fit or values are not finite.
+
+    Reference:
+      Locatello et al., 2019, "Challenging common assumptions in the unsupervised learning of
+      disentangled representations", section 5.3.
+    """
+    values = np.asarray(values, np.float64)
+    sizes = [len(level) for level in levels]
+    if values.ndim != 1 or not values.size or set(sizes) - {len(values)}:
+        raise InputError(f"figures [N] have {list(values.shape)}, and choices {sizes} values")
+    if not np.all(np.isfinite(values)):
+        raise InputError("figures contain values that are not finite")
+    whole = np.sum((values - values.mean()) ** 2)
+    if whole <= len(values) * np.spacing(np.max(np.abs(values))) ** 2:
+        return [math.nan] * (len(levels) + 1)
+    explained, shares = np.full(len(values), values.mean()), []
+    for depth in range(1, len(levels) + 1):
+        settings = list(zip(*levels[:depth], strict=True))
+        means = {own: values[[other == own for other in settings]].mean() for own in set(settings)}
+        finer = np.array([means[own] for own in settings])
+        shares.append(float(np.sum((finer - explained) ** 2) / whole))
+        explained = finer
+    return [*shares, float(np.sum((values - explained) ** 2) / whole)]

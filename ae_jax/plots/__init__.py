@@ -8,6 +8,7 @@ from ae_jax.plots.curves import learning_curves
 from ae_jax.plots.distributions import densities, envelopes, histograms
 from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, image_rows, manifold, reconstructions, traversals
+from ae_jax.plots.matrices import matrix
 from ae_jax.plots.planes import clouds, moving_clouds, paths
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import MOST_CLASSES, scatter, scatters
@@ -43,6 +44,7 @@ __all__ = [
     "learning_curves",
     "lines",
     "manifold",
+    "matrix",
     "mean_curves",
     "mean_table",
     "moving_clouds",

@@ -52,3 +52,31 @@ def test_a_mean_over_draws_is_that_of_independent_keys():
     np.testing.assert_allclose(found["y"], np.mean([one["y"] for one in each]), rtol=1e-6)
     with pytest.raises(InputError, match="at least 1"):
         metrics.mean_over_draws(estimate, key, 0)
+
+
+def test_shares_of_variance_are_those_of_nested_means():
+    # means 2 (a: 1; b: 3); a has settings 0.5 and 1.5, b one; squares about the mean: 16
+    values = [0.0, 1.0, 1.0, 2.0, 2.0, 4.0, 3.0, 3.0]
+    outer, inner = list("aaaabbbb"), [1, 1, 2, 2, 1, 1, 1, 1]
+    whole = sum((value - 2) ** 2 for value in values)
+    expected = [8 * 1 / whole, 4 * 0.25 / whole, (4 * 0.25 + 2) / whole]
+    found = metrics.shares_of_variance(values, outer, inner)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert sum(found) == pytest.approx(1)
+    assert metrics.shares_of_variance([1.0, 3.0]) == [1.0]
+    assert all(math.isnan(x) for x in metrics.shares_of_variance([0.1, 0.1], "ab"))
+
+
+def test_groups_that_differ_by_nothing_explain_what_they_do_by_chance():
+    draws = np.random.RandomState(0).normal(size=(2000, 12))
+    outer = np.repeat([0, 1, 2], 4)
+    found = np.mean([metrics.shares_of_variance(x, outer) for x in draws], axis=0)
+    np.testing.assert_allclose(found, [2 / 11, 9 / 11], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("values", "levels"), [([], []), ([1.0, np.inf], [1, 2]), ([1.0, 2.0], [1]), ([[1.0]], [1])]
+)
+def test_figures_whose_variance_cannot_be_shared_are_refused(values, levels):
+    with pytest.raises(InputError, match="figures"):
+        metrics.shares_of_variance(values, levels)

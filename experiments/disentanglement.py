@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots
-from ae_jax.core import Array, Method
+from ae_jax.core import Batch, InputError, Method
 from ae_jax.experiment import Count, agreement
 from ae_jax.methods import latent_regularisers
 
@@ -101,10 +101,9 @@ PRESETS = {
         tc_weight=(0.0, 1.0, 3.0, 5.0, 7.0, 9.0),
         dip_i_weight=(1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
         dip_ii_weight=(1.0, 2.0, 5.0, 10.0, 20.0, 50.0),
-        matching_weight=(),
         factor_weight=(10.0, 20.0, 30.0, 40.0, 50.0, 100.0),
         factor_learning_rate=1e-4,
-        pairs_beta=(),
+        **dict.fromkeys(("matching_weight", "pairs_beta"), ()),
         learning_rate=(1e-4,),
         seeds=50,
         steps=300_000,
@@ -117,19 +116,16 @@ Setting = tuple[dict[str, Any], dict[str, Any]]
 
 def settings(config: Config, size: int) -> dict[str, list[Setting]]:
     """Returns what is trained, by kind of method: gaussian, factor and pairs."""
+    dips = {k: [f"dip_{k}_{part}diagonal_weight" for part in ("off_", "")] for k in ("i", "ii")}
     off = dict.fromkeys(("capacity_weight", "capacity", "tc_weight", "matching_weight"), 0.0)
-    for kind in ("i", "ii"):
-        off |= {f"dip_{kind}_off_diagonal_weight": 0.0, f"dip_{kind}_diagonal_weight": 0.0}
+    off |= dict.fromkeys((*dips["i"], *dips["ii"]), 0.0)
 
     def of(method: str, strength: float, kind: str = "gaussian", **own: float) -> Setting:
         rest = {"beta": 1.0, **off} if kind == "gaussian" else {}
         return {"method": method, "strength": strength}, {"kind": kind, "size": size, **rest, **own}
 
     def dip(kind: str, weight: float, ratio: float) -> Setting:
-        own = {
-            f"dip_{kind}_off_diagonal_weight": weight,
-            f"dip_{kind}_diagonal_weight": ratio * weight,
-        }
+        own = dict(zip(dips[kind], (weight, ratio * weight), strict=True))
         return of(f"DIP-VAE-{kind.upper()}", weight, **own)
 
     held = config.capacity_weight
@@ -158,14 +154,10 @@ def build(config: Config, spec: Mapping[str, Any], kind: str, size: int) -> Meth
         return methods.factor_vae(encoder, decoder, discriminator, latents)
     if kind == "pairs":
         return methods.paired_vae(encoder, decoder, latents)
-    parts = [
-        latent_regularisers.capacity(),
-        latent_regularisers.total_correlation(data_size=size),
-        latent_regularisers.dip("i"),
-        latent_regularisers.dip("ii"),
-        latent_regularisers.matching(),
-    ]
-    return methods.vae(encoder, decoder, latents, regularisers=parts)
+    correlation = latent_regularisers.total_correlation(data_size=size)
+    dips = latent_regularisers.dip("i"), latent_regularisers.dip("ii")
+    others = latent_regularisers.capacity(), latent_regularisers.matching()
+    return methods.vae(encoder, decoder, latents, regularisers=[correlation, *dips, *others])
 
 
 def disentanglement(config: Config) -> None:
@@ -216,16 +208,17 @@ def disentanglement(config: Config) -> None:
 
 
 def figures(
-    rows: Sequence[Mapping[str, Any]],
-    sweeps: Sequence[experiment.Sweep],
-    batch: Mapping[str, Array],
+    rows: Sequence[Mapping[str, Any]], sweeps: Sequence[experiment.Sweep], batch: Batch
 ) -> dict[str, Any]:
     """Draws scores by setting, how they agree, what explains them, and one lane's latents."""
     shown, known = agreement.known(rows, SCORES), agreement.known(rows, UNSUPERVISED)
     found = agreement.correlations(rows, [*shown, *known])
-    table = plots.mean_table(rows, setting, shown[:1])
+    if not shown:
+        raise InputError("fewer than two models can be scored: there is nothing to compare")
     drawn = {
-        "A score of every setting, and its spread over seeds.": plots.dots(table, shown[0]),
+        "A score of every method by strength, in ascending order, and its spread over seeds.": (
+            plots.dots(agreement.by_strength(rows, shown[0]), shown[0], name="strength")
+        ),
         "How scores agree: rank correlations over all models.": plots.matrix(
             found[: len(shown), : len(shown)], shown, name="correlation of scores"
         ),
@@ -234,7 +227,7 @@ def figures(
         ),
         "How much of a score's variance over models its method, strength and seed explain.": (
             plots.bars(
-                agreement.shares(rows, shown[:6], LEVELS), "share of variance", name="explained by"
+                agreement.shares(rows, shown[:6], LEVELS), "share of variance", name="choice"
             )
         ),
     }
@@ -243,21 +236,16 @@ def figures(
         best = max(agreed, key=lambda row: row["udr"])
         model = experiment.model(*lanes[best["lane"]])
         codes, span = model.encode(batch), np.linspace(-2.0, 2.0, 9)
-        drawn[
-            "Each latent moved from -2 to 2, of the model that agrees best with its other seeds: "
-            f"{setting(best)}, seed {best['seed']}; what varies most comes first."
-        ] = plots.traversals(
-            plots.traverse(model.decode, codes[0], span),
-            span,
-            scores=codes.var(axis=0),
-            score_name="variance of the mean",
+        name = f"{best['method']} {best['strength']:g}, seed {best['seed']}"
+        drawn[f"Latents moved from -2 to 2, of the model that agrees best with others: {name}."] = (
+            plots.traversals(
+                plots.traverse(model.decode, codes[0], span),
+                span,
+                scores=codes.var(axis=0),
+                score_name="variance of the mean",
+            )
         )
     return drawn
-
-
-def setting(row: Mapping[str, Any]) -> str:
-    """Returns what a row's method and strength are called."""
-    return f"{row['method']} {row['strength']:g}"
 
 
 if __name__ == "__main__":

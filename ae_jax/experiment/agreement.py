@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ae_jax import metrics
+from ae_jax import metrics, plots
 from ae_jax.core import Array
 
 
@@ -50,6 +50,23 @@ def with_agreement(
             active = [np.var(latent, axis=0) > 0.01 for latent in latents]
             found |= zip(lanes, metrics.udr(latents, active).scores.tolist(), strict=True)
     return [row | ({"udr": found[row["lane"]]} if row["lane"] in found else {}) for row in rows]
+
+
+def by_strength(
+    rows: Sequence[Mapping[str, Any]], name: str
+) -> dict[str, dict[str, plots.Estimate]]:
+    """Returns a column's mean of each method and strength, whose places are 1, 2, ...
+
+    Args:
+      rows: one per lane, with `method` and `strength`; strengths of a method ascend.
+      name: the column.
+    """
+    table: dict[str, dict[str, plots.Estimate]] = {}
+    each = plots.mean_table(rows, lambda row: (row["method"], row["strength"]), [name])
+    for (method, _), cell in each.items():
+        own = table.setdefault(method, {})
+        own |= {str(len(own) + 1): estimate for estimate in cell.values()}
+    return table
 
 
 def known(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ _LABELS = {
     "knn": "k-NN",
 }
 _CAPITALS = {"ais", "dci", "elbo", "iwae", "kl", "ks", "mig", "psnr", "r1", "r2", "sap", "ssim"}
-_CAPITALS |= {"svm", "udr"}
+_CAPITALS |= {"irs", "mi", "svm", "udr", "vae"}
 _MINUS, _DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 #: Quantities that are in nats whatever the method.
 _NATS = ("kl", "elbo", "negative_elbo", "log_likelihood", "free_energy")

@@ -46,7 +46,7 @@ def continuous_bernoulli_nll(logits: Array, x: Array) -> Array:
       InputError: if the shapes differ.
 
     Reference:
-      Loaiza-Ganem and Cunningham, 2019, "The continuous Bernoulli", equation 6.
+      Loaiza-Ganem and Cunningham, 2019, "The continuous Bernoulli".
     """
     return -continuous_bernoulli.log_prob(x, logits)
 
@@ -69,7 +69,7 @@ def discretised_logistic_nll(
       InputError: if the shapes differ or there are fewer than 2 levels.
 
     Reference:
-      Salimans et al., 2017, "PixelCNN++", equation 2.
+      Salimans et al., 2017, "PixelCNN++".
     """
     return -discretised_logistic.log_prob(x, location, log_scale, levels)
 
@@ -117,7 +117,7 @@ def optimal_gaussian_nll(mean: Array, x: Array, least_variance: Array | float = 
 
     Reference:
       Rybkin, Daniilidis and Levine, 2021, "Simple and effective VAE training with calibrated
-      decoders", section 3.2, where the variance is that of a batch.
+      decoders", where the variance is that of a batch.
     """
     mean, x = matched("mean x", mean, x)
     dimensions = x.size // x.shape[0]
@@ -147,7 +147,7 @@ def student_nll(mean: Array, x: Array, degrees: Array | float, variance: Array |
       InputError: if the shapes differ.
 
     Reference:
-      Gelman et al., 2013, "Bayesian data analysis", sections 3.2 and 17.2.
+      Gelman et al., 2013, "Bayesian data analysis".
     """
     mean, x = matched("mean x", mean, x)
     dimensions = x.size // x.shape[0]

@@ -66,9 +66,9 @@ def kl_uniform(family: Zonal, k: Array, dim: int) -> Array:
     normaliser = jax.nn.logsumexp(terms, axis=-1, keepdims=True)
     q, r = jax.nn.softmax(terms, axis=-1), k[..., None] * family.statistic(angle) - normaliser
     # Where the nodes hold all of p, too, = sum q r - q + p: no term is negative, and rounding of
-    # the normaliser counts only in its square.
+    # the normaliser counts only in its square. There hardly any of p is at r below -30.
     near = _near(k, dim)[..., None]
-    small = jnp.where(near, r, 0)
+    small = jnp.where(near, jnp.maximum(r, -30), 0)
     return jnp.sum(jnp.where(near, q * (small + jnp.expm1(-small)), q * r), axis=-1)
 
 

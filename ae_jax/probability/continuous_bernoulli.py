@@ -30,7 +30,7 @@ def log_prob(x: Array, logits: Array) -> Array:
       InputError: if the shapes differ.
 
     Reference:
-      Loaiza-Ganem and Cunningham (2019), equations 6 and 7.
+      Loaiza-Ganem and Cunningham (2019).
     """
     logits, x = matched("logits x", logits, x)
     return sum_dimensions(_log_prob(logits, x))

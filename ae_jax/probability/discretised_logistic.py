@@ -3,8 +3,8 @@
 The lowest level has all that lies below it, the highest all above: probabilities add up to 1.
 
 Reference:
-  Salimans et al. (2017), PixelCNN++, section 2.1; Kingma et al. (2016), Improving Variational
-  Inference with Inverse Autoregressive Flow, section 6.1.
+  Salimans et al. (2017), PixelCNN++; Kingma et al. (2016), Improving Variational
+  Inference with Inverse Autoregressive Flow.
 """
 
 import jax
@@ -30,7 +30,7 @@ def log_prob(x: Array, location: Array, log_scale: Array, levels: int = 256) -> 
       InputError: if the shapes differ or there are fewer than 2 levels.
 
     Reference:
-      Salimans et al. (2017), equation 2.
+      Salimans et al. (2017).
     """
     _require_levels(levels)
     location, x, log_scale = matched("location x log_scale", location, x, log_scale)

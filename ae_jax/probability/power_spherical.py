@@ -98,7 +98,7 @@ def kl_uniform(concentration: Array, dim: int) -> Array:
       InputError: if m is below 2.
 
     Reference:
-      De Cao and Aziz (2020), section 2.3.
+      De Cao and Aziz (2020).
     """
     return _zonal.kl_uniform(_FAMILY, _wide(concentration, dim), dim)
 
@@ -134,7 +134,7 @@ def quantile(u: Array, concentration: Array, dim: int) -> Array:
       InputError: if m is below 2, or the shapes differ.
 
     Reference:
-      Figurnov, Mohamed and Mnih (2018), Implicit Reparameterization Gradients, equation 5.
+      Figurnov, Mohamed and Mnih (2018), Implicit Reparameterization Gradients.
     """
     k = _wide(concentration, dim)
     u = jnp.asarray(u)

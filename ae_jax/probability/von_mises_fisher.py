@@ -4,7 +4,7 @@ For every dimension from 2 to 512 and every concentration k, in single precision
 over the angle between x and the mean direction mu, since Bessel functions of high order underflow.
 
 Reference:
-  Mardia and Jupp (2000), Directional Statistics, section 9.3.2; Davidson et al. (2018),
+  Mardia and Jupp (2000), Directional Statistics; Davidson et al. (2018),
   Hyperspherical Variational Auto-Encoders.
 """
 
@@ -86,7 +86,7 @@ def kl_uniform(concentration: Array, dim: int) -> Array:
       InputError: if m is below 2.
 
     Reference:
-      Davidson et al. (2018), equation 14.
+      Davidson et al. (2018).
     """
     return _zonal.kl_uniform(_FAMILY, _wide(concentration, dim), dim)
 
@@ -122,7 +122,7 @@ def quantile(u: Array, concentration: Array, dim: int) -> Array:
       InputError: if m is below 2, or the shapes differ.
 
     Reference:
-      Figurnov, Mohamed and Mnih (2018), Implicit Reparameterization Gradients, equation 5.
+      Figurnov, Mohamed and Mnih (2018), Implicit Reparameterization Gradients.
     """
     k = _wide(concentration, dim)
     u = jnp.asarray(u)

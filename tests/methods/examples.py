@@ -167,6 +167,13 @@ def _vae() -> Method:
     return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4)
 
 
+def _spherical_vae() -> Method:
+    """Of binary images that every step draws anew, with latents on the sphere."""
+    encoder, decoder = nets.mlp(5, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    on_sphere = {"posterior": posteriors.von_mises_fisher(), "prior": prior_parts.sphere()}
+    return prepared(vae(encoder, decoder, latent_size=4, **on_sphere), binarized)
+
+
 def _regularised_vae() -> Method:
     """With all regularisers at once."""
     return vae(
@@ -200,13 +207,6 @@ def _factor_vae() -> Method:
 
 def _paired_vae() -> Method:
     return paired_vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4)
-
-
-def _spherical_vae() -> Method:
-    """Of binary images that every step draws anew, with latents on the sphere."""
-    encoder, decoder = nets.mlp(5, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
-    on_sphere = {"posterior": posteriors.von_mises_fisher(), "prior": prior_parts.sphere()}
-    return prepared(vae(encoder, decoder, latent_size=4, **on_sphere), binarized)
 
 
 def _rbm() -> Method:

@@ -80,7 +80,7 @@ def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:
       nats: the capacity C.
 
     Reference:
-      Burgess et al. (2018), Understanding disentangling in beta-VAE, equation 8.
+      Burgess et al. (2018), Understanding disentangling in beta-VAE, section 5.
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
@@ -283,7 +283,7 @@ def info_vae(alpha: float = 0.0, scale: float = 1000.0) -> dict[str, float]:
       InputError: if a weight were below 0, so that its term would be raised.
 
     Reference:
-      Zhao, Song and Ermon (2019), InfoVAE, equation 6.
+      Zhao, Song and Ermon (2019), InfoVAE, section 4.
     """
     beta, weight = 1 - alpha, alpha + scale - 1
     if not (beta >= 0 and weight >= 0):

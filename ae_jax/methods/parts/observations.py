@@ -100,7 +100,7 @@ def learned_gaussian(least_variance: float = 1e-6) -> Observation:
 
     Reference:
       Rybkin, Daniilidis and Levine (2021), Simple and Effective VAE Training with Calibrated
-      Decoders, section 3.1.
+      Decoders.
     """
 
     def read(outputs: Array, hparams: HParams) -> tuple[Array, Array]:
@@ -132,7 +132,7 @@ def optimal_gaussian(least_variance: float = 1e-6) -> Observation:
       least_variance: below which the variance does not fall; traced.
 
     Reference:
-      Rybkin, Daniilidis and Levine (2021), section 3.2.
+      Rybkin, Daniilidis and Levine (2021).
     """
     return Observation(
         **traced(least_variance=(least_variance, POSITIVE)),
@@ -152,7 +152,7 @@ def student(degrees: float = 1.0, variance: float = 0.01) -> Observation:
       variance: where the unknown one is expected; traced.
 
     Reference:
-      Gelman et al. (2013), Bayesian Data Analysis, section 17.2; the optimal variance of Rybkin,
+      Gelman et al. (2013), Bayesian Data Analysis; the optimal variance of Rybkin,
       Daniilidis and Levine (2021) is its limit of no degrees of freedom.
     """
 
@@ -186,7 +186,7 @@ def discretised_logistic(levels: int = 256) -> Observation:
       InputError: when traced, if there are fewer than 2 levels.
 
     Reference:
-      Salimans et al. (2017), PixelCNN++, equation 2.
+      Salimans et al. (2017), PixelCNN++.
     """
 
     def loss(outputs: Array, x: Array, hparams: HParams) -> Array:

@@ -113,7 +113,7 @@ def von_mises_fisher() -> Posterior:
     of which the concentration is softplus(o) + 1.
 
     Reference:
-      Davidson et al. (2018), Hyperspherical Variational Auto-Encoders, section 3.
+      Davidson et al. (2018), Hyperspherical Variational Auto-Encoders.
     """
     return _directional(probability.von_mises_fisher)
 

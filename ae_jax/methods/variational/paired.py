@@ -72,7 +72,7 @@ def paired_vae(
         traced, if a batch has no `other`, or of other shapes, or the posterior is not Gaussian.
 
     Reference:
-      Locatello et al. (2020), section 4 and equations 5 to 8; Hosoya (2019), GVAE; Bouchacourt et
+      Locatello et al. (2020), section 4; Hosoya (2019), GVAE; Bouchacourt et
       al. (2018), ML-VAE.
     """
     require(COUNT, latent_size=latent_size)

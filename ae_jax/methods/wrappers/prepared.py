@@ -16,7 +16,7 @@ def binarized(key: Array, batch: Batch) -> Batch:
     """Draws the `image` as zeros and ones, of which the grey levels are the probabilities.
 
     Reference:
-      Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders, section 5.
+      Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders.
     """
     x = batch["image"]
     return {**batch, "image": jax.random.bernoulli(key, widened(x)).astype(x.dtype)}

@@ -166,6 +166,15 @@ def test_latents_that_hardly_vary_do_not_vote():
     assert factor_vae_score(KEY, both, factors, size=4, least_deviation=0.03) > 0.3
 
 
+def test_a_large_constant_has_no_variance_by_rounding():
+    latents, factors = known(count=600)
+    numbers = {"groups": 60, "test_groups": 60, "size": 3}
+    far = np.append(latents, np.full((600, 2), [3e6 + 0.3, 1.1e7]), axis=1).astype(np.float32)
+    found = factor_vae_score(KEY, far, factors, **numbers)
+    expected = factor_vae_score(KEY, latents.astype(np.float32), factors, **numbers)
+    assert found == expected > 0.5
+
+
 def test_scores_of_what_does_not_vary():
     latents, factors = known(count=60)
     latents = latents.astype(np.float32)

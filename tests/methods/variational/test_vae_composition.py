@@ -186,20 +186,6 @@ def test_a_fixed_density_may_be_the_prior():
     sample = jax.jit(method.views.sample, static_argnums=2)(KEY, state, 5, dict(method.hparams))
     expected = np.asarray(ring(KEY, (5, 2))) @ WEIGHTS.T + BIAS
     np.testing.assert_allclose(sample, expected, rtol=1e-10)
-    z = jnp.asarray(np.random.default_rng(0).standard_normal((4, 2)))
-    np.testing.assert_allclose(priors.fixed(ring).log_prob(z, {}, {}), ring.log_prob(z))
-    assert not priors.fixed(ring).standard
-
-
-def test_the_sphere_has_a_uniform_prior():
-    z = priors.sphere().sample(KEY, {}, (50_000, 3), {})
-    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-12)
-    np.testing.assert_allclose(np.mean(z, axis=0), 0, atol=4 / np.sqrt(3 * 50_000))
-    np.testing.assert_allclose(np.cov(np.asarray(z).T), np.eye(3) / 3, atol=0.01)
-    areas = {2: 1.83787706641, 3: 2.53102424697, 10: 3.23874277946, 50: -25.4733350713}
-    for size, log_area in areas.items():
-        found = priors.sphere().log_prob(jnp.zeros((2, size)), {}, {})
-        np.testing.assert_allclose(found, -log_area, rtol=1e-10)
 
 
 def points_at():

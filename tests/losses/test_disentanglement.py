@@ -60,6 +60,38 @@ def test_parts_of_the_divergence_of_a_fixed_batch(weights):
     np.testing.assert_allclose(sum(found), DIVERGENCE, atol=1e-10)
 
 
+#: log q(z_i) and sum_d log q(z_id) of each example.
+DENSITIES = {
+    "mws": (
+        "-11.276439114 -11.083247694 -10.695825061 -10.752485403 "
+        "-10.845636424 -10.749598315 -11.035544209 -10.273296392",
+        "-24.932352023 -25.10892163 -24.296814933 -24.840154124 "
+        "-25.099910851 -24.155603227 -25.203734532 -24.605395562",
+    ),
+    "mss": (
+        "-4.921090923 -5.570531227 -5.334861402 -4.701009461 "
+        "-5.515671695 -5.040999987 -5.760274064 -3.986128688",
+        "-4.479247628 -4.853894378 -3.968994834 -4.535077846 "
+        "-5.058778682 -3.838020896 -5.063255629 -4.405441491",
+    ),
+    "symmetric": (
+        "-4.921954972 -5.566460795 -5.333180777 -4.700263803 "
+        "-5.510042176 -5.040949996 -5.761062573 -3.98230814",
+        "-4.477782088 -4.849602063 -3.967485658 -4.532073768 "
+        "-5.055004186 -3.838720466 -5.063541285 -4.402148908",
+    ),
+}
+
+
+@pytest.mark.parametrize("weights", DENSITIES)
+def test_densities_of_each_example(weights):
+    found = losses.aggregate_log_prob(
+        pairs(Z, MEAN, LOG_VAR), losses.aggregate_weights(B, N, weights)
+    )
+    for values, expected in zip(found, DENSITIES[weights], strict=True):
+        np.testing.assert_allclose(values, [float(x) for x in expected.split()], atol=1e-9)
+
+
 def test_the_popular_weights_are_others():
     for weights in ("symmetric", "mss"):
         found = np.exp(losses.aggregate_weights(B, N, weights))

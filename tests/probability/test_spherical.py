@@ -53,7 +53,30 @@ VON_MISES_FISHER = {
         (0.611748182741, 682.026782185, 119.932770395, 0.27875907617),
     ],
 }
-#: The same at concentrations 0.1, 1, 10 and 500, with the entropy in the place of the slope.
+#: The same at concentrations 5 and 50.
+BETWEEN = {
+    2: [
+        (0.893383137044, -5.14255884223, 1.1622339094, 0.115949715182),
+        (0.989948967378, -48.9654525683, 2.36987286705, 0.0101031319338),
+    ],
+    3: [
+        (0.800090803982, -5.22839375301, 1.30308451386, 0.199091918953),
+        (0.98, -47.925854061, 3.60517018599, 0.02),
+    ],
+    10: [
+        (0.422450151015, -4.38248757942, 0.968505955118, 0.305627990398),
+        (0.913209599874, -40.5073235554, 8.39189921777, 0.0835249360585),
+    ],
+    50: [
+        (0.0990558768967, 25.2245224013, 0.246466714503, 0.0972016983222),
+        (0.62110469474, 6.52321148518, 12.1051111509, 0.277317866303),
+    ],
+    512: [
+        (0.00976469747678, 867.943690257, 0.0244105843611, 0.00976284278132),
+        (0.0967457050704, 865.538149369, 2.40733146187, 0.0949581365721),
+    ],
+}
+#: Of the other at concentrations 0.1, 1, 10 and 500, with the entropy in the place of the slope.
 POWER_SPHERICAL = {
     3: [
         (0.047619047619, -2.50502878522, 0.00440108889523, 2.52662315807),
@@ -104,14 +127,15 @@ def found(name, k, dim, dtype):
 @pytest.mark.parametrize("dim", VON_MISES_FISHER)
 def test_von_mises_fisher_is_that_of_the_table_and_finite_beyond(dim, dtype):
     beyond = [0.0, 1e-4, 1e6]
-    exact = np.array(VON_MISES_FISHER[dim]).T
-    values = found("von_mises_fisher", CONCENTRATIONS + beyond, dim, dtype)
+    exact = np.array(VON_MISES_FISHER[dim] + BETWEEN[dim]).T
+    values = found("von_mises_fisher", CONCENTRATIONS + beyond + [5.0, 50.0], dim, dtype)
+    known = np.r_[:5, 8, 9]
     rtol = 2e-5 if dtype == jnp.float32 else 3e-9
     for place, row, atol in ((0, 0, 5e-8), (2, 2, 1e-9), (3, 3, 1e-8)):
-        value = values[place][:5]
+        value = values[place][known]
         np.testing.assert_allclose(value, exact[row], rtol=2 * rtol, atol=atol * (rtol == 2e-5))
     # of a number of hundreds
-    np.testing.assert_allclose(values[1][:5], exact[1], rtol=2e-7 if rtol == 2e-5 else 1e-11)
+    np.testing.assert_allclose(values[1][known], exact[1], rtol=2e-7 if rtol == 2e-5 else 1e-11)
     np.testing.assert_allclose(values[4], sphere.log_area(dim) - values[2], rtol=1e-6)
     np.testing.assert_allclose(values[5], -values[0], rtol=1e-4, atol=1e-6)
     assert all(np.all(np.isfinite(value)) for value in values)
@@ -122,11 +146,19 @@ def test_von_mises_fisher_is_that_of_the_table_and_finite_beyond(dim, dtype):
     np.testing.assert_allclose(1 - values[0][7], (dim - 1) / 2e6, rtol=1e-3, atol=1e-6)
 
 
+#: At concentration 100.
+AT_100 = {
+    3: (0.980392156863, -67.2306217861, 3.62502150694, -1.09399725997),
+    10: (0.917431192661, -59.7085702935, 8.60899444914, -5.37025166968),
+    50: (0.671140939597, -10.9528045054, 14.8583212539, -40.3316563252),
+}
+
+
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("dim", POWER_SPHERICAL)
 def test_power_spherical_is_that_of_the_table_and_finite_beyond(dim, dtype):
-    k = [0.1, 1.0, 10.0, 500.0, 0.0, 1e-4, 1e6, 30.0]
+    k = [0.1, 1.0, 10.0, 500.0, 0.0, 1e-4, 1e6, 100.0]
     exact = np.array(POWER_SPHERICAL[dim]).T
     values = found("power_spherical", k, dim, dtype)
     rtol = 1e-5 if dtype == jnp.float32 else 3e-9
@@ -134,6 +166,9 @@ def test_power_spherical_is_that_of_the_table_and_finite_beyond(dim, dtype):
     np.testing.assert_allclose(values[1][:4], exact[1], rtol=2e-7 if rtol == 1e-5 else 1e-10)
     np.testing.assert_allclose(values[2][:4], exact[2], rtol=rtol, atol=2e-9 * (rtol == 1e-5))
     np.testing.assert_allclose(values[4][:4], exact[3], rtol=rtol, atol=1e-6)
+    if dim in AT_100:
+        row = [values[place][7] for place in (0, 1, 2, 4)]
+        np.testing.assert_allclose(row, AT_100[dim], rtol=2 * rtol)
     assert all(np.all(np.isfinite(value)) for value in values)
     # dKL/dk = k (psi'(a) - psi'(a + b)), a = (m - 1) / 2 + k
     b = (dim - 1) / 2

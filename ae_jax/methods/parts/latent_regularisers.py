@@ -16,6 +16,7 @@ from ae_jax.losses.disentanglement import Weights
 from ae_jax.losses.moments import count_present
 from ae_jax.methods.parts.discrepancies import Discrepancy, inverse_multiquadric
 from ae_jax.methods.parts.posteriors import Posterior
+from ae_jax.probability._examples import widened
 
 #: Of how many examples at most, evenly spaced, pairs are compared in a whole data set.
 COMPARED = 1000
@@ -318,7 +319,7 @@ def density_ratio(discriminator: Network, weight: float = 10.0) -> LatentRegular
 
 
 def one_logit(logits: Array) -> Array:
-    """Logits [B, 1] as [B].
+    """Logits [B, 1] as [B]; half precision as float32.
 
     Raises:
       InputError: if they have another shape.
@@ -327,7 +328,7 @@ def one_logit(logits: Array) -> Array:
         raise InputError(
             f"the discriminator must give one logit, [B, 1], and gives {list(logits.shape)}"
         )
-    return logits[:, 0]
+    return widened(logits)[:, 0]
 
 
 def _mean(values: Array, present: Array | None) -> Array:

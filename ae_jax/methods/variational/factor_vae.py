@@ -74,7 +74,7 @@ def factor_vae(
       of which `loss` has its part.
 
     Raises:
-      InputError: as `vae`; when traced, for a batch of 1, or a discriminator of other outputs.
+      InputError: as `vae`; when traced, for a batch below 4, or a discriminator of other outputs.
 
     Reference:
       Kim and Mnih (2018), algorithm 2.
@@ -98,8 +98,11 @@ def factor_vae(
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         keys, x = jax.random.split(key, 4), batch["image"]
         half = len(x) // 2
-        if not half:
-            raise InputError("a FactorVAE compares two halves of a batch: use a batch of 2 or more")
+        if half < 2:  # a permutation of one example changes nothing
+            raise InputError(
+                "a FactorVAE permutes one half of a batch, of 2 examples at least: use a batch of "
+                "4 or more"
+            )
         outputs, _ = gradient.forward(encoder, keys[0], params["encoder"], x, training)
         latent = posterior.sample(keys[1], posterior.read(outputs, latent_size, hparams))
         permuted = losses.permuted_dimensions(keys[2], latent[half : 2 * half])

@@ -209,6 +209,9 @@ def vae_objective(
         if apart:
             of_latents, _ = cost(again, hold(params), latents)
             values["objective"] = bound.objective(found, of_latents, beta)
+            reached = jnp.mean(of_latents.divergence, axis=0)
+            # the same number, whose gradient reaches the encoder as well
+            kl += reached - hold(reached)
         if regularisers:
             keys = jax.random.split(jax.random.fold_in(key, 3), len(regularisers) + 1)
             seen = Encoded(
@@ -266,7 +269,7 @@ def _check_parts(
     if likelihood.sample is None:
         raise InputError(
             "a VAE needs a likelihood, and this is a plain error: use gaussian(0.5) for the "
-            "squared error"
+            "squared error, student() where the best variance is not known"
         )
     require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
     require_kind(Prior, "priors.normal()", prior=prior)

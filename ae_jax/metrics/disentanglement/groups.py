@@ -219,7 +219,7 @@ def beta_vae_score_of_groups(train: Groups, test: Groups) -> float:
 
 
 def _checked_factors(factors: Array, **numbers: int) -> Array:
-    factors = jnp.asarray(factors)
+    factors = factors if isinstance(factors, jax.core.Tracer) else np.asarray(factors)
     if factors.ndim != 2 or not factors.size or not jnp.issubdtype(factors.dtype, jnp.integer):
         raise InputError(
             "factors must be integers [N, K] and not empty, got "
@@ -228,7 +228,7 @@ def _checked_factors(factors: Array, **numbers: int) -> Array:
     if min(numbers.values()) < 1:
         listed = ", ".join(f"{name} {number}" for name, number in numbers.items())
         raise InputError(f"groups need at least 1 of each, got {listed}")
-    return factors
+    return jnp.asarray(factors)
 
 
 def _checked_groups(least: int, **groups: Groups) -> list[Groups]:

@@ -74,6 +74,11 @@ FIVE = 1.5 * np.cos(0.3 + 1.1 * ROWS[:5] * (1 + 0.2 * COLUMNS))
             0.0137504121137,
         ),
         (
+            lambda unbiased: discrepancies.mmd([1.0], 3.0, False, unbiased),
+            0.193981323939,
+            -0.00346384319351,
+        ),
+        (
             lambda unbiased: discrepancies.inverse_multiquadric((1.0,), 1.0, unbiased),
             0.147467606143,
             -0.0121135127222,
@@ -99,9 +104,14 @@ def test_the_unbiased_squares_mean_is_that_of_the_distributions():
     part = discrepancies.mmd([1.0], root=False, unbiased=True)
     x, y = np.random.default_rng(0).standard_normal((2, 400, 20, 3))
     shift = np.array([1.0, 0.0, 0.0])
-    found = jax.jit(jax.vmap(lambda x, y: part.between(KEY, x, y, part.hparams)))(x + shift, y)
+    between = jax.jit(jax.vmap(lambda x, y, h: part.between(KEY, x, y, h), (0, 0, None)))
+    found = between(x + shift, y, part.hparams)
     error = np.std(found) / np.sqrt(400)
     assert abs(np.mean(found) - 0.05908921164) < 4 * error
+    # of one dimension, with a kernel of variance s^2 = 4
+    found = between(x[..., :1] + 0.5, y[..., :1], {"kernel_scale": 4.0})
+    error = np.std(found) / np.sqrt(400)
+    assert abs(np.mean(found) - 0.0336687568985) < 4 * error
 
 
 def test_directions_are_others_with_another_key():

@@ -181,6 +181,13 @@ def test_the_density_ratio_is_of_each_example():
     logits = Z @ np.asarray(layer["kernel"])[:, 0] + float(layer["bias"][0])
     np.testing.assert_allclose(figures["total_correlation"], logits, rtol=1e-10)
     np.testing.assert_allclose(term, 3 * logits, rtol=1e-10)
+    # in half precision the mean of a batch would lose its digits
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), {"discriminator": layer})
+    rough = nets.mlp(1, ())._replace(
+        apply=lambda params, z: z.astype(jnp.bfloat16) @ params["kernel"]
+    )
+    for value in applied(regularisers.density_ratio(rough), encoded(params=half))[1].values():
+        assert value.dtype == jnp.float32
     pair = nets.mlp(2, ())
     params = {"discriminator": pair.init(KEY, jnp.zeros((1, D)))}
     with pytest.raises(InputError, match=r"one logit, \[B, 1\], and gives \[8, 2\]"):

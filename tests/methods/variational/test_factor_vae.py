@@ -139,8 +139,10 @@ def test_defaults():
 
 def test_refuses():
     method, _ = built()
-    with pytest.raises(InputError, match="two halves of a batch: use a batch of 2 or more"):
-        jax.eval_shape(method.init, KEY, images(1), dict(method.hparams))
+    # of one example in a half every permutation is that example
+    for count in (1, 2, 3):
+        with pytest.raises(InputError, match="of 2 examples at least: use a batch of 4 or more"):
+            jax.eval_shape(method.init, KEY, images(count), dict(method.hparams))
     odd = jax.eval_shape(method.init, KEY, images(5), dict(method.hparams))
     assert odd.params["discriminator"]["Dense_0"]["kernel"].shape == (2, 1)
     method = methods.factor_vae(nets.mlp(4, ()), nets.mlp(3, ()), nets.mlp(2, ()), 2)

@@ -54,6 +54,19 @@ def test_a_shared_dimension_gets_the_average(average):
     chex.assert_trees_all_close((one, other), (first, second), rtol=1e-12)
 
 
+def test_what_is_shared_does_not_depend_on_the_order_of_a_pair():
+    def popular(first, second):
+        """By one of the two divergences."""
+        away = np.asarray(one_way(first, second))
+        return away < (away.min() + away.max()) / 2
+
+    np.testing.assert_array_equal(popular(FIRST, SECOND), [True, False, False])
+    np.testing.assert_array_equal(popular(SECOND, FIRST), [True, False, True])
+    for pair in ((FIRST, SECOND), (SECOND, FIRST)):
+        first, second = shared_posteriors(*pair, "group")
+        np.testing.assert_array_equal((first.mean == second.mean)[0], [True, False, False])
+
+
 def test_averages_of_all_dimensions():
     # of which the nearest in each is far nearer than one that is added
     far = [

@@ -248,6 +248,32 @@ def test_regularisers_add_up_in_training_and_in_a_whole_data_set():
     np.testing.assert_allclose(values["latent"], z, rtol=1e-10)
 
 
+def test_a_capacity_reaches_the_encoder_through_every_bound():
+    def pulled(bound):
+        """Where 2 |KL - 9| moves the encoder's outputs and the prior, beside the bound."""
+        found = []
+        for weight in (0.0, 2.0):
+            method, state, batch = linear(
+                4,
+                bound=bound,
+                prior=shifted(),
+                regularisers=[regularisers.capacity(weight, 9.0)],
+                optimizer=optax.identity(),
+            )
+            after, info = jax.jit(method.step)(KEY, state, batch, dict(method.hparams))
+            moved = jax.tree.map(lambda new, old: new - old, after.params, state.params)
+            found.append((moved["encoder"]["Dense_0"]["bias"], moved["prior"]["mean"], info["kl"]))
+        return [after - before for after, before in zip(found[1], found[0], strict=True)]
+
+    # of the same draws: their divergence has one value and, with held parameters, one gradient
+    held, doubly = (
+        pulled(bound(3)) for bound in (bounds.sticking_the_landing, bounds.doubly_reparametrised)
+    )
+    chex.assert_trees_all_close(held, doubly, rtol=1e-9, atol=1e-14)
+    assert np.min(np.abs(doubly[0])) > 1e-5
+    assert np.min(np.abs(doubly[1])) > 1e-5
+
+
 def test_methods_of_other_weights_train_as_one_program():
     random = np.random.default_rng(0)
     x = jnp.asarray(random.random((64, 6)))

@@ -254,6 +254,10 @@ GROUPS = Groups(np.ones((4, 2, 3)), np.zeros(4, int))
             "2 examples",
         ),
         (
+            lambda: metrics.fixed_factor_groups(jax.random.key(0), None, 3, 2),
+            r"factors must be integers \[N, K\] and not empty, got object \[\]",
+        ),
+        (
             lambda: metrics.factor_vae_score_of_groups(GROUPS, GROUPS, np.ones(2)),
             r"variances must be \[3\]",
         ),

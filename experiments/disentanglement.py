@@ -237,13 +237,9 @@ def figures(
         model = experiment.model(*lanes[best["lane"]])
         codes, span = model.encode(batch), np.linspace(-2.0, 2.0, 9)
         name = f"{best['method']} {best['strength']:g}, seed {best['seed']}"
+        images, score = plots.traverse(model.decode, codes[0], span), "variance of the mean"
         drawn[f"Latents moved from -2 to 2, of the model that agrees best with others: {name}."] = (
-            plots.traversals(
-                plots.traverse(model.decode, codes[0], span),
-                span,
-                scores=codes.var(axis=0),
-                score_name="variance of the mean",
-            )
+            plots.traversals(images, span, scores=codes.var(axis=0), score_name=score)
         )
     return drawn
 

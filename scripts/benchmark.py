@@ -32,6 +32,8 @@ ON_CPU = (
     *("mlp_vae", "keras_autoencoder", "conv_vae", "rbm"),
     *("contractive", "contractive_closed_form", "lstm", "mlp_vae:16", "conv_vae:4", "lstm:4"),
     *("dcgan_r1", "wgan_gp", "mlp_gan:16"),
+    *("beta_tcvae", "info_vae", "iwae", "factor_vae", "factor_vae_1000"),
+    *("beta_tcvae:16", "factor_vae:16"),
 )
 ON_GPU = (*(f"{name}:{n}" for name in ("mlp_vae", "conv_vae") for n in (1, 8, 32, 128)), "rbm")
 PACKAGES = ("ae-jax", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "pythae", "scikit-learn")

@@ -6,6 +6,8 @@ PyTorch is imported where it is used: others are measured without it.
 from collections.abc import Callable
 from typing import Any
 
+from benchmark_torch_vaes import LAYERS, vae_step
+
 
 def twin_step(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], None]:
     """Returns what trains a workload's twin by a step.
@@ -23,6 +25,7 @@ def twin_step(name: str, batch: Callable[[], Any], device: Any) -> Callable[[], 
         "mlp_gan": _gan,
         "dcgan_r1": _gan,
         "wgan_gp": _gan,
+        **dict.fromkeys(LAYERS, vae_step),
     }
     return own.get(name, _autoencoder)(name, batch, device)
 

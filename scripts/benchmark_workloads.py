@@ -13,9 +13,17 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from benchmark_pythae import silence, trainer_of
 from benchmark_torch import twin_networks, twin_step
+from benchmark_torch_vaes import DRAWS, EXAMPLES, LAYERS, vae_networks
 
-EXAMPLES = 10_000
+#: pythae's models of workloads, and their numbers.
+PYTHAE = {
+    "mlp_vae": ("VAE", {}),
+    "beta_tcvae": ("BetaTCVAE", {"alpha": 1.0, "beta": 6.0, "gamma": 1.0}),
+    "info_vae": ("INFOVAE_MMD", {"alpha": 0.0, "lbd": 1000.0}),
+    "iwae": ("IWAE", {"number_samples": DRAWS}),
+}
 
 
 class Workload(NamedTuple):
@@ -54,6 +62,40 @@ def _contractive(form: str) -> Workload:
     )
 
 
+def _dense_vae(regularisers: Callable[[ModuleType], list]) -> Workload:
+    """The dense VAE 784-400-20 and what is added to its bound."""
+    return Workload(
+        image_shape=(28, 28, 1),
+        batch_size=100,
+        chunk=50,
+        peers=("torch", "pythae"),
+        method=lambda ae: ae.methods.vae(
+            ae.nets.mlp(40), ae.nets.mlp((28, 28, 1)), 20, regularisers=regularisers(ae)
+        ),
+    )
+
+
+def _factor_vae(
+    image_shape: tuple[int, int, int],
+    widths: tuple[int, ...],
+    latents: int,
+    discriminator: tuple[int, ...],
+) -> Workload:
+    """A dense VAE and its discriminator, by widths."""
+    return Workload(
+        image_shape=image_shape,
+        batch_size=64,
+        chunk=20,
+        peers=("torch",),  # pythae shows the VAE half of a batch
+        method=lambda ae: ae.methods.factor_vae(
+            ae.nets.mlp(2 * latents, widths),
+            ae.nets.mlp(image_shape, widths[::-1]),
+            ae.nets.mlp(1, discriminator, "leaky_relu_0.2"),
+            latents,
+        ),
+    )
+
+
 def _dcgan(ae: ModuleType, side: int, **options: Any) -> Any:
     """DCGAN of 16 and 32 channels, with batch normalisation in the generator alone."""
     shape = (side, side, 1)
@@ -83,6 +125,24 @@ WORKLOADS = {
         peers=("torch", "pythae"),
         method=lambda ae: ae.methods.vae(ae.nets.mlp(40), ae.nets.mlp((28, 28, 1)), 20),
     ),
+    "beta_tcvae": _dense_vae(
+        lambda ae: [ae.methods.latent_regularisers.total_correlation(5.0, data_size=EXAMPLES)],
+    ),
+    "info_vae": _dense_vae(lambda ae: [ae.methods.latent_regularisers.matching(999.0)]),
+    "iwae": Workload(  # networks, batch and draws of the paper
+        image_shape=(28, 28, 1),
+        batch_size=20,
+        chunk=50,
+        peers=("torch", "pythae"),
+        method=lambda ae: ae.methods.vae(
+            ae.nets.mlp(100, (200, 200), "tanh"),
+            ae.nets.mlp((28, 28, 1), (200, 200), "tanh"),
+            50,
+            bound=ae.methods.bounds.iwae(DRAWS),
+        ),
+    ),
+    "factor_vae": _factor_vae((16, 16, 1), (128, 128), 6, (128, 128)),
+    "factor_vae_1000": _factor_vae((28, 28, 1), (400,), 10, (1000,) * 6),  # the paper's players
     "keras_autoencoder": Workload(
         image_shape=(28, 28, 1),
         batch_size=128,
@@ -258,50 +318,18 @@ def _torch_memory(device: Any) -> Callable[[], int] | None:
 
 
 def with_pythae(workload: Workload, name: str) -> Training:
-    """Trains the MLP VAE by pythae's own trainer and data loader; a `next` is an epoch."""
-    import logging
-
-    os.environ["TQDM_DISABLE"] = "1"
+    """Trains a VAE by pythae's own trainer and data loader; a `next` is an epoch."""
+    silence()
+    import numpy as np
     import torch
-    from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
 
-    class Encoder(BaseEncoder):
-        def __init__(self):
-            super().__init__()
-            self.network = networks[0]
-
-        def forward(self, x):
-            mean, log_var = self.network(x).chunk(2, dim=1)
-            return ModelOutput(embedding=mean, log_covariance=log_var)
-
-    class Decoder(BaseDecoder):
-        def __init__(self):
-            super().__init__()
-            self.network = networks[1]
-
-        def forward(self, z):
-            return ModelOutput(reconstruction=torch.sigmoid(self.network(z)))
-
-    logging.disable(logging.INFO)
     torch.set_num_threads(cores())
-    networks = twin_networks(name)
-    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
     epoch_steps = 20
-    count = epoch_steps * workload.batch_size
-    images = torch.from_numpy(_images(workload)[:count]).permute(0, 3, 1, 2) / 255
+    images = _images(workload)[: epoch_steps * workload.batch_size].astype(np.float32) / 255
     directory = tempfile.TemporaryDirectory()
-    trainer = BaseTrainer(
-        VAE(config, encoder=Encoder(), decoder=Decoder()),
-        BaseDataset(images, torch.zeros(count)),
-        training_config=BaseTrainerConfig(
-            output_dir=directory.name,
-            learning_rate=1e-3,
-            per_device_train_batch_size=workload.batch_size,
-        ),
+    networks = twin_networks(name) if name == "mlp_vae" else vae_networks(LAYERS[name])
+    trainer = trainer_of(
+        *PYTHAE[name], networks, images, workload.batch_size, directory=directory.name
     )
     trainer.prepare_training()
 

@@ -101,11 +101,13 @@ def test_a_workload_is_measured(benchmark, workloads, toy, monkeypatch):
     assert all(benchmark.line("toy:2", row).startswith("toy:2 ") for row in rows)
 
 
-def test_workloads_that_are_not_images_and_a_bound_fit_their_data(workloads):
-    losses = {"loss"}, {"discriminator_loss", "generator_loss"}
+def test_workloads_beyond_images_and_a_bound_fit_their_data(workloads):
+    losses = {"loss"}, {"discriminator_loss", "generator_loss"}, {"vae_loss", "discriminator_loss"}
     for name, lowered in (
         *((name, losses[0]) for name in ("contractive", "contractive_closed_form", "lstm")),
         *((name, losses[1]) for name in ("mlp_gan", "dcgan_r1", "wgan_gp")),
+        *((name, losses[0]) for name in ("beta_tcvae", "info_vae", "iwae")),
+        ("factor_vae", losses[2]),
     ):
         workload = workloads.WORKLOADS[name]
         dataset = workload.data(ae_jax, stored(np.zeros((5, *workload.image_shape), np.uint8)))

@@ -10,6 +10,7 @@ from ae_jax.metrics.comparison import (
     mean_over_draws,
     mean_over_examples,
     paired_difference,
+    signal_to_noise,
 )
 from ae_jax.metrics.disentanglement import (
     Agreement,
@@ -160,6 +161,7 @@ __all__ = [
     "sap_r2",
     "sap_svc",
     "seconds",
+    "signal_to_noise",
     "silhouette",
     "sliced_wasserstein",
     "ssim",

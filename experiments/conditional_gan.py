@@ -124,7 +124,8 @@ def conditional_gan(config: Config) -> None:
             "images. as_asked: the share whose label a classifier reads, which is right about "
             f"{right:.1%} of the test images. spread: variance within classes, relative to theirs. "
             "closer: the probability that a sample is nearer to a training image than they are.",
-            "Kernel distances are of the classifier's features. Test images hold each class in "
+            "Kernel distances are of the classifier's features, in units of their root mean "
+            "square. Test images hold each class in "
             "its proportion, which puts them a little below 0, as for training images.",
         ],
     )
@@ -169,7 +170,7 @@ def classifier(config: Config, splits: Splits, classes: int) -> Model:
 def measure(reader: Model, splits: Splits, test: Batch, label: np.ndarray) -> Callable:
     """Returns what is measured of images of some labels."""
     train = data.vectors(data.head(splits.train, splits.train.size))
-    real, features = data.vectors(test), reader.encode(test)
+    real, features = data.vectors(test), experiment.features_of(reader, splits)
 
     def within(x: Array, label: Array) -> float:
         """The variance about the means of classes."""
@@ -180,7 +181,7 @@ def measure(reader: Model, splits: Splits, test: Batch, label: np.ndarray) -> Ca
     def measured(images: Array) -> dict[str, float]:
         batch = {"image": jnp.asarray(images), "label": label}
         fake = data.vectors(batch)
-        distance = metrics.kernel_distance(features, reader.encode(batch))
+        distance = metrics.kernel_distance(features(test["image"]), features(batch["image"]))
         density, coverage = metrics.density_coverage(real, fake)
         found = {
             "as_asked": np.mean(np.argmax(reader.predict(batch), axis=1) == label),

@@ -21,7 +21,7 @@ import numpy as np
 import optax
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import BELOW_ONE, Array, Method
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Method
 from ae_jax.data.sources import densities
 from ae_jax.experiment import Count, Swept
 from ae_jax.losses.adversarial import OBJECTIVES
@@ -33,6 +33,7 @@ SAMPLES = 2500
 FOUND = 0.08
 DIRECTIONS = 64  # of the sliced Wasserstein distance
 FLOORS = 4  # samples of the data themselves that a model's are compared with
+FILMED, SHOWN = 500, 4  # samples that are looked at over training, of the first settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,10 @@ class Config(experiment.Config):
     """Of both players' Adam, its b1; each is compiled on its own."""
     r1_weight: Swept[float] = (0.0, 0.02)
     """Of the penalty of the discriminator's slope on data: gamma."""
+    gradient_penalty_weight: Swept[Annotated[float, NOT_NEGATIVE]] = (0.0,)
+    """Of WGAN-GP's, of slopes other than 1 between data and samples; each compiled on its own."""
+    spectral: Swept[bool] = (False,)
+    """Whether the discriminator's kernels are divided by their norms; each compiled on its own."""
     learning_rate: Swept[float] = (2e-3,)
     """The generator's, which falls to a twentieth as a half cosine."""
     discriminator_learning_rate: Swept[float] = (2e-3,)
@@ -92,18 +97,30 @@ def distance(splits: experiment.Splits, samples: Array) -> float:
     return float(metrics.sliced_wasserstein(samples, real, directions))
 
 
-def build(config: Config, spec: Mapping[str, Any], objective: str, momentum: float) -> Method:
-    """Returns the GAN of one objective and one kind of Adam, measured while it learns."""
+def build(
+    config: Config,
+    spec: Mapping[str, Any],
+    objective: str,
+    momentum: float,
+    gradient_penalty_weight: float,
+    spectral: bool,
+) -> Method:
+    """Returns the GAN of what is static, measured and filmed while it learns."""
+    discriminator = nets.mlp(1, config.widths, "leaky_relu_0.2")
+    penalties = [regularisers.r1()]
+    if gradient_penalty_weight:
+        penalties.append(regularisers.gradient_penalty(gradient_penalty_weight))
     method = methods.gan(
         nets.mlp(spec["image"].shape, config.widths, "leaky_relu_0.2"),
-        nets.mlp(1, config.widths, "leaky_relu_0.2"),
+        nets.spectral(discriminator) if spectral else discriminator,
         config.latent_size,
         objective=OBJECTIVES[objective](),
-        regularisers=[regularisers.r1()],
+        regularisers=penalties,
         output=lambda x: x,
         optimizer=optax.scale_by_adam(b1=momentum, b2=0.99),
     )
-    return methods.measured(method, lambda real, samples: coverage(config, samples), SAMPLES)
+    method = methods.measured(method, lambda real, samples: coverage(config, samples), SAMPLES)
+    return methods.filmed(method, FILMED, experiment.film_times(config.steps))
 
 
 def options(config: Config) -> dict[str, Any]:
@@ -150,7 +167,13 @@ def notes(outcome: experiment.Outcome) -> list[str]:
 
 def setting(row: Mapping[str, Any], config: Config) -> str:
     """What a lane is called, by what the sweep varies."""
-    words = {"objective": "{}", "momentum": "b1 {:g}", "r1_weight": "R1 {:g}"}
+    words = {
+        "objective": "{}",
+        "spectral": "spectral {}",
+        "gradient_penalty_weight": "gradient penalty {:g}",
+        "momentum": "b1 {:g}",
+        "r1_weight": "R1 {:g}",
+    }
     varied: Sequence[str] = experiment.varied(config, *words) or ["r1_weight"]
     return ", ".join(words[name].format(row[name]) for name in varied).replace("_", "-")
 
@@ -164,6 +187,7 @@ def figures(outcome: experiment.Outcome) -> dict[str, Any]:
     drawn = {}
     if panels:
         drawn["Samples of each setting's first lane, over the data."] = plots.clouds(panels)
+        drawn |= films(dict(list(models.items())[:SHOWN]), config, real)
     curves = {
         "mode_kl": "How unevenly the samples are spread over the modes, over training.",
         "high_quality": "The share of samples within three deviations of a mode, over training.",
@@ -174,6 +198,29 @@ def figures(outcome: experiment.Outcome) -> dict[str, Any]:
         if any(value in row for row in outcome.rows):
             drawn[caption] = outcome.learning_curves("r1_weight", value)
     return drawn
+
+
+def films(models: Mapping[str, experiment.Model], config: Config, real: Array) -> dict[str, Any]:
+    """Draws what the same latents became over training, as a strip and as a film."""
+    when = experiment.film_times(config.steps)
+    frames = {name: model.state.frames for name, model in models.items()}
+    few = sorted({len(when) * part // 4 for part in (1, 2, 3)} | {len(when) - 1})
+    strip = plots.clouds(
+        {
+            f"{name}, step {when[place]}": {"data": real[:FILMED], "generated": made[place]}
+            for name, made in list(frames.items())[-2:]
+            for place in few
+        },
+        columns=len(few),
+    )
+    strip.set_label("film_strip")
+    moving = {name: {"data": real[:FILMED], "generated": made} for name, made in frames.items()}
+    return {
+        "What the same latents became over training; a setting's first lane in each row.": strip,
+        f"The same of each setting, moving: {len(when)} frames, ever further apart.": (
+            plots.moving_clouds(moving, [f"step {step}" for step in when])
+        ),
+    }
 
 
 gan = experiment.Study(

@@ -44,7 +44,7 @@ class Config(experiment.Config):
     model: Swept[Literal[MODELS]] = MODELS
     """Each is a run of its own; the first one is shown over training too."""
     shown: tuple[Count, ...] = (64, 8)
-    """When: at the end, and at these parts of the steps, for which it is trained anew."""
+    """When it is measured: at the end, and at these parts of the steps, by training anew."""
     architecture: Literal["mlp", "dcgan", "residual"] = "mlp"
     """Of both players. Batches are normalised in convolutional generators, and nowhere else."""
     widths: tuple[Count, ...] = (128, 128)
@@ -120,26 +120,24 @@ def gan_images(config: Config) -> None:
     measure = functools.partial(experiment.generated, train=train, test=test, features=encoders)
     normal = experiment.gaussian_images(jax.random.key(0), train, count)
     given = {"held-out images": validation, "training images": train, "Gaussian": normal}
-    given = {name: measure(images[:count]) for name, images in given.items()}
-    rows = [{"model": name, "seed": 0, "status": "ok", **found} for name, found in given.items()]
-    drawn = {"Gaussian": normal[:16]}
+    rows = [{"model": k, "seed": 0, "status": "ok", **measure(x[:count])} for k, x in given.items()]
+    drawn = {"test": test[:16], "Gaussian": normal[:16]}
 
     def describe(model: Model) -> dict[str, float]:
         images = model.sample(jax.random.key(model.row["seed"]), count)
         drawn.setdefault(model.row["model"], images[:16])
         return measure(images)
 
+    same = config, "gan_images", builder, splits
     for name, (values, options) in phases.items():
-        same = config, "gan_images", builder, splits, values
-        parts.append(({}, experiment.sweep(*same, part=name, **options)))
+        parts.append(({}, experiment.sweep(*same, values, part=name, **options)))
     by = ("model", *experiment.varied(config, *WEIGHTS, *RATES))
     rows = experiment.numbered(rows + experiment.side_by_side(parts, describe, by, timed=True), by)
     first = config.model[0]
-    course, steps = [], [-(-config.steps // part) for part in config.shown]
-    same = config, "gan_images", builder, splits, phases[first][0], steps
-    for step, lane in experiment.earlier(*same, part=first, **phases[first][1]):
+    steps = [-(-config.steps // part) for part in config.shown]
+    course, (values, options) = [], phases[first]
+    for step, lane in experiment.earlier(*same, values, steps, part=first, **options):
         images = lane.sample(jax.random.key(lane.row["seed"]), count)
-        drawn.setdefault(f"step {step}", images[:16])
         course.append({**lane.row, "step": step, **measure(images)})
     experiment.report(
         config,
@@ -148,7 +146,7 @@ def gan_images(config: Config) -> None:
         rows,
         by,
         (*COLUMNS, "seconds"),
-        lambda: figures(config, rows, course, drawn, test[:16]),
+        lambda: figures(config, rows, course, drawn, parts[0][1].result),
         [found.result for _, found in parts],
         [
             f"{count} images of each model beside {len(test)} test images, by pixels where nothing "
@@ -174,7 +172,7 @@ def build(config: Config, spec: Mapping[str, Any], model: str) -> Method:
         encoder = nets.mlp(2 * config.latent_size, config.widths)
         return methods.vae(encoder, nets.mlp(shape, config.widths[::-1]), config.latent_size)
     objective, penalties = GAMES[model]
-    return methods.gan(
+    game = methods.gan(
         *players(config, shape),
         config.latent_size,
         objective=objective(),
@@ -184,6 +182,7 @@ def build(config: Config, spec: Mapping[str, Any], model: str) -> Method:
         average=True,
         ema_decay=config.ema_decay,
     )
+    return methods.filmed(game, count=32, times=experiment.film_times(config.steps))
 
 
 def players(config: Config, shape: Sequence[int]) -> tuple[Network, Network]:
@@ -214,7 +213,7 @@ def figures(
     rows: Sequence[Mapping[str, Any]],
     course: Sequence[Mapping[str, Any]],
     drawn: Mapping[str, Array],
-    test: Array,
+    result: training.Result,
 ) -> dict[str, Any]:
     """Draws distances, shares, samples side by side and over training."""
     first, featured = config.model[0], "feature_frechet_distance" in rows[0]
@@ -228,22 +227,23 @@ def figures(
     last = [{"step": config.steps, **row} for row in rows if row["model"] == first]
     course = [row for row in (*course, *last) if column in row]
     curve = plots.mean_curves(course, "step", column, lambda row: first)
-    before = {name: images for name, images in drawn.items() if name.startswith("step")}
-    at_last = {name: images for name, images in drawn.items() if name not in before}
-    before |= {f"step {config.steps}": at_last[first]} if first in at_last else {}
-    return {
+    found = {
         f"The {what} between samples and test images.": plots.dots(table([column]), what),
         "Precision says how real samples are, recall how much of the data they reach.": (
             plots.dots(table(SHARES[:2]), "share of pixels' neighbourhoods")
         ),
-        "Test images, and samples of the first lane of each model.": plots.reconstructions(
-            test, at_last, first="test"
-        ),
-        f"Samples of {first} over training, of the same latents.": plots.image_rows(before),
+        "Test images, and samples of the first lane of each model.": plots.image_rows(drawn),
         f"The {what} of the {first} over training; dashed: of held-out images.": plots.lines(
             curve, "training step", what, log_x=True, level=rows[0][column]
         ),
     }
+    for lane in experiment.firsts(result, "model").values() if first in GAMES else ():
+        frames = dict(zip(experiment.film_times(config.steps), lane.state.frames, strict=True))
+        strip = {f"step {step}": frames[step][:16] for step in [*frames][::-6][::-1]}
+        found[f"Samples of {first} over training, of the same latents."] = plots.image_rows(strip)
+        moving = plots.animation([*frames.values()], name="moving_samples")
+        found[f"The same, moving: {len(frames)} frames, ever further apart."] = moving
+    return found
 
 
 if __name__ == "__main__":

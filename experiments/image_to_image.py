@@ -41,7 +41,7 @@ class Config(experiment.Config):
     patch_layers: experiment.Whole = 1
     """Strided layers of the patch discriminator, of as many channels as the U-Net's first level."""
     dropout: float = 0.5
-    """The generator's noise."""
+    """The generator's noise; lanes without it are added, at the least weight of the pixel loss."""
     learning_rate: Swept[float] = (1e-3,)
     """Of both players, at first; it falls to a twentieth as a half cosine."""
     steps: Count = 1200
@@ -60,7 +60,7 @@ PRESETS = {
         batch_size=16,
     ),
 }
-BY = ("adversarial_weight", "l1_weight", "r1_weight", "learning_rate")
+BY = ("adversarial_weight", "l1_weight", "noise", "r1_weight", "learning_rate")
 TABLE = ("pixel_error", "variance_ratio", "kernel_distance", "coverage", "noise_effect")
 PLAYERS = ("learning_rate", "discriminator_learning_rate")
 
@@ -68,14 +68,17 @@ PLAYERS = ("learning_rate", "discriminator_learning_rate")
 def image_to_image(config: Config) -> None:
     """Sweeps the pixel loss beside an adversary, and trains with the pixel loss alone."""
     splits = load(config)
-    method = build(config, splits.train.spec)
+    method = functools.partial(build, config, splits.train.spec)
+    weight = min(filter(None, config.l1_weight), default=1.0)
+    kinds = [
+        {"noise": config.dropout, "adversarial_weight": 0.0, "l1_weight": 100.0},
+        {"noise": config.dropout, "adversarial_weight": 1.0},
+        {"noise": 0.0, "adversarial_weight": 1.0, "l1_weight": weight},
+    ]
     lanes = [
         {**lane, PLAYERS[1]: lane[PLAYERS[0]]}
-        for weights in (
-            {"adversarial_weight": 0.0, "l1_weight": 100.0},
-            {"adversarial_weight": 1.0},
-        )
-        for lane in experiment.lanes(config, {**cli.swept(config), **weights})
+        for values in kinds[: 3 if config.dropout else 2]
+        for lane in experiment.lanes(config, {"noise": 0.0, **cli.swept(config), **values})
     ]
     falling = [training.warmup_cosine(config.steps, final_fraction=0.05, name=n) for n in PLAYERS]
     out = cli.directory(config, "image_to_image")
@@ -110,16 +113,16 @@ def load(config: Config) -> Splits:
     return splits
 
 
-def build(config: Config, spec: Mapping[str, Any]) -> Method:
-    """Returns the translator."""
+def build(config: Config, spec: Mapping[str, Any], noise: float) -> Method:
+    """Returns the translator of a level of noise."""
     shape, widths = spec["target"].shape, config.widths
     if config.architecture == "unet":
-        generator = nets.unet(shape[-1], widths, dropout=config.dropout)
+        generator = nets.unet(shape[-1], widths, dropout=noise)
         discriminator = nets.patch(widths[0], config.patch_layers)
     else:
         generator = nets.chain(
             nets.mlp(widths[0], (), output_activation="relu"),
-            nets.dropout(config.dropout),
+            nets.dropout(noise),
             nets.mlp(shape, widths[1:]),
         )
         discriminator = nets.mlp(1, widths, "leaky_relu")
@@ -195,7 +198,8 @@ def named(row: Mapping[str, Any]) -> str:
     """Returns what a lane is called in figures."""
     if not row["adversarial_weight"]:
         return "L1 alone"
-    return f"{row['l1_weight']:g} L1 + GAN" if row["l1_weight"] else "GAN alone"
+    name = f"{row['l1_weight']:g} L1 + GAN" if row["l1_weight"] else "GAN alone"
+    return name if row["noise"] else f"{name}, no noise"
 
 
 def figures(
@@ -212,8 +216,8 @@ def figures(
     missing = jnp.full(test["target"].shape, 0.35)
     table = {"image": np.broadcast_to(test["image"], missing.shape) if apart else shown(missing)}
     table |= {name: shown(m.generate(jax.random.key(0), test)) for name, m in models.items()}
-    if models:
-        name, model = list(models.items())[-1]
+    if noisy := [(name, model) for name, model in models.items() if model.row["noise"]]:
+        name, model = noisy[-1]
         table[f"{name}, again"] = shown(model.generate(jax.random.key(1), test))
     table["target"] = shown(test["target"])
     table = {name: images[:12] for name, images in table.items()}

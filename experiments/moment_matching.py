@@ -69,16 +69,16 @@ class Config(experiment.Config):
     seeds: Count = 2
 
 
-PLANE = Config(
-    space=("data",), discrepancy=tuple(PARTS), kernel_scale=(0.1, 1.0), samples=2500, seeds=5
-)
+# Two latents, as a plane has: of eight, most of what is generated lies between the modes.
+PLANE = Config(space=("data",), discrepancy=tuple(PARTS), kernel_scale=(0.1, 1.0), seeds=5)
+PLANE = dataclasses.replace(PLANE, latent_size=2, learning_rate=(5e-3,), steps=3000, samples=2500)
 PRESETS = {
     "default": Config(),
     "smoke": Config(
         kernel_scale=(1.0,), widths=(16,), code_steps=30, steps=30, samples=40, seeds=1
     ),
-    "ring": dataclasses.replace(PLANE, dataset="ring", steps=4000),
-    "grid": dataclasses.replace(PLANE, dataset="grid", steps=8000),
+    "ring": dataclasses.replace(PLANE, dataset="ring"),
+    "grid": dataclasses.replace(PLANE, dataset="grid"),
     "paper": Config(
         dataset="mnist",
         latent_size=10,

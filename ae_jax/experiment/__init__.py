@@ -8,6 +8,8 @@ from ae_jax.experiment.generation import (
     check_generated,
     class_features,
     earlier,
+    features_of,
+    film_times,
     gaussian_images,
     generated,
 )
@@ -44,6 +46,8 @@ __all__ = [
     "complete",
     "described",
     "earlier",
+    "features_of",
+    "film_times",
     "firsts",
     "gaussian_images",
     "generated",

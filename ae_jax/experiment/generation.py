@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import data, methods, metrics
 from ae_jax.core import Array, InputError, Method, Network
@@ -89,9 +90,8 @@ def class_features(
       learning_rate: of the classifier.
 
     Returns:
-      The prefix `feature_` and the encoder as trained, for `generated`, in units of its root mean
-      square over training images, so that all powers of the kernel distance's polynomial count;
-      and a line about it. Nothing where there are no labels.
+      The prefix `feature_` and `features_of` the classifier, for `generated`; and a line about it.
+      Nothing where there are no labels.
 
     Raises:
       InputError: as `classes` and `training.run`.
@@ -101,12 +101,19 @@ def class_features(
     method = methods.classifier(encoder, classes(config.dataset, splits))
     values, options = {"learning_rate": learning_rate}, {"part": "features", "everywhere": True}
     lane = model(sweep(config, name, method, splits, values, **options).result, 0)
-    seen = lane.encode(data.head(splits.train, 10_000))
-    unit = jnp.sqrt(jnp.mean(seen**2))
-    return {"feature_": lambda images: lane.encode({"image": images}) / unit}, [
+    return {"feature_": features_of(lane, splits)}, [
         "Features are what the output layer sees of a classifier, trained on the training images, "
         f"that is wrong about {lane.row['error']:.1%} of the test images."
     ]
+
+
+def features_of(lane: Model, splits: Splits) -> Callable[[Array], Array]:
+    """Returns a lane's encoder of images, in units of its root mean square over training images.
+
+    So all powers of the kernel distance's polynomial count.
+    """
+    unit = jnp.sqrt(jnp.mean(lane.encode(data.head(splits.train, 10_000)) ** 2))
+    return lambda images: lane.encode({"image": images}) / unit
 
 
 def gaussian_images(key: Array, images: Array, count: int) -> Array:
@@ -125,6 +132,12 @@ def gaussian_images(key: Array, images: Array, count: int) -> Array:
     # normal weights of the differences from the mean: no root of a singular covariance
     weights = jax.random.normal(key, (count, len(x)), x.dtype) / len(x) ** 0.5
     return jnp.reshape(mean + weights @ (x - mean), (count, *images.shape[1:]))
+
+
+def film_times(steps: int, frames: int = 30) -> list[int]:
+    """Returns when to look at what is trained: before, and ever less often, to the last step."""
+    later = np.geomspace(max(1, steps / 100), steps, min(frames, -(-steps // 4)))
+    return sorted({0, *np.round(later).astype(int).tolist()})
 
 
 def earlier(

@@ -37,9 +37,13 @@ from ae_jax.losses.penalties import (
 from ae_jax.losses.reconstruction import (
     absolute_error,
     bernoulli_nll,
+    continuous_bernoulli_nll,
     correntropy,
+    discretised_logistic_nll,
     gaussian_nll,
+    optimal_gaussian_nll,
     squared_error,
+    student_nll,
 )
 from ae_jax.losses.transport import random_directions, sinkhorn_divergence, sliced_wasserstein
 
@@ -51,6 +55,7 @@ __all__ = [
     "aggregate_weights",
     "bernoulli_nll",
     "beta_elbo",
+    "continuous_bernoulli_nll",
     "contractive_hutchinson",
     "contractive_penalty",
     "contractive_sigmoid",
@@ -58,6 +63,7 @@ __all__ = [
     "covariance",
     "covariance_penalties",
     "density_ratio_loss",
+    "discretised_logistic_nll",
     "elbo",
     "gaussian_kernel",
     "gaussian_mixture_kernel",
@@ -71,10 +77,12 @@ __all__ = [
     "linear_kernel",
     "mmd",
     "mmd2",
+    "optimal_gaussian_nll",
     "permuted_dimensions",
     "polynomial_kernel",
     "random_directions",
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "squared_error",
+    "student_nll",
 ]

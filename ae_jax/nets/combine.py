@@ -104,6 +104,36 @@ def _in_training(spoil: Callable[[Array, Array], Array]) -> Network:
     )
 
 
+def shared_scale(network: Network, initial: float = 0.0) -> Network:
+    """A decoder that gives one learned number beside each of its outputs, the same for all.
+
+    So a likelihood that reads means and log-scales has one scale, of all dimensions and examples.
+
+    Args:
+      network: [B, ...] -> [B, ..., C].
+      initial: the number's first value: a log-variance, or a log-scale.
+
+    Returns:
+      A Network [B, ...] -> [B, ..., 2 C], with the parameters `network` and `scale`.
+    """
+
+    def beside(params: Mapping[str, Any], y: Array) -> Array:
+        return jnp.concatenate([y, jnp.broadcast_to(params["scale"].astype(y.dtype), y.shape)], -1)
+
+    def train(key: Array, params: Mapping[str, Any], x: Array) -> tuple[Array, Mapping[str, Any]]:
+        y, moved = network.train(key, params["network"], x)
+        return beside(params, y), {"network": moved}
+
+    return Network(
+        lambda key, x: {
+            "network": network.init(key, x),
+            "scale": jnp.asarray(initial, jnp.result_type(float)),
+        },
+        lambda params, x: beside(params, network.apply(params["network"], x)),
+        train if network.train is not None else None,
+    )
+
+
 class Tie(NamedTuple):
     """How a decoder takes part of its parameters from the encoder.
 

@@ -3,12 +3,12 @@
 matplotlib is imported when a figure is made: tables and readers work without it.
 """
 
-from ae_jax.plots.animation import Animation, animation
+from ae_jax.plots.animation import Animation, animation, film
 from ae_jax.plots.curves import learning_curves
 from ae_jax.plots.distributions import densities, envelopes, histograms
 from ae_jax.plots.filters import filters
 from ae_jax.plots.images import image_grid, image_rows, manifold, reconstructions, traversals
-from ae_jax.plots.planes import clouds, paths
+from ae_jax.plots.planes import clouds, moving_clouds, paths
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import MOST_CLASSES, scatter, scatters
 from ae_jax.plots.sequences import neighbours, spelled, time_series
@@ -33,6 +33,7 @@ __all__ = [
     "densities",
     "dots",
     "envelopes",
+    "film",
     "filters",
     "gains",
     "histograms",
@@ -44,6 +45,7 @@ __all__ = [
     "manifold",
     "mean_curves",
     "mean_table",
+    "moving_clouds",
     "neighbours",
     "paths",
     "plane",

@@ -1,11 +1,13 @@
-"""Moving pictures: images that change over time, as one animated GIF."""
+"""Moving pictures: images, or figures, that change over time, as one animated GIF."""
 
 import io
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ae_jax.core import InputError
+from ae_jax.plots import style
 from ae_jax.plots.images import canvas
 
 _BAR = 6  # pixels of the strip below the images that fills up with time
@@ -47,13 +49,41 @@ def animation(images: Any, rows: int = 4, milliseconds: int = 100, name: str = "
         )
     columns = images.shape[1] // rows
     cells = images[:, : rows * columns].reshape(-1, rows, columns, *images.shape[2:])
-    frames = np.stack([canvas(frame)[0] for frame in cells])
-    count, _, width = frames.shape[:3]
+    return _timed([canvas(frame)[0] for frame in cells], milliseconds, name)
+
+
+def film(figures: Iterable[Any], milliseconds: int = 100) -> Animation:
+    """Figures one after the other; a strip below fills up with time.
+
+    Args:
+      figures: matplotlib Figures of one size, drawn as they come: all may be one that changes in
+        between. The first one's label names the file.
+      milliseconds: as for `animation`.
+
+    Returns:
+      An Animation.
+
+    Raises:
+      InputError: if there is no figure, or they differ in size.
+    """
+    frames, names = [], []
+    for figure in figures:
+        frames.append(style.pixels(figure))
+        names.append(str(figure.get_label()))
+    if len({frame.shape for frame in frames}) != 1:
+        raise InputError("a film needs figures of one size, at least one: draw all frames alike")
+    return _timed(frames, milliseconds, names[0])
+
+
+def _timed(frames: Iterable[np.ndarray], milliseconds: int, name: str) -> Animation:
+    """Frames [H, W, 3] over a strip that says how far they are."""
+    stacked = np.stack([*frames])
+    count, _, width = stacked.shape[:3]
     done = width * np.arange(1, count + 1) // count
     filled = np.arange(width)[None, :] < done[:, None]
     strip = np.where(filled[..., None], _FILLED, _EMPTY).astype(np.uint8)
     strip = np.broadcast_to(strip[:, None], (count, _BAR, width, 3))
-    return Animation(np.concatenate([frames, strip], axis=1), milliseconds, name)
+    return Animation(np.concatenate([stacked, strip], axis=1), milliseconds, name)
 
 
 def gif(animation: Animation) -> bytes:

@@ -1,17 +1,19 @@
 """Planes side by side: clouds of points, and paths, on common axes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ae_jax.core import InputError
 from ae_jax.plots import style
+from ae_jax.plots.animation import Animation, film
 
 _PANELS_PER_ROW = 4
 _SIDE = 3.3  # inches of a panel
 _VECTORS = 2000  # points of a panel; more are drawn as pixels
+_DOT = {"marker": "o", "ls": "none", "ms": 8}  # of a legend
 Panels = Mapping[str, Mapping[str, Any]]
 
 
@@ -38,19 +40,78 @@ def clouds(
     low, high = _range(behind)
     palette, lost = _palette(data), 0
     for axes, found in zip(grid, data.values(), strict=False):
-        size = float(np.clip(6e3 / max(max(map(len, found.values())), 1), 2, 12))
         for label, points in found.items():
             inside = ((points >= low) & (points <= high)).all(axis=1)
             lost += int((~inside).sum())
-            axes.scatter(
-                *points[inside].T, c=palette[label], s=size, alpha=0.5, linewidths=0,
-                rasterized=len(points) > _VECTORS,
-            )  # fmt: skip
+            _dots(axes, points[inside], palette[label], found)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-    _name(figure, palette, {"marker": "o", "ls": "none", "ms": 8})
+    _name(figure, palette, _DOT)
     if lost:
         style.footnote(figure, f"{lost} points lie outside")
     return figure
+
+
+def moving_clouds(
+    panels: Panels, moments: Sequence[str], columns: int | None = None, milliseconds: int = 100
+) -> Animation:
+    """Clouds of points that move, as `clouds` has them where they stand still.
+
+    Args:
+      panels: a panel's title -> a cloud's label -> its points, [N, 2] of one that stays where it
+        is and [T, N, 2] of one that moves.
+      moments: T, what each frame is called.
+      columns: as for `clouds`.
+      milliseconds: as for `animation`.
+
+    Returns:
+      An Animation. All panels show the range of the first clouds, at the end, and a little more.
+
+    Raises:
+      InputError: as `clouds`, and where a cloud has not a place for each moment.
+    """
+    moving = {
+        title: {label: np.asarray(points, np.float64) for label, points in found.items()}
+        for title, found in panels.items()
+    }
+    for title, found in moving.items():
+        for label, points in found.items():
+            if points.ndim == 3 and len(points) != len(moments):
+                raise InputError(
+                    f"{title}: {label!r} has {len(points)} places and there are {len(moments)} "
+                    "moments; pass points [T, N, 2]"
+                )
+    last = {
+        title: {label: points[-1] if points.ndim == 3 else points for label, points in own.items()}
+        for title, own in moving.items()
+    }
+    figure, grid, data = _planes("moving_clouds", last, None, columns)
+    low, high = _range(np.concatenate([next(iter(found.values())) for found in data.values()]))
+    palette = _palette(data)
+    for axes, found in zip(grid, data.values(), strict=False):
+        for label, points in found.items():
+            _dots(axes, points, palette[label], found)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    _name(figure, palette, _DOT)
+
+    def frames() -> Iterator[Any]:
+        for moment, name in enumerate(moments):
+            for axes, found in zip(grid, moving.values(), strict=False):
+                for dots, points in zip(axes.collections, found.values(), strict=True):
+                    if points.ndim == 3:
+                        dots.set_offsets(points[moment])
+            figure.supxlabel(style.plain(name), fontsize=style.FONT, color=style.INK)
+            yield figure
+            figure.set_layout_engine("none")  # so that nothing but the points moves
+
+    return film(frames(), milliseconds)
+
+
+def _dots(axes: Any, points: np.ndarray, colour: Any, found: Mapping[str, np.ndarray]) -> None:
+    """A cloud, of dots that are the smaller the more the largest cloud of its panel has."""
+    size = float(np.clip(6e3 / max(max(map(len, found.values())), 1), 2, 12))
+    axes.scatter(
+        *points.T, c=colour, s=size, alpha=0.5, linewidths=0, rasterized=len(points) > _VECTORS
+    )
 
 
 def paths(

@@ -129,3 +129,14 @@ def render(figure: Any, format: str) -> bytes:
         metadata = {"Date": None} if format == "svg" else {"Software": None}
         figure.savefig(buffer, format=format, dpi=192, facecolor="white", metadata=metadata)
     return buffer.getvalue()
+
+
+def pixels(figure: Any) -> Any:
+    """A figure as [H, W, 3], uint8, at its size in CSS pixels."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(96)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]

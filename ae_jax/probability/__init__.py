@@ -3,6 +3,26 @@
 Of parameters in half precision, nats are computed and returned in float32.
 """
 
-from ae_jax.probability import bernoulli, gaussian, priors, sampling
+from ae_jax.probability import (
+    bernoulli,
+    continuous_bernoulli,
+    discretised_logistic,
+    gaussian,
+    power_spherical,
+    priors,
+    sampling,
+    sphere,
+    von_mises_fisher,
+)
 
-__all__ = ["bernoulli", "gaussian", "priors", "sampling"]
+__all__ = [
+    "bernoulli",
+    "continuous_bernoulli",
+    "discretised_logistic",
+    "gaussian",
+    "power_spherical",
+    "priors",
+    "sampling",
+    "sphere",
+    "von_mises_fisher",
+]

@@ -123,6 +123,31 @@ def kl(mean: Array, log_var: Array, other_mean: Array, other_log_var: Array) -> 
     return 0.5 * sum_dimensions(distance + (jnp.expm1(log_ratio) - log_ratio))
 
 
+def symmetric_kls(mean: Array, log_var: Array, other_mean: Array, other_log_var: Array) -> Array:
+    """Means of both Kullback-Leibler divergences of two Gaussians, of each dimension.
+
+    Args:
+      mean: [B, ...].
+      log_var: [B, ...].
+      other_mean: [B, ...].
+      other_log_var: [B, ...].
+
+    Returns:
+      [B, ...], nats; the same for the two exchanged.
+
+    Raises:
+      InputError: if the shapes differ.
+    """
+    mean, log_var, other_mean, other_log_var = matched(
+        "mean log_var other_mean other_log_var", mean, log_var, other_mean, other_log_var
+    )
+    distance = mean - other_mean
+    # [v1/v2 + v2/v1 - 2 + (m1 - m2)^2 (1/v1 + 1/v2)] / 4, where v1/v2 + v2/v1 - 2 is a square
+    ratio = 4 * jnp.sinh(0.5 * (log_var - other_log_var)) ** 2
+    nearness = _over_variance(distance, log_var) + _over_variance(distance, other_log_var)
+    return 0.25 * (ratio + nearness)
+
+
 def entropy(log_var: Array) -> Array:
     """Differential entropy.
 

@@ -78,6 +78,15 @@ def test_lanes_as_they_were_are_those_that_went_on(tmp_path):
         assert float(early.hparams["learning_rate"]) > float(late.hparams["learning_rate"])
 
 
+def test_a_film_begins_before_training_and_looks_ever_less_often():
+    times = experiment.film_times(4000)
+    assert (times[:2], times[-1], len(times)) == ([0, 40], 4000, 31)
+    gaps = np.diff(times[1:])
+    np.testing.assert_allclose(gaps[1:] / gaps[:-1], 100 ** (1 / 29), rtol=0.2)
+    assert experiment.film_times(8, frames=5) == [0, 1, 8]
+    assert experiment.film_times(1) == [0, 1]
+
+
 def test_features_are_those_of_a_classifier_where_there_are_labels(tmp_path):
     config = experiment.Config(seeds=1, steps=30, batch_size=4, devices=1, out=tmp_path)
     label = np.arange(24) % 2

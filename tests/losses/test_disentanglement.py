@@ -42,8 +42,8 @@ def popular_weights(batch_size, data_size):
 
 
 def pairs(z, mean, log_var):
-    """log q(z_id | x_j), [i, j, d]."""
-    return norm.logpdf(z[:, None], mean[None], np.exp(log_var / 2)[None])
+    """log q(z_id | x_j), [d, i, j]."""
+    return norm.logpdf(z.T[:, :, None], mean.T[:, None], np.exp(log_var.T / 2)[:, None])
 
 
 def parts(log_weights, z=Z, mean=MEAN, log_var=LOG_VAR):
@@ -114,9 +114,15 @@ def test_a_batch_of_all_data_gives_the_exact_aggregate_posterior():
         pairs(Z, MEAN[:6], LOG_VAR[:6]), np.broadcast_to(whole[:1], (B, 6))
     )
     density = pairs(Z, MEAN[:6], LOG_VAR[:6])
-    np.testing.assert_allclose(joint, logsumexp(density.sum(2), axis=1) - np.log(6), rtol=1e-12)
-    each = logsumexp(density, axis=1) - np.log(6)
-    np.testing.assert_allclose(product, each.sum(1), rtol=1e-12)
+    np.testing.assert_allclose(joint, logsumexp(density.sum(0), axis=1) - np.log(6), rtol=1e-12)
+    each = logsumexp(density, axis=2) - np.log(6)
+    np.testing.assert_allclose(product, each.sum(0), rtol=1e-12)
+
+
+def test_of_two_the_other_stands_for_all_the_rest():
+    for weights in ("symmetric", "mss"):
+        found = np.exp(losses.aggregate_weights(2, 10, weights))
+        np.testing.assert_allclose(found, [[0.1, 0.9], [0.9, 0.1]], rtol=1e-12)
 
 
 def test_gradients_flow_through_all_posteriors():
@@ -125,7 +131,7 @@ def test_gradients_flow_through_all_posteriors():
     def total_correlation(mean):
         log_probs = jax.vmap(
             lambda z: gaussian.log_probs(jnp.broadcast_to(z[None], (B, D)), mean, LOG_VAR)
-        )(jnp.asarray(Z))
+        )(jnp.asarray(Z)).transpose(2, 0, 1)
         joint, product = losses.aggregate_log_prob(log_probs, log_weights)
         return joint[0] - product[0]
 
@@ -203,5 +209,5 @@ def test_what_does_not_fit_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             losses.aggregate_weights(batch, size, weights)
-    with pytest.raises(InputError, match=r"must be \[S, B, Z\] and \[S, B\]"):
-        losses.aggregate_log_prob(np.zeros((2, 3, 1)), np.zeros((3, 2)))
+    with pytest.raises(InputError, match=r"must be \[Z, S, B\] and \[S, B\]"):
+        losses.aggregate_log_prob(np.zeros((1, 2, 3)), np.zeros((3, 2)))

@@ -15,6 +15,10 @@ HALVES = [jnp.float16, jnp.bfloat16]
 #: Functions of two arrays [B, D] of values between 0 and 1.
 FUNCTIONS = {
     "bernoulli_nll": lambda a, b: losses.bernoulli_nll(4 * a, b),
+    "continuous_bernoulli_nll": lambda a, b: losses.continuous_bernoulli_nll(4 * a, b),
+    "discretised_logistic_nll": lambda a, b: losses.discretised_logistic_nll(a, b, -a),
+    "optimal_gaussian_nll": losses.optimal_gaussian_nll,
+    "student_nll": lambda a, b: losses.student_nll(a, b, 3.0, 0.1),
     "gaussian_nll": lambda a, b: losses.gaussian_nll(a, b, 0.1),
     "gaussian_nll, a variance each": lambda a, b: losses.gaussian_nll(a, b, a),
     "squared_error": losses.squared_error,
@@ -35,7 +39,7 @@ FUNCTIONS = {
     "adversarial, slopes": lambda a, b: losses.adversarial.slope_penalty(lambda x: x @ b[0], a),
     "covariance": lambda a, b: losses.covariance(a),
     "covariance_penalties": lambda a, b: sum(losses.covariance_penalties(a, b)),
-    "aggregate_log_prob": lambda a, b: sum(losses.aggregate_log_prob(a[None], b[:1])),
+    "aggregate_log_prob": lambda a, b: sum(losses.aggregate_log_prob(a[None], b)),
     "density_ratio_loss": lambda a, b: losses.density_ratio_loss(a[:, 0], b[:, 0]),
     "mmd2": lambda a, b: losses.mmd2(a, b, KERNEL),
     "mmd2, linear": lambda a, b: losses.mmd2(a, b, losses.linear_kernel, unbiased=False),
@@ -50,6 +54,7 @@ FUNCTIONS = {
     "gaussian.log_probs": lambda a, b: gaussian.log_probs(a, b, a),
     "gaussian.kl_standard": gaussian.kl_standard,
     "gaussian.kl": lambda a, b: gaussian.kl(a, b, b, a),
+    "gaussian.symmetric_kls": lambda a, b: gaussian.symmetric_kls(a, b, b, a),
     "gaussian.entropy": lambda a, b: gaussian.entropy(a),
 }
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from scipy import stats
 
 from ae_jax import losses
 from ae_jax.core import InputError
@@ -132,6 +133,23 @@ def test_discrepancies_of_gaussians_over_bandwidths():
     values = np.array([*exact.values()])
     assert np.all(error < 0.05 * values)
     assert np.all(np.abs(np.mean(found, axis=1) - values) < 4 * error)
+
+
+def test_the_discrepancy_of_two_shifted_gaussians_is_that_of_their_law():
+    # mmd_gaussians.shift_1d: N(0, 1) and N(1, 1) at bandwidth 1, b = s = m = 1:
+    # 2 b / sqrt(b^2 + 2 s^2) (1 - exp(-m^2 / (2 (b^2 + 2 s^2))))
+    exact = 0.17726763491986194
+    np.testing.assert_allclose(2 / np.sqrt(3) * (1 - np.exp(-1 / 6)), exact, rtol=1e-14)
+    # quantiles in the middle of their steps have the law's own integrals, up to 1 / n
+    u = (np.arange(1000) + 0.5) / 1000
+    x = stats.norm.ppf(u)[:, None]
+    kernel = losses.gaussian_kernel(1.0)
+    found = float(losses.mmd2(x, x + 1, kernel, unbiased=False))
+    np.testing.assert_allclose(found, exact, rtol=1e-3)
+    # the bandwidth is a deviation, not a variance: exp(-|x - y|^2 / 2 b) at b = 2 is another value
+    wide = float(losses.mmd2(x, x + 1, losses.gaussian_kernel(2.0), unbiased=False))
+    np.testing.assert_allclose(wide, 4 / np.sqrt(6) * (1 - np.exp(-1 / 12)), rtol=1e-3)
+    assert abs(wide - 2 / np.sqrt(2) * (1 - np.exp(-1 / 8))) > 0.01
 
 
 @pytest.mark.parametrize("variances", [[], [1.0, 0.0], [-2.0], [np.nan], 3.0])

@@ -27,7 +27,9 @@ PAIRS = [
     squared_error,
     absolute_error,
     lambda x_hat, x: correntropy(x_hat, x, 0.7),
+    jax.jit(losses.continuous_bernoulli_nll),
 ]
+student_nll = jax.jit(losses.student_nll)
 
 
 def _pair(shape=(3, 2, 4)):
@@ -79,6 +81,53 @@ def test_gaussian_nll_takes_a_variance_per_dimension():
     variance = np.exp(mean - x)
     expected = -stats.norm.logpdf(x, mean, np.sqrt(variance)).sum(axis=(1, 2))
     np.testing.assert_allclose(gaussian_nll(mean, x, variance), expected, rtol=1e-12)
+
+
+def test_optimal_gaussian_nll_is_least_over_variances_and_of_single_examples():
+    # squares 0.04, 0.09 and 0: 3 / 2 (log(2 pi 0.13 / 3) + 1)
+    mean, x = np.array([[0.3, 0.6, 0.4]]), np.array([[0.1, 0.9, 0.4]])
+    optimal = jax.jit(losses.optimal_gaussian_nll)
+    np.testing.assert_allclose(optimal(mean, x), [-0.451434076178], rtol=1e-11)
+    np.testing.assert_allclose(gaussian_nll(mean, x, 0.13 / 3), optimal(mean, x), rtol=1e-12)
+    for factor in (0.9, 1.1):
+        assert optimal(mean, x) < gaussian_nll(mean, x, factor * 0.13 / 3) - 1e-3
+    # the gradient is that at the variance, held; the variance of a batch moves it by the others
+    mean, x = _pair((2, 3))
+    x[1] += 5
+    slope = jax.grad(lambda mean: jnp.sum(optimal(mean, x)))(mean)
+    own = np.mean((mean - x) ** 2, axis=1, keepdims=True)
+    np.testing.assert_allclose(slope, (mean - x) / own, rtol=1e-12)
+    np.testing.assert_allclose(optimal(mean[:1], x[:1]), optimal(mean, x)[:1], rtol=1e-12)
+    of_batch = gaussian_nll(mean, x, np.mean((mean - x) ** 2))
+    assert abs(of_batch[0] - optimal(mean, x)[0]) > 1
+    # a perfect reconstruction is worth what the least variance lets it, and has a gradient
+    found = jax.value_and_grad(lambda mean: optimal(mean, x[:1], 1e-4)[0])(x[:1])
+    np.testing.assert_allclose(found[0], 1.5 * np.log(2 * np.pi * 1e-4), rtol=1e-12)
+    np.testing.assert_array_equal(found[1], 0)
+    # twice the dimensions, twice the loss
+    twice = optimal(np.concatenate([mean, mean], 1), np.concatenate([x, x], 1))
+    np.testing.assert_allclose(twice, 2 * optimal(mean, x), rtol=1e-12)
+
+
+def test_student_nll_equals_scipy_and_has_almost_the_gradient_of_the_best_variance():
+    mean, x = _pair()
+    for degrees, variance in ((3.0, 0.4), (0.5, 2.0)):
+        law = stats.multivariate_t(shape=variance * np.eye(8), df=degrees)
+        expected = -law.logpdf((x - mean).reshape(3, 8))
+        np.testing.assert_allclose(student_nll(mean, x, degrees, variance), expected, rtol=1e-10)
+    # one variance is no independent Student variables, of which outliers are one by one
+    apart = -stats.t.logpdf((x - mean) / np.sqrt(2), 0.5).sum(axis=(1, 2)) + 4 * np.log(2)
+    assert np.all(np.abs(apart - student_nll(mean, x, 0.5, 2.0)) > 0.1)
+    # n + D over n v + |e|^2, which tends to D / |e|^2
+    slopes = [
+        jax.grad(lambda mean, loss=loss: jnp.sum(loss(mean, x)))(mean)
+        for loss in (losses.optimal_gaussian_nll, lambda m, x: student_nll(m, x, 1e-6, 0.1))
+    ]
+    np.testing.assert_allclose(slopes[1], slopes[0], rtol=1e-5)
+    check_grads(lambda mean: student_nll(mean, x, 2.0, 0.3), (mean,), order=1, rtol=1e-6)
+    # it tends to the Gaussian as the degrees of freedom grow
+    expected = gaussian_nll(mean, x, 0.3)
+    np.testing.assert_allclose(student_nll(mean, x, 1e7, 0.3), expected, rtol=1e-4)
 
 
 def test_errors_by_hand():

@@ -25,6 +25,7 @@ from ae_jax.methods import (
     bottlenecks,
     bounds,
     conditions,
+    discrepancies,
     latent_regularisers,
     penalties,
 )
@@ -47,10 +48,15 @@ from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
+from ae_jax.methods.parts import posteriors
+from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
+from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
 
@@ -162,6 +168,13 @@ def _vae() -> Method:
     return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4)
 
 
+def _spherical_vae() -> Method:
+    """Of binary images that every step draws anew, with latents on the sphere."""
+    encoder, decoder = nets.mlp(5, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    on_sphere = {"posterior": posteriors.von_mises_fisher(), "prior": prior_parts.sphere()}
+    return prepared(vae(encoder, decoder, latent_size=4, **on_sphere), binarized)
+
+
 def _regularised_vae() -> Method:
     """With all regularisers at once."""
     return vae(
@@ -178,7 +191,7 @@ def _regularised_vae() -> Method:
             ),
             latent_regularisers.dip("i", 0.1),
             latent_regularisers.dip("ii", 0.1),
-            latent_regularisers.matching(0.5),
+            latent_regularisers.matching(0.5, discrepancies.sliced_wasserstein(8)),
         ],
     )
 
@@ -191,6 +204,10 @@ def _importance_weighted_vae() -> Method:
 def _factor_vae() -> Method:
     networks = nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), nets.mlp(1, (8,))
     return factor_vae(*networks, latent_size=4, tc_weight=2.0, discriminator_learning_rate=1e-3)
+
+
+def _paired_vae() -> Method:
+    return paired_vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4)
 
 
 def _rbm() -> Method:
@@ -229,6 +246,10 @@ def _measured() -> Method:
         return {"excess": jnp.mean(samples) - jnp.mean(real)}
 
     return measured(_vae(), compare, count=4)
+
+
+def _filmed() -> Method:
+    return filmed(_matching_network(), 2, [0, 3])
 
 
 def _progressive_gan() -> Method:
@@ -408,6 +429,8 @@ REGISTRY: Mapping[str, Registered] = {
     "regularised_vae": Registered(_regularised_vae),
     "importance_weighted_vae": Registered(_importance_weighted_vae),
     "factor_vae": Registered(_factor_vae),
+    "paired_vae": Registered(_paired_vae, two_domains),
+    "spherical_vae": Registered(_spherical_vae),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
     "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
     "deep_belief_network": Registered(
@@ -424,6 +447,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae_gan": Registered(_vae_gan, score=reconstruction_error),
     "bigan": Registered(_bigan, score=sample_discrepancy),
     "measured": Registered(_measured),
+    "filmed": Registered(_filmed),
     "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ae_jax.core import InputError
-from ae_jax.plots import clouds, densities, envelopes, lines, paths
+from ae_jax.plots import clouds, densities, envelopes, lines, moving_clouds, paths
 from ae_jax.probability.sampling import Envelope
 
 RANDOM = np.random.RandomState(0)
@@ -46,6 +46,37 @@ def test_clouds_of_one_kind_need_no_legend_and_no_grey():
     assert colours(figure.axes[0])[0] == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
     assert figure.axes[0].get_xlabel() == "z1"
     assert figure.axes[0].get_ylabel() == "z2"
+
+
+def test_clouds_move_and_nothing_else_does():
+    real = RANDOM.uniform(size=(20, 2))
+    moving = np.linspace(0.2, 0.8, 3)[:, None, None] * np.ones((1, 4, 2))
+    panels = {"a": {"data": real, "generated": moving}, "b": {"data": real, "generated": moving}}
+    film = moving_clouds(panels, ["step 1", "step 1", "step 1"], milliseconds=40)
+    assert (film.name, film.milliseconds, len(film.frames)) == ("moving_clouds", 40, 3)
+    pictures = film.frames[:, :-6].astype(int)  # the strip below fills up
+    blue = (pictures[..., 2] - pictures[..., 0] > 60) & (pictures[..., 0] < 150)
+    places = [np.argwhere(frame[:, : frame.shape[1] // 2]).mean(axis=0) for frame in blue]
+    assert np.all(np.diff(places, axis=0) * [-1, 1] > 20)  # upwards and to the right, row by row
+    changed = np.any(pictures != pictures[:1], axis=(0, 3))
+    assert 0 < changed.mean() < 0.01
+    # a moment's name is in its frame
+    named = moving_clouds(panels, ["step 1", "step 2", "step 3"]).frames[:, :-6]
+    assert np.any(named[1] != film.frames[1, :-6])
+    np.testing.assert_array_equal(named[0], film.frames[0, :-6])
+
+
+@pytest.mark.parametrize(
+    ("panels", "message"),
+    [
+        ({"a": {"x": np.zeros((2, 5, 2))}}, "a: 'x' has 2 places and there are 3 moments"),
+        ({"a": {"x": np.zeros((3, 5, 3))}}, r"points of 'x' must be \[N, 2\]"),
+        ({}, "there are no points to draw"),
+    ],
+)
+def test_clouds_that_cannot_move_are_refused(panels, message):
+    with pytest.raises(InputError, match=message):
+        moving_clouds(panels, ["1", "2", "3"])
 
 
 def test_paths_are_drawn_about_the_origin():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax.core import InputError
-from ae_jax.plots import animation, dots, histograms, lines, write_report
+from ae_jax.plots import animation, dots, film, histograms, lines, write_report
 from ae_jax.plots.animation import gif
 from ae_jax.plots.series import NOTHING
 
@@ -16,21 +16,34 @@ def frames(count=5):
 def test_an_animation_has_its_frames_and_a_strip_that_fills_up():
     from PIL import Image
 
-    film = animation(frames(), rows=2, milliseconds=50, name="particles")
-    with Image.open(io.BytesIO(gif(film))) as opened:
+    moving = animation(frames(), rows=2, milliseconds=50, name="particles")
+    with Image.open(io.BytesIO(gif(moving))) as opened:
         assert opened.n_frames == 5
-        assert opened.size == film.frames.shape[2:0:-1]
-    strip = film.frames[:, -1, :, 0]
+        assert opened.size == moving.frames.shape[2:0:-1]
+    strip = moving.frames[:, -1, :, 0]
     filled = (strip == strip[-1, 0]).sum(axis=1)
     np.testing.assert_array_equal(np.diff(filled) > 0, True)
-    assert filled[-1] == film.frames.shape[2]
+    assert filled[-1] == moving.frames.shape[2]
 
 
 def test_a_report_shows_an_animation(tmp_path):
-    film = animation(frames(), name="particles")
-    page = write_report(tmp_path, "title", {}, [], [], {"Particles that move.": film})
-    assert (tmp_path / "figures" / "particles.gif").read_bytes() == gif(film)
+    moving = animation(frames(), name="particles")
+    page = write_report(tmp_path, "title", {}, [], [], {"Particles that move.": moving})
+    assert (tmp_path / "figures" / "particles.gif").read_bytes() == gif(moving)
     assert "data:image/gif;base64," in page.read_text()
+
+
+def test_a_film_has_a_frame_of_each_figure():
+    figures = [lines({"a": ([1, 2], [1.0, y], None)}, "step", "loss") for y in (1, 2, 2)]
+    shown = film(figures, milliseconds=30)
+    width, height = (round(96 * inches) for inches in figures[0].get_size_inches())
+    assert abs(shown.frames.shape[2] - width) <= 1
+    assert abs(shown.frames.shape[1] - 6 - height) <= 1
+    assert shown.get_label() == figures[0].get_label()
+    assert np.any(shown.frames[0, :-6] != shown.frames[1, :-6])
+    np.testing.assert_array_equal(shown.frames[1, :-6], shown.frames[2, :-6])
+    with pytest.raises(InputError, match="figures of one size, at least one"):
+        film([])
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 4, 4), (5, 8, 4, 4, 2), (5, 3, 4, 4, 1)])

@@ -79,7 +79,7 @@ def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:
       nats: the capacity C.
 
     Reference:
-      Burgess et al. (2018), Understanding disentangling in beta-VAE, equation 8.
+      Burgess et al. (2018), Understanding disentangling in beta-VAE, section 5.
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
@@ -133,7 +133,7 @@ def total_correlation(
 
     def of_batch(seen: Encoded) -> tuple[Array, Array]:
         count = len(seen.latent)
-        pairs = jax.vmap(lambda z: _log_probs(seen, z))(seen.latent)
+        pairs = _log_probs(seen, seen.latent)
         log_weights = losses.aggregate_weights(count, data_size, weights)
         return losses.aggregate_log_prob(pairs, jnp.asarray(log_weights, pairs.dtype))
 
@@ -142,7 +142,7 @@ def total_correlation(
 
         def of_one(z: Array) -> tuple[Array, Array]:
             log_weights = jnp.where(present, -log_count, -jnp.inf)
-            found = losses.aggregate_log_prob(_log_probs(seen, z)[None], log_weights[None])
+            found = losses.aggregate_log_prob(_log_probs(seen, z[None]), log_weights[None])
             return found[0][0], found[1][0]
 
         at_a_time = max(1, IN_MEMORY // seen.latent.size)
@@ -282,7 +282,7 @@ def info_vae(alpha: float = 0.0, scale: float = 1000.0) -> dict[str, float]:
       InputError: if a weight were below 0, so that its term would be raised.
 
     Reference:
-      Zhao, Song and Ermon (2019), InfoVAE, equation 6.
+      Zhao, Song and Ermon (2019), InfoVAE, section 4.
     """
     beta, weight = 1 - alpha, alpha + scale - 1
     if not (beta >= 0 and weight >= 0):
@@ -341,7 +341,11 @@ def _compared(rows: Array) -> slice:
     return slice(None, None, -(-len(rows) // COMPARED))
 
 
-def _log_probs(seen: Encoded, z: Array) -> Array:
-    """log q(z_d | x_j) of one latent [Z] for every example, [N, Z]."""
-    every = jnp.broadcast_to(z[None], seen.latent.shape)
-    return seen.posterior.log_probs(every, seen.parameters)
+def _log_probs(seen: Encoded, latent: Array) -> Array:
+    """log q(z_id | x_j) of latents [S, Z] for every example, [Z, S, N]."""
+    count = len(seen.latent)
+
+    def of_dimension(z: Array, own: Any) -> Array:
+        return jax.vmap(lambda one: seen.posterior.log_probs(jnp.broadcast_to(one, count), own))(z)
+
+    return jax.vmap(of_dimension)(latent.T, jax.tree.map(jnp.transpose, seen.parameters))

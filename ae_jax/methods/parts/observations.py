@@ -4,7 +4,7 @@ An Observation joins a loss from `ae_jax.losses` to the mean (and, for a likelih
 sampler) that belongs to it, so that autoencoders and VAEs take it as one argument.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,7 +12,10 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import POSITIVE, Array, Domain, HParams, traced
+from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, traced
+from ae_jax.probability import continuous_bernoulli as continuous
+from ae_jax.probability import discretised_logistic as discretised
+from ae_jax.probability import gaussian as normal
 
 
 class Observation(NamedTuple):
@@ -46,6 +49,20 @@ def bernoulli() -> Observation:
     )
 
 
+def continuous_bernoulli() -> Observation:
+    """Outputs are logits; a density of data in [0, 1], grey levels too.
+
+    Reference:
+      Loaiza-Ganem and Cunningham (2019), The continuous Bernoulli.
+    """
+    return Observation(
+        hparams={},
+        loss=lambda logits, x, hparams: losses.continuous_bernoulli_nll(logits, x),
+        mean=continuous.mean,
+        sample=lambda key, logits, hparams: continuous.sample(key, logits),
+    )
+
+
 def categorical() -> Observation:
     """Outputs are logits [B, V]; data are one-hot [B, V]."""
     return Observation(
@@ -71,6 +88,128 @@ def gaussian(variance: float = 1.0) -> Observation:
     )
 
 
+def learned_gaussian(least_variance: float = 1e-6) -> Observation:
+    """Outputs are means and log-variances, in the two halves of the last axis.
+
+    A decoder gives twice the data's channels, and so a variance for each pixel; one variance that
+    all pixels share is learned by `nets.shared_scale(decoder)`.
+
+    Args:
+      least_variance: is added to each variance: a pixel that never changes has no density
+        otherwise. Traced.
+
+    Reference:
+      Rybkin, Daniilidis and Levine (2021), Simple and Effective VAE Training with Calibrated
+      Decoders.
+    """
+
+    def read(outputs: Array, hparams: HParams) -> tuple[Array, Array]:
+        mean, log_var = _halves(outputs)
+        least = jnp.log(jnp.asarray(hparams["least_variance"], log_var.dtype))
+        return mean, jnp.logaddexp(log_var, least)
+
+    def loss(outputs: Array, x: Array, hparams: HParams) -> Array:
+        mean, log_var = read(outputs, hparams)
+        return -normal.log_prob(x, mean, log_var)
+
+    return Observation(
+        **traced(least_variance=(least_variance, POSITIVE)),
+        loss=loss,
+        mean=lambda outputs: _halves(outputs)[0],
+        sample=lambda key, outputs, hparams: normal.sample(key, *read(outputs, hparams)),
+    )
+
+
+def optimal_gaussian(least_variance: float = 1e-6) -> Observation:
+    """Outputs are means; the variance is an example's own mean squared error.
+
+    The loss is a dimension's worth of the error's logarithm: its gradient is that of `gaussian` at
+    the best variance, whatever the units of x. It is no likelihood, since the variance has seen x.
+    `student` is one, with almost that gradient; and so is `learned_gaussian` behind
+    `nets.shared_scale`, whose optimum is the data set's error.
+
+    Args:
+      least_variance: below which the variance does not fall; traced.
+
+    Reference:
+      Rybkin, Daniilidis and Levine (2021).
+    """
+    return Observation(
+        **traced(least_variance=(least_variance, POSITIVE)),
+        loss=lambda mean, x, hparams: losses.optimal_gaussian_nll(
+            mean, x, hparams["least_variance"]
+        ),
+        mean=lambda mean: mean,
+    )
+
+
+def student(degrees: float = 1.0, variance: float = 0.01) -> Observation:
+    """Outputs are means; the variance, one of each example, is unknown and integrated out.
+
+    Args:
+      degrees: of freedom: how many dimensions the given variance counts for beside the example's
+        own error; traced.
+      variance: where the unknown one is expected; traced.
+
+    Reference:
+      Gelman et al. (2013), Bayesian Data Analysis; the optimal variance of Rybkin,
+      Daniilidis and Levine (2021) is its limit of no degrees of freedom.
+    """
+
+    def sample(key: Array, mean: Array, hparams: HParams) -> Array:
+        variance_key, noise_key = jax.random.split(key)
+        half = jnp.asarray(hparams["degrees"], mean.dtype) / 2
+        precision = jax.random.gamma(variance_key, half, mean.shape[:1], mean.dtype) / half
+        deviation = jnp.sqrt(jnp.asarray(hparams["variance"], mean.dtype) / precision)
+        noise = jax.random.normal(noise_key, mean.shape, mean.dtype)
+        return mean + deviation.reshape(-1, *[1] * (mean.ndim - 1)) * noise
+
+    return Observation(
+        **traced(degrees=(degrees, POSITIVE), variance=(variance, POSITIVE)),
+        loss=lambda mean, x, hparams: losses.student_nll(
+            mean, x, hparams["degrees"], hparams["variance"]
+        ),
+        mean=lambda mean: mean,
+        sample=sample,
+    )
+
+
+def discretised_logistic(levels: int = 256) -> Observation:
+    """Outputs are locations and log-scales, in the two halves of the last axis; data are levels.
+
+    A reconstruction is the location, the median, within [0, 1].
+
+    Args:
+      levels: of the data, from 0 to 1: 256 of 8-bit images.
+
+    Raises:
+      InputError: when traced, if there are fewer than 2 levels.
+
+    Reference:
+      Salimans et al. (2017), PixelCNN++.
+    """
+
+    def loss(outputs: Array, x: Array, hparams: HParams) -> Array:
+        location, log_scale = _halves(outputs)
+        return losses.discretised_logistic_nll(location, x, log_scale, levels)
+
+    return Observation(
+        hparams={},
+        loss=loss,
+        mean=lambda outputs: jnp.clip(_halves(outputs)[0], 0, 1),
+        sample=lambda key, outputs, hparams: discretised.sample(key, *_halves(outputs), levels),
+    )
+
+
+def _halves(outputs: Array) -> Sequence[Array]:
+    if outputs.shape[-1] % 2:
+        raise InputError(
+            f"the decoder must give means and scales, twice the data's channels, and gives "
+            f"{list(outputs.shape)}"
+        )
+    return jnp.split(outputs, 2, axis=-1)
+
+
 def squared_error() -> Observation:
     """Sum of squared differences."""
     return Observation({}, lambda outputs, x, _: losses.squared_error(outputs, x), lambda x: x)
@@ -93,7 +232,9 @@ def correntropy(sigma: float = 0.5) -> Observation:
 #: The observations that need no argument, by name.
 OBSERVATIONS: Mapping[str, Callable[[], Observation]] = {
     "bernoulli": bernoulli,
+    "continuous_bernoulli": continuous_bernoulli,
     "gaussian": gaussian,
+    "student": student,
     "squared_error": squared_error,
     "absolute_error": absolute_error,
     "correntropy": correntropy,

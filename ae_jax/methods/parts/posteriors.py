@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
+from ae_jax import probability
 from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError
 from ae_jax.probability import gaussian as normal
+from ae_jax.probability import sphere
 
 #: Where latents lie: in R^Z, or at length 1 in it.
 Support = Literal["plane", "sphere"]
@@ -28,8 +31,8 @@ class Posterior(NamedTuple):
       kl_standard: parameters -> [B], nats: the divergence from the standard prior of its support,
         the Gaussian N(0, I) in the plane and the uniform density on the sphere. None where it has
         no closed form.
-      log_probs: (z [B, Z], parameters) -> [B, Z], of each dimension; None where dimensions depend
-        on each other.
+      log_probs: (z, parameters) -> nats of single numbers, elementwise in z and parameters of one
+        shape, [B, Z] or any other; None where dimensions depend on each other.
       variance: parameters -> [B, Z], of each dimension; likewise.
       support: of its density.
       hparams: its traced hyperparameters and their defaults.
@@ -93,4 +96,56 @@ def gaussian(log_var_bound: float | None = None) -> Posterior:
         kl_standard=lambda parameters: normal.kl_standard(*parameters),
         log_probs=lambda z, parameters: normal.log_probs(z, *parameters),
         variance=lambda parameters: jnp.exp(parameters.log_var),
+    )
+
+
+class Directional(NamedTuple):
+    """Parameters of a distribution on the sphere."""
+
+    direction: Array
+    concentration: Array
+
+
+def von_mises_fisher() -> Posterior:
+    """The von Mises-Fisher distribution on the sphere in R^Z, a latent's length being 1.
+
+    Outputs are Z + 1 numbers: Z whose direction is the mean's, whatever their length, and one, o,
+    of which the concentration is softplus(o) + 1.
+
+    Reference:
+      Davidson et al. (2018), Hyperspherical Variational Auto-Encoders.
+    """
+    return _directional(probability.von_mises_fisher)
+
+
+def power_spherical() -> Posterior:
+    """The power spherical distribution on the sphere in R^Z; outputs as `von_mises_fisher`'s.
+
+    Reference:
+      De Cao and Aziz (2020), The Power Spherical distribution.
+    """
+    return _directional(probability.power_spherical)
+
+
+def _directional(density: Any) -> Posterior:
+    def read(outputs: Array, latent_size: int, hparams: HParams) -> Directional:
+        if outputs.shape[1:] != (latent_size + 1,):
+            raise InputError(
+                f"the encoder must give a direction and a concentration for {latent_size} latents, "
+                f"[B, {latent_size + 1}], and gives {list(outputs.shape)}"
+            )
+        sphere.require_dim(latent_size)
+        direction, raw = outputs[:, :latent_size], outputs[:, latent_size]
+        return Directional(sphere.unit(direction), jax.nn.softplus(raw) + 1)
+
+    return Posterior(
+        outputs=lambda latent_size: latent_size + 1,
+        read=read,
+        sample=lambda key, parameters: density.sample(key, *parameters),
+        log_prob=lambda z, parameters: density.log_prob(z, *parameters),
+        mean=lambda parameters: parameters.direction,
+        kl_standard=lambda parameters: density.kl_uniform(
+            parameters.concentration, parameters.direction.shape[1]
+        ),
+        support="sphere",
     )

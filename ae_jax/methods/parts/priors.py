@@ -1,16 +1,11 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
 
 from ae_jax import probability
 from ae_jax.core import Array, Domain, HParams
 from ae_jax.methods.parts.posteriors import Posterior, Support
-from ae_jax.probability._examples import widened
 
 
 class Prior(NamedTuple):
@@ -58,20 +53,12 @@ def sphere() -> Prior:
 
     Its density is with respect to the sphere's area, 2 pi^(Z/2) / Gamma(Z/2).
     """
-
-    def sample(
-        key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams
-    ) -> Array:
-        # the direction of a Gaussian vector is uniform
-        drawn = jax.random.normal(key, shape, jnp.result_type(float))
-        return drawn / jnp.linalg.norm(drawn, axis=1, keepdims=True)
-
-    def log_prob(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
-        half = z.shape[1] / 2
-        area = math.log(2) + half * math.log(math.pi) - math.lgamma(half)
-        return jnp.full(z.shape[:1], -area, widened(z).dtype)
-
-    return Prior(sample, log_prob, standard=True, support="sphere")
+    return Prior(
+        sample=lambda key, params, shape, hparams: probability.sphere.sample(key, shape),
+        log_prob=lambda z, params, hparams: probability.sphere.log_prob(z),
+        standard=True,
+        support="sphere",
+    )
 
 
 def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:

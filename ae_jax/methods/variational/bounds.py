@@ -83,7 +83,7 @@ def sticking_the_landing(samples: int = 1) -> Bound:
       InputError: if there is no sample.
 
     Reference:
-      Roeder, Wu and Duvenaud (2017), Sticking the Landing, equation 7.
+      Roeder, Wu and Duvenaud (2017), Sticking the Landing, section 3.
     """
     require(COUNT, samples=samples)
     return Bound(_mean, samples, held=True)
@@ -120,7 +120,7 @@ def doubly_reparametrised(samples: int = 5) -> Bound:
 
     Reference:
       Tucker et al. (2019), Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives,
-      equation 8; Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better.
+      section 4; Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better.
     """
     require(COUNT, samples=samples)
 

@@ -149,7 +149,10 @@ def vae_objective(
     _check_parts(likelihood, posterior, prior, regularisers, bound)
     require(COUNT, latent_size=latent_size)
     closed = closed_form(posterior, prior) if bound.closed else None
-    each = (lambda f, *draws: f(*(x[0] for x in draws))[None]) if bound.samples == 1 else _vmapped
+
+    def each(f: Callable[[Array], Array], draws: Array) -> Array:
+        """Of every draw, [K, B, ...] -> [K, B]."""
+        return f(draws[0])[None] if bound.samples == 1 else jax.vmap(f)(draws)
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, decoder_key = jax.random.split(key)
@@ -250,10 +253,6 @@ def vae_objective(
     wholes = [regulariser for regulariser in regularisers if regulariser.whole]
     numbers = joined(likelihood, posterior, prior, *regularisers, beta=(beta, NOT_NEGATIVE))
     return Objective(init, terms, **numbers, conclude=conclude if wholes else None)
-
-
-def _vmapped(f: Callable, *draws: Array) -> Array:
-    return jax.vmap(f)(*draws)
 
 
 def _check_parts(

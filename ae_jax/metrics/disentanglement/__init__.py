@@ -27,8 +27,8 @@ from ae_jax.metrics.disentanglement.independence import (
 )
 from ae_jax.metrics.disentanglement.information import mig, modularity, mutual_information
 from ae_jax.metrics.disentanglement.robustness import irs
+from ae_jax.metrics.disentanglement.scores import disentanglement_scores
 from ae_jax.metrics.disentanglement.separation import sap, sap_r2
-from ae_jax.metrics.disentanglement.summary import disentanglement_scores
 
 __all__ = [
     "Agreement",

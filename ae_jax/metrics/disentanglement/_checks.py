@@ -113,13 +113,18 @@ def on_host(
       InputError: as `coded_twice`, or if they are traced, or latents are not finite.
     """
     given = (latents, factors, test_latents, test_factors)
-    if any(isinstance(array, jax.core.Tracer) for array in given):
-        raise InputError("a score by classifiers is computed on the host: it cannot be jitted")
+    refuse_traced(*given)
     examples = coded_twice(*given)
     arrays = [(np.asarray(one.latents, np.float64), np.asarray(one.factors)) for one in examples]
     if not all(np.all(np.isfinite(latents)) for latents, _ in arrays):
         raise InputError("latents contain values that are not finite")
     return arrays
+
+
+def refuse_traced(*arrays: Array | None) -> None:
+    """Raises InputError where an array is traced, for what classifiers on the host score."""
+    if any(isinstance(array, jax.core.Tracer) for array in arrays):
+        raise InputError("a score by classifiers is computed on the host: it cannot be jitted")
 
 
 def unless_unfit(values: Any, *examples: Coded) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ae_jax.core import Array, InputError
 from ae_jax.metrics._samples import checked_finite, unless_broken
-from ae_jax.metrics.disentanglement._checks import checked, varying
+from ae_jax.metrics.disentanglement._checks import checked, refuse_traced, varying
 from ae_jax.metrics.disentanglement.classifiers import logistic_regression
 from ae_jax.probability._examples import matched
 
@@ -116,7 +116,7 @@ def factor_vae_score(
             f"{groups}, {test_groups} and {size}"
         )
     least = jnp.asarray(least_deviation, latents.dtype)
-    return score_of_drawn_groups(key, latents, factors, groups, test_groups, size, least)
+    return _score_of_drawn_groups(key, latents, factors, groups, test_groups, size, least)
 
 
 def factor_vae_score_of_groups(
@@ -179,18 +179,18 @@ def beta_vae_score(
     Reference:
       Higgins et al., 2017, "beta-VAE", section 3.
     """
+    refuse_traced(latents, factors)
     latents, factors = checked(latents, factors)
     checked_finite("latents", latents)
+    if min(groups, test_groups) < 1:
+        raise InputError(f"groups and test_groups must be positive, not {groups} and {test_groups}")
+    (first, second), fixed = fixed_factor_pairs(key, factors, groups + test_groups, size)
     if not bool(jnp.any(varying(factors))):
         return 0.0
-
-    def differences(key: Array, groups: int) -> Groups:
-        pairs, fixed = fixed_factor_pairs(key, factors, groups, size)
-        first, second = latents[pairs]
-        return Groups(first - second, fixed)
-
-    keys = jax.random.split(key)
-    return beta_vae_score_of_groups(differences(keys[0], groups), differences(keys[1], test_groups))
+    differences = latents[first] - latents[second]
+    return beta_vae_score_of_groups(
+        Groups(differences[:groups], fixed[:groups]), Groups(differences[groups:], fixed[groups:])
+    )
 
 
 def beta_vae_score_of_groups(train: Groups, test: Groups) -> float:
@@ -278,7 +278,7 @@ def _drawn(
 
 
 @functools.partial(jax.jit, static_argnames=("groups", "test_groups", "size"))
-def score_of_drawn_groups(
+def _score_of_drawn_groups(
     key: Array,
     latents: Array,
     factors: Array,
@@ -287,16 +287,11 @@ def score_of_drawn_groups(
     size: int,
     least_deviation: Array,
 ) -> Array:
-    """The FactorVAE score of groups that are drawn from examples."""
     centred = latents - latents[:1]  # a constant, however large, then has no variance by rounding
     variances = jnp.var(centred, axis=0) * (len(latents) / max(len(latents) - 1, 1))
-
-    def voted(key: Array, groups: int) -> tuple[Array, Array]:
-        _, members, fixed = _drawn(key, factors, groups, size, False)
-        return _votes(centred[members], variances, least_deviation), fixed
-
-    keys = jax.random.split(key)
-    train, test = voted(keys[0], groups), voted(keys[1], test_groups)
+    _, members, fixed = _drawn(key, factors, groups + test_groups, size, False)
+    votes = _votes(centred[members], variances, least_deviation)
+    train, test = (votes[:groups], fixed[:groups]), (votes[groups:], fixed[groups:])
     score = _accuracy(train, test, latents.shape[1], factors.shape[1])
     possible = jnp.any(_active(variances, least_deviation)) & jnp.any(varying(factors))
     return unless_broken(jnp.where(possible, score, 0), latents)

@@ -189,7 +189,7 @@ def _mutual_information(
 def _bin_numbers(latents: Array, low: Array, width: Array, bins: int) -> Array:
     place = (latents - low) / jnp.where(width > 0, width, 1)
     # the largest value belongs to the last bin, and what lies beyond the range to the outermost
-    return jnp.clip((jnp.clip(place, 0, 1) * bins).astype(jnp.int32), 0, bins - 1)
+    return jnp.minimum((jnp.clip(place, 0, 1) * bins).astype(jnp.int32), bins - 1)
 
 
 def _tables(numbers: Array, bins: int, factors: Array, sizes: Sequence[int], chunk: int) -> Array:

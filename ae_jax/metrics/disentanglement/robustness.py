@@ -45,12 +45,11 @@ def irs(
     if not isinstance(quantile, jax.core.Tracer) and not 0 <= quantile <= 1:
         raise InputError(f"a quantile is from 0 to 1, not {quantile}")
     examples = coded(latents, factors, factor_sizes)
-    return robustness(*examples, jnp.asarray(quantile, examples.latents.dtype))
+    return _robustness(*examples, jnp.asarray(quantile, examples.latents.dtype))
 
 
 @functools.partial(jax.jit, static_argnames="sizes")
-def robustness(latents: Array, factors: Array, sizes: tuple[int, ...], quantile: Array) -> Array:
-    """The interventional robustness score of latents [N, Z] by factors [N, K]."""
+def _robustness(latents: Array, factors: Array, sizes: tuple[int, ...], quantile: Array) -> Array:
     count, values = len(latents), max(sizes)
     centred = latents - latents[:1]  # a constant is 0, without rounding
     centred = centred - jnp.mean(centred, axis=0, keepdims=True)

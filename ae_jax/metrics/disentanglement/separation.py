@@ -89,13 +89,11 @@ def sap_r2(latents: Array, factors: Array) -> Array:
     if not jnp.size(latents) or not jnp.size(factors):
         raise InputError(f"latents and factors must not be empty, {shapes}")
     (latents,), (factors,) = matched("latents", latents), matched("factors", factors)
-    return gap_in_correlation(latents, factors.astype(latents.dtype))
+    return _gap_in_correlation(latents, factors.astype(latents.dtype))
 
 
 @jax.jit
-def gap_in_correlation(latents: Array, factors: Array) -> Array:
-    """The gap of squared correlations of latents [N, Z] with factors [N, K]."""
-
+def _gap_in_correlation(latents: Array, factors: Array) -> Array:
     def standardised(values: Array) -> Array:
         # about the first one: a constant is 0; by the largest: squares do not vanish
         values = values - values[:1]

@@ -225,6 +225,8 @@ def test_numbers_may_be_what_makes_sense(part, numbers):
 
 
 def test_defaults_are_the_papers():
+    assert list(regularisers.dip().hparams.values()) == [10.0, 100.0]
+    assert regularisers.matching().hparams["matching_weight"] == 10
     assert regularisers.dip("i", 3.0).hparams["dip_i_diagonal_weight"] == 30
     assert regularisers.dip("ii", 3.0).hparams["dip_ii_diagonal_weight"] == 3
     assert regularisers.capacity().hparams == {"capacity_weight": 1000.0, "capacity": 25.0}

@@ -2,8 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from ae_jax import losses, methods
+from ae_jax import losses, methods, nets
+from ae_jax.core import InputError
+from ae_jax.probability import gaussian
 
 
 @pytest.mark.parametrize("name", methods.observations.OBSERVATIONS)
@@ -49,3 +52,107 @@ def test_the_width_of_correntropy_is_a_hyperparameter():
     # an outlier costs at most 2 sigma^2
     loss = observation.loss(jnp.array([[1e3]]), jnp.zeros((1, 1)), observation.hparams)
     np.testing.assert_allclose(loss, [0.18], rtol=1e-6)
+
+
+def test_a_learned_variance_is_read_from_the_outputs_other_half():
+    observation = methods.observations.learned_gaussian(1e-2)
+    assert observation.hparams == {"least_variance": 1e-2}
+    outputs = jnp.array([[[0.5, -1.0, -9.0, 0.3]]])
+    x = jnp.array([[[0.4, 0.7]]])
+    np.testing.assert_array_equal(observation.mean(outputs), [[[0.5, -1.0]]])
+    for least in (1e-2, 1e-8):
+        variance = np.exp([-9, 0.3]) + least
+        expected = np.sum((np.array([0.1, 1.7]) ** 2 / variance + np.log(2 * np.pi * variance)) / 2)
+        loss = observation.loss(outputs, x, {"least_variance": least})
+        np.testing.assert_allclose(loss, [expected], rtol=1e-4)
+        many = jnp.broadcast_to(outputs, (4000, 1, 4))
+        drawn = observation.sample(jax.random.key(0), many, {"least_variance": least})
+        np.testing.assert_allclose(drawn.std(axis=(0, 1)), np.sqrt(variance), rtol=0.06)
+        np.testing.assert_allclose(drawn.mean(axis=(0, 1)), [0.5, -1.0], atol=0.1)
+    # however far an output falls, a pixel that never changes has no more density than that
+    least = observation.loss(
+        jnp.array([[[0.5, -200.0]]]), jnp.array([[[0.5]]]), {"least_variance": 1e-2}
+    )
+    np.testing.assert_allclose(least, [np.log(2 * np.pi * 1e-2) / 2], rtol=1e-5)
+    with pytest.raises(InputError, match=r"twice the data's channels, and gives \[1, 3\]"):
+        observation.loss(jnp.zeros((1, 3)), x, {"least_variance": least})
+
+
+def test_a_shared_variance_is_best_at_the_error_of_the_whole_data():
+    decoder = nets.shared_scale(nets.mlp(2, ()), initial=-1.0)
+    latent, x = jnp.ones((5, 3)), jax.random.normal(jax.random.key(1), (5, 2))
+    params = decoder.init(jax.random.key(0), latent)
+    outputs = decoder.apply(params, latent)
+    assert outputs.shape == (5, 4)
+    np.testing.assert_array_equal(outputs[:, 2:], -1)
+    observation = methods.observations.learned_gaussian(1e-12)
+    error = jnp.mean((x - outputs[:, :2]) ** 2)
+
+    def total(scale):
+        outputs = decoder.apply({**params, "scale": scale}, latent)
+        return jnp.mean(observation.loss(outputs, x, observation.hparams))
+
+    value, slope = jax.value_and_grad(total)(jnp.log(error))
+    np.testing.assert_allclose(slope, 0, atol=1e-5)
+    np.testing.assert_allclose(value, np.log(2 * np.pi * error) + 1, rtol=1e-5)
+    assert abs(jax.grad(total)(jnp.log(error) + 0.5)) > 0.1
+    assert decoder.train is None
+    noisy = nets.shared_scale(nets.chain(nets.dropout(0.5), nets.mlp(2, ())))
+    params = noisy.init(jax.random.key(0), latent)
+    drawn, moved = noisy.train(jax.random.key(2), params, latent)
+    assert moved == {"network": {}}
+    assert drawn.shape == (5, 4)
+    assert not np.allclose(drawn, noisy.apply(params, latent))
+
+
+def test_levels_are_predicted_by_location_and_scale():
+    observation = methods.observations.discretised_logistic(5)
+    outputs = jnp.array([[0.4, 1.7, -2.0, -1.0]])
+    x = jnp.array([[0.5, 1.0]])
+    expected = losses.discretised_logistic_nll(outputs[:, :2], x, outputs[:, 2:], 5)
+    np.testing.assert_array_equal(observation.loss(outputs, x, {}), expected)
+    np.testing.assert_allclose(observation.mean(outputs), [[0.4, 1.0]], rtol=1e-6)
+    drawn = observation.sample(jax.random.key(0), jnp.broadcast_to(outputs, (50, 4)), {})
+    assert set(np.unique(drawn)) <= {0, 0.25, 0.5, 0.75, 1}
+    default = methods.observations.discretised_logistic()
+    assert default.loss(outputs, x, {}) > expected  # of 256 levels each has less
+
+
+def test_grey_levels_have_a_density_of_which_the_mean_is_no_parameter():
+    observation = methods.observations.continuous_bernoulli()
+    logits = jnp.array([[2.0]]) + jnp.zeros((4000, 1))
+    drawn = observation.sample(jax.random.key(0), logits, {})
+    # 1 / (1 - e^-2) - 1 / 2, where sigmoid(2) is 0.88
+    mean = 1 / (1 - np.exp(-2)) - 1 / 2
+    np.testing.assert_allclose(observation.mean(logits)[0], mean, rtol=1e-6)
+    assert abs(drawn.mean() - mean) < 4 * drawn.std() / np.sqrt(4000)
+
+
+def test_the_error_of_an_example_is_its_own_best_variance():
+    observation = methods.observations.optimal_gaussian(1e-4)
+    assert observation.hparams == {"least_variance": 1e-4}
+    assert observation.sample is None  # no likelihood: a VAE refuses it
+    mean, x = jnp.array([[0.0, 1.0], [1.0, 1.0]]), jnp.array([[1.0, 1.5], [1.0, 1.0]])
+    expected = [-gaussian.log_prob(x[:1], mean[:1], jnp.full((1, 2), np.log(0.625)))[0]]
+    expected += [np.log(2 * np.pi * 1e-4)]
+    np.testing.assert_allclose(
+        observation.loss(mean, x, {"least_variance": 1e-4}), expected, rtol=1e-5
+    )
+    np.testing.assert_array_equal(observation.mean(mean), mean)
+
+
+def test_an_unknown_variance_is_one_of_each_example():
+    observation = methods.observations.student(3.0, 0.04)
+    assert observation.hparams == {"degrees": 3.0, "variance": 0.04}
+    mean = jnp.tile(jnp.array([[1.0, -1.0]]), (4000, 1))
+    x, hparams = mean[:2] + 0.3, {"degrees": 5.0, "variance": 0.1}
+    np.testing.assert_array_equal(
+        observation.loss(mean[:2], x, hparams), losses.student_nll(mean[:2], x, 5.0, 0.1)
+    )
+    drawn = observation.sample(jax.random.key(3), mean, hparams)
+    error = np.asarray(drawn - mean, float) / np.sqrt(0.1)
+    for column in error.T:
+        assert stats.kstest(column, stats.t(5).cdf).pvalue > 0.01
+    # sizes of errors go together, which is what one variance means
+    assert np.corrcoef(np.abs(error).T)[0, 1] > 0.1
+    np.testing.assert_array_equal(observation.mean(mean), mean)

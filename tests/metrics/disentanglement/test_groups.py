@@ -1,7 +1,10 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from ae_jax import metrics
 from ae_jax.core import InputError
@@ -107,31 +110,37 @@ def test_constant_factors_are_never_fixed():
 
 def by_hand(key, latents, factors, groups, test_groups, size):
     """The FactorVAE score by loops over the same groups."""
-    votes = []
-    for own, count in zip(jax.random.split(key), (groups, test_groups), strict=True):
-        indices, fixed = metrics.fixed_factor_groups(own, factors, count, size)
-        spread = latents.var(axis=0, ddof=1)
-        found = []
-        for members, k in zip(np.asarray(indices), np.asarray(fixed), strict=True):
-            ratio = latents[members].var(axis=0, ddof=1) / np.where(spread > 0, spread, 1)
-            ratio[np.sqrt(spread) < 0.05] = np.inf
-            found.append((int(np.argmin(ratio)), int(k)))
-        votes.append(found)
+    indices, fixed = metrics.fixed_factor_groups(key, factors, groups + test_groups, size)
+    spread, votes = latents.var(axis=0, ddof=1), []
+    for members, k in zip(np.asarray(indices), np.asarray(fixed), strict=True):
+        ratio = latents[members].var(axis=0, ddof=1) / np.where(spread > 0, spread, 1)
+        ratio[np.sqrt(spread) < 0.05] = np.inf
+        votes.append((int(np.argmin(ratio)), int(k)))
     table = np.zeros((latents.shape[1], factors.shape[1]))
-    for vote in votes[0]:
+    for vote in votes[:groups]:
         table[vote] += 1
-    return np.mean([table[latent].argmax() == k for latent, k in votes[1]])
+    return np.mean([table[latent].argmax() == k for latent, k in votes[groups:]])
 
 
 def test_factor_vae_score_by_hand(x64):
     latents, factors = known(count=180)
     latents = np.append(latents, [[1e6 + 0.04 * (i % 2)] for i in range(180)], axis=1)
-    for size in (2, 6):
-        numbers = {"groups": 90, "test_groups": 50, "size": size}
-        expected = by_hand(KEY, latents, factors, **numbers)
-        assert 0.3 < expected < 1
-        found = factor_vae_score(KEY, latents, factors, **numbers)
-        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    numbers = {"groups": 90, "test_groups": 50, "size": 3}
+    expected = by_hand(KEY, latents, factors, **numbers)
+    assert 0.3 < expected < 1
+    found = factor_vae_score(KEY, latents, factors, **numbers)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_beta_vae_score_by_hand():
+    latents, factors = known(count=180)
+    (first, second), fixed = metrics.fixed_factor_pairs(KEY, factors, 90 + 50, 4)
+    sizes = np.abs(latents[np.asarray(first)] - latents[np.asarray(second)]).mean(axis=1)
+    model = LogisticRegression(max_iter=5000, tol=1e-10).fit(sizes[:90], fixed[:90])
+    expected = model.score(sizes[90:], fixed[90:])
+    assert 0.5 < expected < 1
+    found = beta_vae_score(KEY, latents, factors, groups=90, test_groups=50, size=4)
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_expectations_of_the_study_for_ideal_codes():
@@ -157,10 +166,20 @@ def test_latents_that_hardly_vary_do_not_vote():
     assert factor_vae_score(KEY, both, factors, size=4, least_deviation=0.03) > 0.3
 
 
+def test_a_large_constant_has_no_variance_by_rounding():
+    latents, factors = known(count=600)
+    numbers = {"groups": 60, "test_groups": 60, "size": 3}
+    far = np.append(latents, np.full((600, 2), [3e6 + 0.3, 1.1e7]), axis=1).astype(np.float32)
+    found = factor_vae_score(KEY, far, factors, **numbers)
+    expected = factor_vae_score(KEY, latents.astype(np.float32), factors, **numbers)
+    assert found == expected > 0.5
+
+
 def test_scores_of_what_does_not_vary():
     latents, factors = known(count=60)
     latents = latents.astype(np.float32)
     for score in (factor_vae_score, beta_vae_score):
+        score = functools.partial(score, groups=30, test_groups=20)
         assert score(KEY, latents, 0 * factors, size=3) == 0
         assert score(KEY, latents[:1], factors[:1], size=3) == 0
         # one factor that varies is always right
@@ -199,8 +218,10 @@ GROUPS = Groups(np.ones((4, 2, 3)), np.zeros(4, int))
         (lambda: factor_vae_score(KEY, LATENTS, FACTORS, test_groups=0), "positive"),
         (lambda: beta_vae_score(KEY, LATENTS, FACTORS[1:]), r"\[60, 4\] and \[59, 3\]"),
         (lambda: beta_vae_score(KEY, LATENTS, FACTORS, size=0), "size 0"),
-        (lambda: beta_vae_score(KEY, LATENTS, FACTORS, groups=0), "groups 0"),
+        (lambda: beta_vae_score(KEY, LATENTS, FACTORS, groups=0), "positive"),
+        (lambda: beta_vae_score(KEY, LATENTS, FACTORS, test_groups=0), "positive"),
         (lambda: beta_vae_score(KEY, LATENTS + np.nan, FACTORS), "not finite"),
+        (lambda: jax.jit(beta_vae_score)(KEY, LATENTS, FACTORS), "cannot be jitted"),
         (lambda: metrics.fixed_factor_groups(KEY, FACTORS[:, 0], 3, 2), r"integers \[N, K\]"),
         (lambda: metrics.fixed_factor_groups(KEY, FACTORS / 1, 3, 2), "float"),
         (lambda: metrics.fixed_factor_pairs(KEY, FACTORS, 3, 0), "size 0"),

@@ -62,6 +62,14 @@ def test_a_function_of_other_latents_is_all_but_infinite():
 
 
 @pytest.mark.parametrize("score", [gaussian_total_correlation, wasserstein_correlation])
+def test_far_from_zero_nothing_is_lost_to_rounding(score):
+    mixed = np.random.default_rng(0).standard_normal((777, 3)) @ [[9, 1, 2], [1, 9, 8], [0, 3, 9]]
+    whole = np.round(mixed).astype(np.float32)
+    far = whole + np.float32(2**23)  # where numbers are whole
+    np.testing.assert_allclose(score(far), score(whole), rtol=1e-4)
+
+
+@pytest.mark.parametrize("score", [gaussian_total_correlation, wasserstein_correlation])
 def test_lanes_precision_and_broken_latents(score):
     latents = known(count=60)[0].astype(np.float32)
     lanes = np.stack([latents, latents[:, ::-1] ** 3, latents * 0])

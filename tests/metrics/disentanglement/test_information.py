@@ -149,7 +149,7 @@ def test_order_scale_and_sign_of_latents_do_not_matter():
     np.testing.assert_allclose(mig(latents[rows], factors[rows]), value, rtol=1e-5)
     # powers of two and shifts that are exact in float32, so that no value changes its bin
     exact = np.round(latents * 256) / 256
-    moved = exact * np.array([[4, 0.5, 1, 2]], np.float32) + np.float32(8)
+    moved = exact * np.array([[4, 2**-6, 1, 2]], np.float32) + np.float32(8)
     np.testing.assert_allclose(mig(moved, factors), mig(exact, factors), rtol=1e-5)
     # upside down, bins are closed at the other end: only values on an edge move
     np.testing.assert_allclose(mig(-latents, factors), value, atol=0.01)

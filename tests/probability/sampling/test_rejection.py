@@ -127,6 +127,23 @@ def test_acceptance(envelope, acceptance):
         assert fits(np.sum(x**2, axis=1), stats.uniform.cdf)
 
 
+def test_a_tail_is_accepted_as_often_as_it_is_met():
+    # truncated_normal_gt2_naive: a normal beyond 2 by the whole normal, 1 - Phi(2) of the proposals
+    tail = 0.022750131948179195
+    cut = sampling.Envelope(
+        lambda x: jnp.where(x > 2, -(x**2) / 2 - np.log(tail), -jnp.inf),
+        lambda x: -(x**2) / 2,
+        lambda key, count: jax.random.normal(key, (count,)),
+        -np.log(tail),
+    )
+    proposed = propose(KEY, cut, 40_000)
+    error = np.sqrt(tail * (1 - tail) / 40_000)
+    assert abs(proposed.acceptance - tail) < 3 * error
+    x = np.asarray(proposed.x)[np.asarray(proposed.accepted)]
+    assert fits(x, stats.truncnorm(2, np.inf).cdf)
+    np.testing.assert_allclose(proposed.largest, 1, rtol=1e-12)
+
+
 def test_acceptance_falls_with_the_dimension():
     # a Gaussian by one that is 1.1 times as wide: M = 1.1^d
     for dimension, bound in ((1, 1.1), (10, 2.5937424601000023)):

@@ -4,12 +4,11 @@ import functools
 from collections.abc import Mapping, Sequence
 
 import jax
-import jax.numpy as jnp
 
 from ae_jax.core import Array
 from ae_jax.metrics.disentanglement import information
 from ae_jax.metrics.disentanglement._checks import Coded, coded, unless_unfit
-from ae_jax.metrics.disentanglement.groups import score_of_drawn_groups
+from ae_jax.metrics.disentanglement.groups import factor_vae_score
 from ae_jax.metrics.disentanglement.importance import spread_of_information
 from ae_jax.metrics.disentanglement.information import (
     counted,
@@ -17,8 +16,8 @@ from ae_jax.metrics.disentanglement.information import (
     information_of,
     modularity_of,
 )
-from ae_jax.metrics.disentanglement.robustness import robustness
-from ae_jax.metrics.disentanglement.separation import gap_in_accuracy, gap_in_correlation
+from ae_jax.metrics.disentanglement.robustness import irs
+from ae_jax.metrics.disentanglement.separation import gap_in_accuracy, sap_r2
 
 
 def disentanglement_scores(
@@ -55,16 +54,15 @@ def _scores(
     counts = counted(latents, factors, sizes, bins, chunk)
     known = information_of(counts, len(latents))
     disentanglement, completeness = spread_of_information(*known)
-    least = jnp.asarray(0.05, latents.dtype)
     scores = {
         "mig": gap_of(*known),
         "modularity": modularity_of(*known),
         "weighted_modularity": modularity_of(*known, weighted=True),
         "sap": gap_in_accuracy(counts, counts),
-        "sap_r2": gap_in_correlation(latents, factors.astype(latents.dtype)),
+        "sap_r2": sap_r2(latents, factors),
         "mi_disentanglement": disentanglement,
         "mi_completeness": completeness,
-        "irs": robustness(latents, factors, sizes, jnp.asarray(0.99, latents.dtype)),
-        "factor_vae_score": score_of_drawn_groups(key, latents, factors, 1000, 500, 32, least),
+        "irs": irs(latents, factors, factor_sizes=sizes),
+        "factor_vae_score": factor_vae_score(key, latents, factors),
     }
     return unless_unfit(scores, Coded(latents, factors, sizes))

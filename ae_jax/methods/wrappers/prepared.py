@@ -1,0 +1,62 @@
+"""Methods that see a random version of their data: at every step another one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ae_jax.core import Array, Batch, HParams, Method, State
+from ae_jax.probability._examples import widened
+
+#: (key, batch) -> batch of the same shapes.
+Preparation = Callable[[Array, Batch], Batch]
+
+
+def binarized(key: Array, batch: Batch) -> Batch:
+    """Draws the `image` as zeros and ones, of which the grey levels are the probabilities.
+
+    Reference:
+      Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders.
+    """
+    x = batch["image"]
+    return {**batch, "image": jax.random.bernoulli(key, widened(x)).astype(x.dtype)}
+
+
+def prepared(method: Method, preparation: Preparation) -> Method:
+    """Returns a method that sees batches as a random function makes them.
+
+    A step draws anew. Evaluation and the views that take a key draw by it, and so the same at every
+    evaluation; the views without one see the data as they are, of binary images the probabilities.
+
+    Args:
+      method: what learns.
+      preparation: such as `binarized`: its draws of zeros and ones are what likelihoods of binary
+        images are compared on.
+    """
+
+    def seen(key: Array, batch: Batch) -> tuple[Array, Batch]:
+        own, drawing = jax.random.split(key)
+        return own, preparation(drawing, batch)
+
+    def init(key: Array, batch: Batch, hparams: HParams, *start: Any) -> State:
+        own, batch = seen(key, batch)
+        return method.init(own, batch, hparams, *start)
+
+    def of_state(function: Callable) -> Callable:
+        def prepared_first(key: Array, state: State, batch: Batch, hparams: HParams) -> Any:
+            own, batch = seen(key, batch)
+            return function(own, state, batch, hparams)
+
+        return prepared_first
+
+    drawn = {
+        name: of_state(view)
+        for name in ("generate", "log_likelihood")
+        if (view := getattr(method.views, name)) is not None
+    }
+    return method._replace(
+        init=init,
+        step=of_state(method.step),
+        evaluate=of_state(method.evaluate),
+        views=method.views._replace(**drawn),
+    )

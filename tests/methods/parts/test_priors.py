@@ -1,0 +1,47 @@
+"""Priors of latents, and which posteriors have their divergence from one in closed form."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ae_jax import probability
+from ae_jax.methods import posteriors, priors
+from ae_jax.methods.parts.priors import closed_form
+from ae_jax.probability import gaussian
+
+pytestmark = pytest.mark.usefixtures("x64")
+
+KEY = jax.random.key(3)
+
+
+def test_the_normal_one_is_standard():
+    prior, z = priors.normal(), jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)))
+    found = prior.log_prob(z, {}, {})
+    np.testing.assert_array_equal(found, gaussian.log_prob(z, 0 * z, 0 * z))
+    expected = jax.random.normal(KEY, (4, 3), float)
+    np.testing.assert_array_equal(prior.sample(KEY, {}, (4, 3), {}), expected)
+    assert (prior.standard, prior.support, prior.init) == (True, "plane", None)
+    posterior = posteriors.gaussian()
+    assert closed_form(posterior, prior) is posterior.kl_standard
+    assert closed_form(posterior, priors.fixed(probability.priors.uniform())) is None
+
+
+def test_a_fixed_density_is_as_it_was():
+    ring, z = probability.priors.ring(4), jax.random.normal(KEY, (4, 2), float)
+    prior = priors.fixed(ring)
+    np.testing.assert_allclose(prior.log_prob(z, {}, {}), ring.log_prob(z), rtol=1e-12)
+    np.testing.assert_array_equal(prior.sample(KEY, {}, (4, 2), {}), ring(KEY, (4, 2)))
+    assert (prior.standard, prior.support) == (False, "plane")
+
+
+def test_the_sphere_has_a_uniform_prior():
+    z = priors.sphere().sample(KEY, {}, (50_000, 3), {})
+    np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, rtol=1e-12)
+    np.testing.assert_allclose(np.mean(z, axis=0), 0, atol=4 / np.sqrt(3 * 50_000))
+    np.testing.assert_allclose(np.cov(np.asarray(z).T), np.eye(3) / 3, atol=0.01)
+    areas = {2: 1.83787706641, 3: 2.53102424697, 10: 3.23874277946, 50: -25.4733350713}
+    for size, log_area in areas.items():
+        found = priors.sphere().log_prob(jnp.zeros((2, size)), {}, {})
+        np.testing.assert_allclose(found, -log_area, rtol=1e-10)
+    assert (priors.sphere().standard, priors.sphere().support) == (True, "sphere")

@@ -25,17 +25,17 @@ class Config(experiment.Config):
     dataset: str = "sprites16"
     latent_size: experiment.Swept[experiment.Count] = (6,)
     """Each value is compiled on its own."""
-    capacity: experiment.Swept[float] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    capacity: experiment.Swept[float] = (1.0, 2.0, 4.0, 6.0, 8.0, 12.0)
     """Nats of KL divergence at the end of the ramp."""
     capacity_weight: experiment.Swept[float] = (100.0,)
     """Gamma, of the distance from the capacity."""
-    ramp_steps: experiment.Whole = 3000
+    ramp_steps: experiment.Whole = 2000
     """Over which the capacity rises from 0."""
     seeds: experiment.Count = 2
     architecture: Literal["mlp", "conv", "disentanglement", "keras"] = "mlp"
-    widths: tuple[experiment.Count, ...] = (256, 256)
+    widths: tuple[experiment.Count, ...] = (128, 128)
     """Hidden layers of the mlp architecture; not swept."""
-    steps: experiment.Count = 6000
+    steps: experiment.Count = 4000
 
 
 PRESETS = {

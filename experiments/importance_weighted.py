@@ -2,10 +2,10 @@
 
     python experiments/importance_weighted.py
 
-With more draws, K, the bound of binarised test digits rises, and more latent units are active. The
-decoder's gradient gains signal over noise. The encoder's plain gradient has less of it than the
-doubly reparametrised one at every K. IWAE of one draw is the VAE, DReG of one draw is STL. Every
-objective and K is a compilation of its own, since shapes depend on K.
+With more draws, K, the bound of binarised test digits rises, and no latent unit is left idle. The
+decoder's gradient gains signal over noise; the encoder's plain gradient has less of it than the
+doubly reparametrised one. IWAE of one draw is the VAE, DReG of one draw is STL. Every objective and
+K is a compilation of its own, since shapes depend on K.
 
 Reference: Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders; Rainforth et
 al. (2018), Tighter Variational Bounds are Not Necessarily Better; Roeder, Wu and Duvenaud (2017),

@@ -2,7 +2,7 @@
 
     python experiments/importance_weighted.py
 
-With more draws, K, the bound of binarised test digits rises, and no latent unit is left idle. The
+With more draws, K, test digits have a higher bound and likelihood, and no latent unit is idle. The
 decoder's gradient gains signal over noise; the encoder's plain gradient has less of it than the
 doubly reparametrised one. IWAE of one draw is the VAE, DReG of one draw is STL. Every objective and
 K is a compilation of its own, since shapes depend on K.

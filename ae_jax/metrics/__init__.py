@@ -11,6 +11,7 @@ from ae_jax.metrics.comparison import (
     mean_over_examples,
     paired_difference,
     shares_of_variance,
+    signal_to_noise,
 )
 from ae_jax.metrics.disentanglement import (
     Agreement,
@@ -162,6 +163,7 @@ __all__ = [
     "sap_svc",
     "seconds",
     "shares_of_variance",
+    "signal_to_noise",
     "silhouette",
     "sliced_wasserstein",
     "ssim",

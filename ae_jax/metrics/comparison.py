@@ -1,7 +1,7 @@
 """Estimates that are means, and how far they can be trusted."""
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Array, InputError
+from ae_jax.probability._examples import widened
 
 
 class Mean(NamedTuple):
@@ -127,3 +128,52 @@ def shares_of_variance(values: Array, *levels: Sequence[Hashable]) -> list[float
         shares.append(float(np.sum((finer - explained) ** 2) / whole))
         explained = finer
     return [*shares, float(np.sum((values - explained) ** 2) / whole)]
+
+
+def signal_to_noise(
+    draw: Callable[[Array], Mapping[str, Any]], key: Array, draws: int
+) -> dict[str, Array]:
+    """How much of random vectors is their mean, such as of a gradient's estimates; can be jitted.
+
+    That is the norm of the mean over the root of the summed variances. The mean of N draws has the
+    noise of an N-th of the variance, which is taken off: where nothing but it is left, this is 0.
+
+    Args:
+      draw: key -> vectors by name, each a pytree of arrays.
+      key: PRNG key.
+      draws: N, at least 2; they are taken one after the other, and not kept.
+
+    Returns:
+      Scalars by name: infinite where nothing varies, NaN where all is 0.
+
+    Raises:
+      InputError: if there are fewer than 2 draws.
+
+    Reference:
+      Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better, section 3, of
+      all entries together.
+    """
+    if draws < 2:
+        raise InputError(f"signal and noise are told apart by at least 2 draws, got {draws}")
+    keys = jax.random.split(key, draws)
+
+    def found(i: Array) -> tuple[Any, Any]:
+        vectors = jax.tree.map(widened, draw(keys[i]))
+        return vectors, {name: _squares(vector) for name, vector in vectors.items()}
+
+    nothing = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(found, jnp.int32(0))
+    )
+    summed, squares = jax.lax.fori_loop(
+        0, draws, lambda i, sums: jax.tree.map(jnp.add, sums, found(i)), nothing
+    )
+    ratios = {}
+    for name, square in squares.items():
+        of_mean = _squares(jax.tree.map(lambda x: x / draws, summed[name]))
+        noise = jnp.maximum(square - draws * of_mean, 0) / (draws - 1)
+        ratios[name] = jnp.sqrt(jnp.maximum(of_mean - noise / draws, 0) / noise)
+    return ratios
+
+
+def _squares(vector: Any) -> Array:
+    return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(vector))

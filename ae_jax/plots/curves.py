@@ -6,6 +6,7 @@ from typing import Any
 
 from ae_jax.core import InputError
 from ae_jax.plots import style
+from ae_jax.plots.layout import plain_ticks
 from ae_jax.plots.summary import (
     Row,
     distinct,
@@ -78,7 +79,7 @@ def learning_curves(
         )
         if logarithmic:
             axes.set_yscale("log")
-            _plain_ticks(axes, top / bottom)
+            plain_ticks(axes, top / bottom)
         axes.set_ylim(bottom, top)
         for row in members:
             colour = palette[parse(row.get(hyperparameter)) if hyperparameter else None]
@@ -149,15 +150,6 @@ def _draw_lane(axes: Any, row: Row, series: dict[tuple, dict], colour: Any) -> b
     y = min(max(last_value, low), high)
     axes.plot([x], [y], "x", color=colour, ms=11, mew=3, clip_on=False, zorder=5)
     return True
-
-
-def _plain_ticks(axes: Any, ratio: float) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    subs = (1, 2, 5) if ratio < 1e3 else (1,)
-    axes.yaxis.set_major_locator(LogLocator(subs=subs))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: value(float(y))))
 
 
 def _handles(palette: dict, hyperparameter: str | None, splits: set, stopped: bool) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ae_jax.plots import style
+from ae_jax.plots.text import value
 
 _LINE = 1.35  # height of a line of text, in font sizes
 
@@ -27,6 +28,21 @@ def apart(positions: Mapping[Any, float], logarithmic: bool, gap: float) -> list
         if item == last or (room and places[last] - place >= gap):
             shown.append(item)
     return shown
+
+
+def plain_ticks(axes: Any, ratio: float) -> None:
+    """Ticks of a logarithmic vertical axis as numbers, without powers of ten.
+
+    Args:
+      axes: the matplotlib Axes.
+      ratio: how many times its lowest value the highest is; at least about 5, for two ticks.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    subs = (1, 2, 5) if ratio < 1e3 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: value(float(y))))
 
 
 def end_labels(axes: Any, ends: Sequence[tuple[float, float, str, Any]], heading: str = "") -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ae_jax.core import InputError
 from ae_jax.plots import style
-from ae_jax.plots.layout import apart, end_labels
+from ae_jax.plots.layout import apart, end_labels, plain_ticks
 from ae_jax.plots.summary import parse
 from ae_jax.plots.text import column, value
 
@@ -87,6 +87,9 @@ def lines(
     for index, (label, (x, y)) in enumerate((formulas or {}).items()):
         axes.plot(x, y, color=style.INK, lw=2, ls=_DASHES[index % len(_DASHES)], zorder=3)
         ends.append((x[-1], y[-1], label, style.INK))
+    low, high = axes.get_ylim()
+    if log_y and 5 < high / low < 1e3:
+        plain_ticks(axes, high / low)
     if curves:
         _ticks_at(axes, np.unique(np.concatenate([x for x, _, _ in curves.values()])), log_x)
     if banded:

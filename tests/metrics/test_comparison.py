@@ -80,3 +80,39 @@ def test_groups_that_differ_by_nothing_explain_what_they_do_by_chance():
 def test_figures_whose_variance_cannot_be_shared_are_refused(values, levels):
     with pytest.raises(InputError, match="figures"):
         metrics.shares_of_variance(values, levels)
+
+
+def test_signal_to_noise_is_that_of_known_vectors():
+    # a mean of norm 5, and a variance of 4 in each of 100 entries: 5 / sqrt(400)
+    mean = jnp.zeros(98).at[0].set(3)
+
+    def draw(key):
+        noise = 2 * jax.random.normal(key, (100,))
+        known = {"first": mean + noise[:98], "second": jnp.asarray([4.0, 0.0]) + noise[98:]}
+        return {"signal": known, "noise": noise, "fixed": mean}
+
+    found = jax.jit(lambda key: metrics.signal_to_noise(draw, key, 1000))(jax.random.key(0))
+    np.testing.assert_allclose(found["signal"], 5 / 20, rtol=0.02)
+    assert found["fixed"] == math.inf
+    # of a mean of nothing, whose norm over the deviation would be the root of 1 / draws
+    draws = np.stack([draw(key)["noise"] for key in jax.random.split(jax.random.key(0), 1000)])
+    uncorrected = np.linalg.norm(draws.mean(axis=0)) / np.sqrt(draws.var(axis=0).sum())
+    np.testing.assert_allclose(uncorrected, 1000**-0.5, rtol=0.2)
+    assert found["noise"] < 0.5 * uncorrected
+
+
+def test_signal_to_noise_of_two_draws_by_hand():
+    # 1 and 3: mean 2, variance 2; the mean's square less half of that is 3
+    _, second = jax.random.split(jax.random.key(1))
+    last = jax.random.key_data(second)
+
+    def draw(key):
+        x = jnp.where(jnp.all(jax.random.key_data(key) == last), 3, 1)
+        return {"x": x.astype(jnp.float32), "half": (100 * x).astype(jnp.float16)}
+
+    found = metrics.signal_to_noise(draw, jax.random.key(1), 2)
+    np.testing.assert_allclose(found["x"], math.sqrt(3 / 2), rtol=1e-6)
+    np.testing.assert_allclose(found["half"], math.sqrt(3 / 2), rtol=1e-6)  # 90,000 is no half
+    assert found["half"].dtype == jnp.float32
+    with pytest.raises(InputError, match="at least 2 draws, got 1"):
+        metrics.signal_to_noise(draw, jax.random.key(1), 1)

@@ -1,7 +1,6 @@
 """Latents on a sphere beside latents in a plane, at equal degrees of freedom.
 
     python experiments/hyperspherical_vae.py
-    python experiments/hyperspherical_vae.py --dataset npz:mnist.npz --latent-size 2 5 10 20
 
 CLAIM
 
@@ -13,14 +12,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import Array, Batch, Method
+from ae_jax.core import Array, Batch, Domain, Method
 from ae_jax.experiment import Count, Model, Outcome, Splits, Swept
 from ae_jax.methods import posteriors, priors
 
@@ -46,11 +45,12 @@ class Config(experiment.Config):
     """Of each test image's log-likelihood."""
     test_images: Count = 1000
     """How many are measured, at most."""
-    labels: Count = 100
+    labels: Annotated[int, Domain(NEIGHBOURS, whole=True)] = 100
     """How many training images a classifier by nearest neighbours sees with their labels."""
     learning_rate: Swept[float] = (2e-3,)
     """At first; it falls to 0 as a half cosine."""
-    steps: Count = 3000
+    seeds: Count = 2
+    steps: Count = 2000
     """The best state by the validation loss is kept."""
 
 
@@ -139,7 +139,7 @@ def log_weights(
 def effective_dimensions(latents: np.ndarray) -> float:
     """Returns (sum v)^2 / sum v^2 of the variances v along principal axes of latents [N, Z]."""
     covariance = np.cov(latents, rowvar=False, ddof=0).reshape(latents.shape[1], -1)
-    return float(np.trace(covariance) ** 2 / np.sum(covariance**2))
+    return float(np.trace(covariance) ** 2 / (np.sum(covariance**2) or 1.0))
 
 
 def hammer(points: Array) -> np.ndarray:

@@ -2,7 +2,10 @@
 
     python experiments/likelihoods.py
 
-CLAIM
+The variance that a Gaussian decoder is given weighs the KL divergence: large, it makes of every
+digit the mean of all; small, samples are no digits. Learned, one for all pixels, it ends near the
+squared error of a pixel, and samples with its noise are nearer to test digits than with any of the
+given ones. Variances of each pixel, tiny where pixels hardly change, reconstruct worse.
 
 Reference: Rybkin, Daniilidis and Levine (2021), Simple and Effective VAE Training with Calibrated
 Decoders; Loaiza-Ganem and Cunningham (2019), The continuous Bernoulli.
@@ -42,13 +45,13 @@ DENSITIES = {
     "logistic": Density(observations.discretised_logistic, "shared", levels=True),
     "pixel_logistic": Density(observations.discretised_logistic, "pixel", levels=True),
 }
-RATIOS = ("variance_ratio", "sharpness")
 DISTANCES = ("frechet_distance", "drawn_distance")
 CAPTIONS = {
     "again": "Test images, and their reconstructions by each likelihood.",
     "mean": "Test images, and the means of samples.",
     "draw": "The same samples with the noise that the density has.",
 }
+TABLE = ("squared_error", "kl", "variance_ratio", "sharpness", *DISTANCES, "learned_variance")
 BY = ("likelihood", "variance", "learning_rate")
 
 
@@ -97,7 +100,6 @@ PRESETS = {
         seeds=5,
         steps=100_000,
         samples=10_000,
-        batch_size=100,
     ),
 }
 
@@ -134,7 +136,7 @@ def likelihoods(config: Config) -> None:
         f"Likelihoods of a decoder on {config.dataset}",
         rows,
         BY,
-        ("squared_error", "kl", *RATIOS, *DISTANCES, "learned_variance", "bits_per_dimension"),
+        (*TABLE, "bits_per_dimension"),
         lambda: figures(rows, drawn, test["image"][:16]),
         [found.result for _, found in sweeps],
         [
@@ -183,13 +185,13 @@ def generated(config: Config, model: Model) -> dict[str, Array]:
 def compared(made: Mapping[str, Array], test: Array) -> dict[str, float]:
     """Returns how samples differ from test images."""
     mean, draw, real = (x.reshape(len(x), -1) for x in (made["mean"], made["draw"], test))
-    found = (
-        jnp.mean(jnp.var(mean, 0)) / jnp.mean(jnp.var(real, 0)),
-        neighbours_differ(made["mean"]) / neighbours_differ(test),
-        metrics.frechet_distance_of_samples(mean, real),
-        metrics.frechet_distance_of_samples(draw, real),
-    )
-    return {name: float(x) for name, x in zip((*RATIOS, *DISTANCES), found, strict=True)}
+    found = {
+        "variance_ratio": jnp.mean(jnp.var(mean, 0)) / jnp.mean(jnp.var(real, 0)),
+        "sharpness": neighbours_differ(made["mean"]) / neighbours_differ(test),
+        "frechet_distance": metrics.frechet_distance_of_samples(mean, real),
+        "drawn_distance": metrics.frechet_distance_of_samples(draw, real),
+    }
+    return {name: float(x) for name, x in found.items()}
 
 
 def neighbours_differ(images: Array) -> Array:
@@ -222,12 +224,12 @@ def figures(
         caption: plots.reconstructions(test, drawn[kind], first="test")
         for kind, caption in CAPTIONS.items()
     }
-    fixed = [row for row in rows if row["variance"] is not None and "kl" in row]
-    learned = [row for row in rows if row["likelihood"] == "learned_gaussian" and "kl" in row]
-    if fixed and learned:
+    fixed = experiment.where(rows, likelihood="gaussian", status="ok")
+    learned = experiment.where(rows, likelihood="learned_gaussian", status="ok")
+    if fixed:
         images = dict(zip(DISTANCES, ("means", "with noise"), strict=True))
         both = plots.unpivoted(fixed, images, "images", "distance")
-        (mean,) = plots.aggregate(learned, [], DISTANCES)
+        levels = [row["drawn_distance"] for row in learned if "drawn_distance" in row]
         caption = (
             "Frechet distance of samples of the Gaussian from test images, by its variance; "
             "dashed: with noise, of the variance that is learned."
@@ -238,9 +240,8 @@ def figures(
             "Frechet distance of pixels",
             log_x=True,
             log_y=True,
-            level=mean["drawn_distance"].mean,
+            level=sum(levels) / len(levels) if levels else None,
         )
-    if fixed:
         found["KL of the Gaussian, by its variance."] = plots.against(fixed, "variance", "kl")
     return found
 

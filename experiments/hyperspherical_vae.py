@@ -2,7 +2,9 @@
 
     python experiments/hyperspherical_vae.py
 
-CLAIM
+With many degrees of freedom normal latents are better: binarised test digits are likelier, the
+posteriors say more of them, and neighbours are of their class more often. Dimensions that are of no
+use collapse to the prior, one by one, where on the sphere one concentration serves all directions.
 
 Reference: Davidson et al. (2018), Hyperspherical Variational Auto-Encoders; De Cao and Aziz (2020),
 The Power Spherical distribution.
@@ -30,6 +32,8 @@ POSTERIORS = {
 }
 PRIORS = {"plane": priors.normal, "sphere": priors.sphere}
 NEIGHBOURS = 5
+BOUNDS = ("log_likelihood", "importance_error", "elbo", "reconstruction", "kl")
+TABLE = (*BOUNDS, "dimensions_used", "knn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,15 +234,7 @@ hyperspherical_vae = experiment.Study(
     "hyperspherical_vae",
     "Hyperspherical VAE",
     build,
-    table=[
-        "log_likelihood",
-        "importance_error",
-        "elbo",
-        "reconstruction",
-        "kl",
-        "dimensions_used",
-        "knn",
-    ],
+    table=TABLE,
     figures=figures,
     options=options,
     reference=labelled,

@@ -2,9 +2,9 @@
 
     python experiments/hyperspherical_vae.py
 
-With many degrees of freedom normal latents are better: binarised test digits are likelier, the
-posteriors say more of them, and neighbours are of their class more often. Dimensions that are of no
-use collapse to the prior, one by one, where on the sphere one concentration serves all directions.
+With two degrees of freedom the sphere has binarised test digits likelier than normal latents, and
+neighbours of their class more often; with many it is the other way round. Dimensions that are of no
+use collapse to the normal prior one by one, where on the sphere one concentration serves all.
 
 Reference: Davidson et al. (2018), Hyperspherical Variational Auto-Encoders; De Cao and Aziz (2020),
 The Power Spherical distribution.

@@ -14,7 +14,6 @@ from ae_jax.core import (
     FRACTION,
     NOT_NEGATIVE,
     POSITIVE,
-    REAL,
     Array,
     Domain,
     HParams,
@@ -97,13 +96,13 @@ def ramp(steps: float, name: str, start: float = 0.0) -> Schedule:
       start: its value at the first step; swept as `NAME_ramp_start`.
 
     Raises:
-      InputError: if it is to start at no finite number.
+      InputError: if it is to start at less than 0, where no weight or capacity may be.
 
     Reference:
       Burgess et al. (2018), Understanding disentangling in beta-VAE, section 5, for a capacity.
     """
-    if start not in REAL:
-        raise InputError(f"start of a ramp is {start}: use {REAL}")
+    if start not in NOT_NEGATIVE:
+        raise InputError(f"start of a ramp is {start}: use {NOT_NEGATIVE}")
 
     def apply(step: Array, hparams: HParams) -> HParams:
         whole, first = (hparams[f"{name}_ramp_{number}"] for number in ("steps", "start"))
@@ -114,7 +113,7 @@ def ramp(steps: float, name: str, start: float = 0.0) -> Schedule:
     return Schedule(
         {f"{name}_ramp_steps": steps, f"{name}_ramp_start": start},
         apply,
-        {f"{name}_ramp_steps": NOT_NEGATIVE, f"{name}_ramp_start": REAL},
+        {f"{name}_ramp_steps": NOT_NEGATIVE, f"{name}_ramp_start": NOT_NEGATIVE},
     )
 
 

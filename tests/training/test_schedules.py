@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ae_jax import training
-from ae_jax.core import NOT_NEGATIVE, REAL, InputError
+from ae_jax.core import NOT_NEGATIVE, InputError
 from ae_jax.training import schedules
 
 
@@ -41,9 +41,10 @@ def test_ramp():
     assert values(falling, [0, 1, 2, 3], "beta", 4.0) == [10, 7, 4, 4]
     assert values(training.ramp(0, "beta"), [0, 1], "beta") == [2, 2]
     assert falling.hparams == {"beta_ramp_steps": 2, "beta_ramp_start": 10.0}
-    assert falling.domains == {"beta_ramp_steps": NOT_NEGATIVE, "beta_ramp_start": REAL}
-    with pytest.raises(InputError, match="start of a ramp is nan: use a finite number"):
-        training.ramp(2, "beta", start=math.nan)
+    assert falling.domains == {"beta_ramp_steps": NOT_NEGATIVE, "beta_ramp_start": NOT_NEGATIVE}
+    for start in (math.nan, -1.0):
+        with pytest.raises(InputError, match=f"start of a ramp is {start}: use 0 or more"):
+            training.ramp(2, "beta", start=start)
 
 
 def test_step_decay():

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from ae_jax.core import Array, Batch, HParams, Method, State
+from ae_jax.core import Array, Batch, HParams, InputError, Method, State
 from ae_jax.probability._examples import widened
 
 #: (key, batch) -> batch of the same shapes.
@@ -15,11 +15,15 @@ Preparation = Callable[[Array, Batch], Batch]
 def binarized(key: Array, batch: Batch) -> Batch:
     """Draws the `image` as zeros and ones, of which the grey levels are the probabilities.
 
+    The `other` of a pair is drawn likewise, on its own.
+
     Reference:
       Burda, Grosse and Salakhutdinov (2016), Importance Weighted Autoencoders.
     """
-    x = batch["image"]
-    return {**batch, "image": jax.random.bernoulli(key, widened(x)).astype(x.dtype)}
+    keys = {"image": key, "other": jax.random.fold_in(key, 1)}
+    shown = {name: batch[name] for name in keys if name in batch}
+    drawn = {name: jax.random.bernoulli(keys[name], widened(x)) for name, x in shown.items()}
+    return {**batch, **{name: drawn[name].astype(x.dtype) for name, x in shown.items()}}
 
 
 def prepared(method: Method, preparation: Preparation) -> Method:
@@ -32,7 +36,14 @@ def prepared(method: Method, preparation: Preparation) -> Method:
       method: what learns.
       preparation: such as `binarized`: its draws of zeros and ones are what likelihoods of binary
         images are compared on.
+
+    Raises:
+      InputError: if the preparation is no function.
     """
+    if not callable(preparation):
+        raise InputError(
+            f"preparation is {preparation!r}: use a function of (key, batch), such as binarized"
+        )
 
     def seen(key: Array, batch: Batch) -> tuple[Array, Batch]:
         own, drawing = jax.random.split(key)

@@ -5,9 +5,10 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ae_jax import data, training
-from ae_jax.core import Method, Views
+from ae_jax.core import InputError, Method, Views
 from ae_jax.methods import binarized, prepared
 
 KEY = jax.random.key(0)
@@ -52,6 +53,20 @@ def test_pixels_are_ones_as_often_as_they_are_bright():
     np.testing.assert_allclose(rate, image.ravel(), atol=4 * 0.5 / np.sqrt(4000))
     half = {"image": batch["image"].astype(jnp.bfloat16)}
     assert binarized(KEY, half)["image"].dtype == jnp.bfloat16
+
+
+def test_both_images_of_a_pair_are_drawn_on_their_own():
+    image = jnp.full((500, 2, 2, 1), 0.5)
+    alone, pair = binarized(KEY, {"image": image}), binarized(KEY, {"image": image, "other": image})
+    np.testing.assert_array_equal(alone["image"], pair["image"])
+    assert set(np.unique(pair["other"])) == {0, 1}
+    same = jnp.mean(pair["image"] == pair["other"])
+    assert abs(same - 0.5) < 4 * 0.5 / np.sqrt(2000)
+
+
+def test_what_prepares_nothing_is_refused():
+    with pytest.raises(InputError, match="preparation is 'binarized': use a function"):
+        prepared(watching(), "binarized")
 
 
 def test_steps_draw_anew_and_a_key_draws_the_same():

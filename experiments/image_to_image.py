@@ -116,6 +116,8 @@ def load(config: Config) -> Splits:
 def build(config: Config, spec: Mapping[str, Any], noise: float) -> Method:
     """Returns the translator of a level of noise."""
     shape, widths = spec["target"].shape, config.widths
+    if not widths:
+        raise InputError("a translator needs a hidden layer: give --widths a number or more")
     if config.architecture == "unet":
         generator = nets.unet(shape[-1], widths, dropout=noise)
         discriminator = nets.patch(widths[0], config.patch_layers)

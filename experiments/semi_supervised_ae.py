@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, nets, plots, training
-from ae_jax.core import NOT_NEGATIVE, Dataset, Method, Network
+from ae_jax.core import NOT_NEGATIVE, Dataset, InputError, Method, Network
 from ae_jax.methods import regularisers
 
 
@@ -94,6 +94,8 @@ def build(config: Config, spec: Mapping[str, Any], pool: Dataset, classes: int, 
 
 def encoder(config: Config) -> Network:
     """Returns the hidden layers, on which a classifier puts its output."""
+    if not config.widths:
+        raise InputError("a classifier's encoder is a hidden layer: give --widths a number or more")
     hidden = nets.mlp(config.widths[-1], config.widths[:-1], output_activation="relu")
     return noisy(config, hidden)
 

@@ -127,7 +127,15 @@ def halfway(kind: Kind, name: str, look: Callable, out: Path, kill: bool) -> Cal
     return saving
 
 
-def options(kind: Kind, name: str) -> dict[str, Any]:
+def has_loss(kind: Kind) -> bool:
+    """Whether a method has a loss to be the best by: of two players neither has one."""
+    key, method, batch = jax.random.key(0), kind.method, data.head(kind.dataset, 8)
+    start = [] if kind.start is None else kind.start[:1]
+    state = jax.eval_shape(method.init, key, batch, method.hparams, *start)
+    return "loss" in jax.eval_shape(method.evaluate, key, state, batch, method.hparams)
+
+
+def options(kind: Kind) -> dict[str, Any]:
     """How a kind is trained."""
     return {
         "batch_size": 16,
@@ -135,7 +143,7 @@ def options(kind: Kind, name: str) -> dict[str, Any]:
         "evaluate_every": STEPS // 2,
         "checkpoint_seconds": 0.0,
         "chunk": STEPS // 2,
-        "keep_best": name not in ("gan", "progressive_gan"),  # they have no loss to be the best by
+        "keep_best": has_loss(kind),
         "schedules": [training.warmup_cosine(STEPS)],
     }
 
@@ -143,7 +151,7 @@ def options(kind: Kind, name: str) -> dict[str, Any]:
 def run(kind: Kind, name: str, directory: Path) -> training.Result:
     lanes = training.grid(seed=range(2))
     if name == "stage":
-        stack = greedy.train(LAYERS, kind.dataset, lanes, STEPS, directory, **options(kind, name))
+        stack = greedy.train(LAYERS, kind.dataset, lanes, STEPS, directory, **options(kind))
         return stack.results[-1]
     return training.run(
         kind.method,
@@ -152,7 +160,7 @@ def run(kind: Kind, name: str, directory: Path) -> training.Result:
         STEPS,
         directory,
         start=kind.start,
-        **options(kind, name),
+        **options(kind),
     )
 
 

@@ -437,7 +437,7 @@ REGISTRY: Mapping[str, Registered] = {
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
-    "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy),
+    "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy, steps=400),
     "matching_network": Registered(_matching_network),
     "game": Registered(_game),
     "adversarial_autoencoder": Registered(_adversarial_autoencoder, score=reconstruction_error),

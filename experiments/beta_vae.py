@@ -41,7 +41,9 @@ class Config(experiment.Config):
 
 PRESETS = {
     "default": Config(),
-    "smoke": Config(dataset="digits", beta=(1.0, 4.0), widths=(64,), latent_size=(2,), steps=60),
+    "smoke": Config(
+        dataset="digits", beta=(1.0, 4.0), widths=(64,), latent_size=(2,), seeds=2, steps=60
+    ),
     # Locatello et al. (2019), tables 1 and 2: 50 seeds, 300,000 steps, Adam 1e-4.
     "paper": Config(
         dataset="dsprites",

@@ -35,6 +35,7 @@ class Kind(NamedTuple):
     method: Method
     dataset: Dataset
     start: Any = None
+    latent_size: int = 4
 
 
 def layer(encoder, decoder):
@@ -60,10 +61,17 @@ def few_labels():
     return Kind(method, digits(), start=start)
 
 
+def labelled_latents() -> Kind:
+    """A generator of a latent and the label beside it."""
+    row = REGISTRY["conditional_gan"]
+    return Kind(row.example(), row.data(), latent_size=4 + 10)
+
+
 KINDS: dict[str, Callable[[], Kind]] = {
     **{name: lambda row=row: Kind(row.example(), row.data()) for name, row in REGISTRY.items()},
     "classifier": few_labels,
     "stage": layer_2,
+    "conditional_gan": labelled_latents,
 }
 
 
@@ -75,7 +83,9 @@ def looking(kind: Kind) -> Callable[[State, HParams], dict[str, np.ndarray]]:
     def look(state, hparams):
         model = training.Model({}, kind.method, state, hparams)
         views = kind.method.views
-        latent = model.encode(batch) if views.encode else jnp.linspace(-1, 1, 16).reshape(4, 4)
+        shape = 4, kind.latent_size
+        numbers = jnp.linspace(-1, 1, 4 * kind.latent_size).reshape(shape)
+        latent = model.encode(batch) if views.encode else numbers
         given = {"encode": (batch,), "decode": (latent,), "reconstruct": (batch,)}
         given |= {"predict": (batch,), "sample": (KEY, 2), "generate": (KEY, batch)}
         given |= {"log_likelihood": (KEY, batch)}

@@ -44,7 +44,7 @@ CHOSEN = {
 def test_examples_are_small(name):
     row = REGISTRY[name]
     method, dataset = row.example(), row.data()
-    batch = jax.eval_shape(dataset.fetch, dataset.arrays, np.arange(2))
+    batch = jax.eval_shape(dataset.fetch, dataset.arrays, np.arange(4))
     key = jax.random.key(0)
     state = jax.eval_shape(method.init, key, batch, dict(method.hparams))
     kept = sum(leaf.size for leaf in jax.tree.leaves(method.inference(state)))
@@ -55,7 +55,7 @@ def test_examples_are_small(name):
     assert numbers in (kept, None)
     if latents is not None:
         encoded = jax.eval_shape(method.views.encode, state, batch, dict(method.hparams))
-        assert encoded.shape == (2, latents)
+        assert encoded.shape == (4, latents)
     assert method.hparams.items() >= CHOSEN.get(name, {}).items()
     assert row.steps <= 600
     assert row.improvement <= 0.85

@@ -8,6 +8,7 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
+from ae_jax.data.faces import glyph_domains, glyph_pairs
 from ae_jax.data.factors import changed, known_factors, restricted
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
@@ -28,6 +29,8 @@ from ae_jax.data.sources import (
     tones,
     words,
 )
+from ae_jax.data.sources.glyphs import glyphs
+from ae_jax.data.sources.glyphs import load as _load_glyphs
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
 from ae_jax.data.transforms import binarized, resized, side_by_side, subset
@@ -41,6 +44,9 @@ __all__ = [
     "changed",
     "conditions",
     "contaminate",
+    "glyph_domains",
+    "glyph_pairs",
+    "glyphs",
     "head",
     "known_factors",
     "labelled",
@@ -93,6 +99,7 @@ _EMBEDDED = {
     "words": words.load,
     "contexts": words.contexts,
     "letters": _letters,
+    "glyphs": _load_glyphs,
 }
 _FILES = {"npz": npz.load, "images": images.load}
 

@@ -29,6 +29,8 @@ from ae_jax.data.sources import (
     tones,
     words,
 )
+from ae_jax.data.sources.composites import composites
+from ae_jax.data.sources.composites import load as _load_composites
 from ae_jax.data.sources.glyphs import glyphs
 from ae_jax.data.sources.glyphs import load as _load_glyphs
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
@@ -42,6 +44,7 @@ __all__ = [
     "all_images",
     "binarized",
     "changed",
+    "composites",
     "conditions",
     "contaminate",
     "glyph_domains",
@@ -100,6 +103,7 @@ _EMBEDDED = {
     "contexts": words.contexts,
     "letters": _letters,
     "glyphs": _load_glyphs,
+    "composites": _load_composites,
 }
 _FILES = {"npz": npz.load, "images": images.load}
 

@@ -140,7 +140,8 @@ def load(
     Returns:
       A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
       `factors` [B, K] where they are known; of pairs also `target`, what `image` is the condition
-      of, or `other`, which differs in some factors.
+      of, or `other`, which differs in some factors; of composites `mask` [B, H, W], what each
+      pixel shows.
 
     Raises:
       InputError: the name or the split is unknown, or the data cannot be used.

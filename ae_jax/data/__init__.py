@@ -22,12 +22,14 @@ from ae_jax.data.sources import (
     letters,
     npz,
     patterns,
+    photos,
     prepared,
     scenes,
     shapes,
     tones,
     words,
 )
+from ae_jax.data.sources.photos import photographs
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
 from ae_jax.data.transforms import binarized, resized, side_by_side, subset
@@ -48,6 +50,7 @@ __all__ = [
     "names",
     "paired",
     "pairs_of",
+    "photographs",
     "resized",
     "restricted",
     "row_sequences",
@@ -93,6 +96,8 @@ _EMBEDDED = {
     "words": words.load,
     "contexts": words.contexts,
     "letters": _letters,
+    "photos": photos.load,
+    "photos11": functools.partial(photos.load, more=True),
 }
 _FILES = {"npz": npz.load, "images": images.load}
 

@@ -23,6 +23,7 @@ from ae_jax.data.sources import (
     letters,
     npz,
     patterns,
+    photos,
     prepared,
     scenes,
     shapes,
@@ -33,6 +34,7 @@ from ae_jax.data.sources.composites import composites
 from ae_jax.data.sources.composites import load as _load_composites
 from ae_jax.data.sources.glyphs import glyphs
 from ae_jax.data.sources.glyphs import load as _load_glyphs
+from ae_jax.data.sources.photos import photographs
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
 from ae_jax.data.transforms import binarized, resized, side_by_side, subset
@@ -57,6 +59,7 @@ __all__ = [
     "names",
     "paired",
     "pairs_of",
+    "photographs",
     "resized",
     "restricted",
     "row_sequences",
@@ -104,6 +107,8 @@ _EMBEDDED = {
     "letters": _letters,
     "glyphs": _load_glyphs,
     "composites": _load_composites,
+    "photos": photos.load,
+    "photos11": functools.partial(photos.load, more=True),
 }
 _FILES = {"npz": npz.load, "images": images.load}
 

@@ -1,20 +1,18 @@
 """Sprites before pieces of photographs: of every pixel it is known what it shows.
 
-The photographs are `china.jpg` by danielbuechele and `flower.jpg` by vultilion (flickr), licence
-CC BY 2.0, which come with scikit-learn, and matplotlib's `grace_hopper.jpg`, in the public domain.
+The photographs are the three of `photos` that need no other library; their authors and licences are
+named there.
 """
 
 import functools
-import importlib.util
 import math
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from ae_jax.core import Dataset, InputError
-from ae_jax.data.sources import shapes
+from ae_jax.data.sources import photos, shapes
 from ae_jax.data.splits import SPLITS
 from ae_jax.data.stored import assembled
 
@@ -124,7 +122,7 @@ def _drawn(
     factors = random.randint(0, sizes, (count, sprites, len(sizes))).astype(np.int32)
     if colour == "class":
         factors[..., -1] = CLASS_COLOURS[factors[..., 0]]
-    ground = pieces(random, list(_photographs(split).values()), count, size)
+    ground = pieces(random, list(photos.photographs(split).values()), count, size)
     image, mask = compose(factors, ground)
     inside = mask > 0
     level = image[inside] + 255 * noise * random.standard_normal((inside.sum(), 3))
@@ -184,27 +182,3 @@ def pieces(
         row, column = np.unravel_index(index - first, places[photo])
         piece[:] = photographs[photo][row : row + size, column : column + size]
     return found
-
-
-def _photographs(split: str) -> dict[str, np.ndarray]:
-    """The left of two photographs, their right, and a third."""
-    if split == "test":
-        return {"grace_hopper": _photograph("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")}
-    columns = {"train": slice(480), "validation": slice(-128, None), "all": slice(None)}[split]
-    found = {
-        name: _photograph("sklearn", f"datasets/images/{name}.jpg")[:, columns]
-        for name in ("china", "flower")
-    }
-    return found | _photographs("test") if split == "all" else found
-
-
-def _photograph(module: str, file: str) -> np.ndarray:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError("photos are read by pillow: pip install pillow") from error
-    found = importlib.util.find_spec(module)  # it is not imported
-    if found is None or found.origin is None:
-        raise InputError(f"a photo comes with {module}, which is not installed")
-    with Image.open(Path(found.origin).parent / file) as picture:
-        return np.asarray(picture.convert("RGB"))

@@ -42,7 +42,7 @@ def test_images_and_masks_are_what_the_factors_say():
     batch = rows_of(dataset, 6)
     image = np.rint(batch["image"] * 255).astype(np.uint8)
     assert dataset.arrays["image"].dtype == dataset.arrays["mask"].dtype == np.uint8
-    grounds = list(composites._photographs("train").values())
+    grounds = list(data.photographs("train").values())
     for pixels, mask, factors in zip(image, batch["mask"], batch["factors"], strict=True):
         silhouettes = np.asarray(draw(factors.reshape(3, 6)[:, :5], 32))[..., 0] == 1
         expected, known = np.zeros((32, 32), int), np.zeros((32, 32, 3), np.uint8)
@@ -59,7 +59,7 @@ def test_images_and_masks_are_what_the_factors_say():
 
 
 def test_no_photograph_is_behind_two_splits():
-    grounds = {split: list(composites._photographs(split).values()) for split in SPLITS}
+    grounds = {split: list(data.photographs(split).values()) for split in SPLITS}
     for split in SPLITS:
         arrays = data.load("composites", split).arrays
         for row in range(3):

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "nets": {"core"},
     "colour": {"core"},
     "corruptions": {"core"},
+    "tiling": {"core"},
     "data": {"core", "corruptions", "shuffle"},
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,

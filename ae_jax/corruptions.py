@@ -6,12 +6,14 @@ not traced is refused where it is out of range. Random numbers are drawn in floa
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import BELOW_ONE, FRACTION, NOT_NEGATIVE, Array, Domain, InputError
+from ae_jax.watermarks import stamper
 
 #: (key, x [B, ...], level) -> x [B, ...]
 Corruption = Callable[[Array, Array, Array | float], Array]
@@ -141,6 +143,43 @@ def occlusion(key: Array, x: Array, level: Array | float) -> Array:
     return jnp.where(hidden.reshape(*hidden.shape, *[1] * (jnp.ndim(x) - 3)), 0, x)
 
 
+def stamping(mattes: Array, colour: Array | float = 1.0, **how: Any) -> Corruption:
+    """Returns what puts a stamp over each image, at random, and rounds to 8 bits under it.
+
+    The level is the opacity, from 0 to 1.
+
+    Args:
+      mattes: as of `watermarks.stamper`.
+      colour: likewise.
+      how: its further arguments: scales, turn, least.
+
+    Returns:
+      The corruption, of images [B, H, W, C].
+
+    Raises:
+      InputError: as `watermarks.stamper`; when called, if images are no such, or too small.
+
+    Reference:
+      Dekel et al., 2017, "On the effectiveness of visible watermarks", equation 1.
+    """
+    stamp = stamper(mattes, colour, **how)
+
+    def stamping(key: Array, x: Array, level: Array | float) -> Array:
+        x, level = _checked(stamping, x, level)
+        _sides(x)
+        keys = jax.random.split(key, len(x))
+        return jax.vmap(stamp, (0, 0, None))(keys, x, level)[0]
+
+    stamping.levels = FRACTION
+    return stamping
+
+
+def levels_of(corruption: Corruption | Hole) -> Domain:
+    """The levels that a corruption, or a hole, makes sense at."""
+    known = LEVELS.get(corruption, NOT_NEGATIVE)
+    return getattr(corruption, "levels", known)
+
+
 def block(key: Array, x: Array, level: Array | float) -> Array:
     """One square hole in each image, at a place drawn uniformly.
 
@@ -217,7 +256,7 @@ def _checked(corruption: Corruption | Hole, x: Array, level: Array | float) -> t
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise InputError(f"corruptions are for floats, got {x.dtype}; scale images to [0, 1]")
-    levels = LEVELS[corruption]
+    levels = levels_of(corruption)
     if not isinstance(level, jax.core.Tracer) and level not in levels:
         raise InputError(f"the level of this corruption is {level}: use {levels}")
     return x, jnp.asarray(level, np.promote_types(x.dtype, np.float32))

@@ -27,9 +27,7 @@ _LEAST = 4
 def stamps(
     texts: Sequence[str] = (),
     logos: Sequence[str] = (),
-    *,
-    height: int = 12,
-    width: int = 28,
+    size: tuple[int, int] = (12, 28),
     face: str = "DejaVuSans-Bold",
 ) -> np.ndarray:
     """Draws mattes of texts and logos, as large as fit, in the middle.
@@ -37,12 +35,11 @@ def stamps(
     Args:
       texts: what is written.
       logos: of `sources.stamps.LOGOS`.
-      height: in pixels.
-      width: likewise.
+      size: height and width in pixels.
       face: of `sources.glyphs.FACES`.
 
     Returns:
-      float32 [K, height, width], from 0, where nothing is, to 1: texts, then logos.
+      float32 [K, *size], from 0, where nothing is, to 1: texts, then logos.
 
     Raises:
       InputError: there is nothing to draw, no such logo, or a side below 4; matplotlib, whose
@@ -53,11 +50,10 @@ def stamps(
         raise InputError("there is nothing to stamp: give a text, or a logo")
     if unknown := [logo for logo in logos if logo not in LOGOS]:
         raise InputError(f"there is no logo {unknown[0]!r}: choose from {', '.join(LOGOS)}")
-    if min(height, width) < _LEAST:
-        raise InputError(f"a stamp has {_LEAST} pixels a side or more, not {height}x{width}")
-    sides = np.array([width, height])
-    drawn = [_text(text, face, _DRAWN * sides) for text in texts]
-    drawn += [_logo(logo, _DRAWN * sides) for logo in logos]
+    if min(size) < _LEAST:
+        raise InputError(f"a stamp has {_LEAST} pixels a side or more, not {size[0]}x{size[1]}")
+    sides = _DRAWN * np.array(size[::-1])
+    drawn = [_text(text, face, sides) for text in texts] + [_logo(logo, sides) for logo in logos]
     return np.stack([np.asarray(image.reduce(_DRAWN)) for image in drawn]).astype(np.float32) / 255
 
 

@@ -11,7 +11,7 @@ from ae_jax.data.sources.stamps import LOGOS
 
 
 def test_texts_and_logos_fill_their_box_from_the_middle():
-    mattes = data.stamps(("proof", "I", "ae jax"), tuple(LOGOS), height=10, width=30)
+    mattes = data.stamps(("proof", "I", "ae jax"), tuple(LOGOS), size=(10, 30))
     assert (mattes.shape, mattes.dtype) == ((3 + len(LOGOS), 10, 30), np.float32)
     assert mattes.min() == 0
     assert (mattes.max(axis=(1, 2)) > 0.7).all()
@@ -24,7 +24,7 @@ def test_texts_and_logos_fill_their_box_from_the_middle():
 
 
 def test_a_ring_is_round_and_a_star_is_not():
-    ring, star = data.stamps(logos=("ring", "star"), height=20, width=20)
+    ring, star = data.stamps(logos=("ring", "star"), size=(20, 20))
     np.testing.assert_allclose(ring, np.rot90(ring), atol=0.15)
     assert np.abs(star - np.rot90(star)).max() > 0.5
     away = np.hypot(*(np.mgrid[:20, :20] - 9.5))
@@ -44,7 +44,7 @@ def test_faces_differ():
         ({"texts": (" ",)}, "nothing is seen of the text ' '"),
         ({"texts": ("",)}, "nothing is seen of the text ''"),
         ({"logos": ("moon",)}, "no logo 'moon': choose from ring, star"),
-        ({"texts": "a", "height": 3}, "4 pixels a side or more, not 3x28"),
+        ({"texts": "a", "size": (3, 28)}, "4 pixels a side or more, not 3x28"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(options, words):

@@ -31,7 +31,8 @@ def blend(x: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
       Dekel, Rubinstein, Liu and Freeman, 2017, "On the effectiveness of visible watermarks",
       equations 1 and 2.
     """
-    return (1 - alpha) * x + alpha * _broad(colour, x)
+    alpha, colour = _broad(alpha, x), _broad(colour, x)
+    return (1 - alpha) * x + alpha * colour
 
 
 def unblend(y: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
@@ -60,7 +61,8 @@ def unblend(y: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
                 f"alpha lies between {least:g} and {most:g}: a stamp comes off where that is 0 or "
                 "more, and below 1"
             )
-    return jnp.clip((y - alpha * _broad(colour, y)) / (1 - alpha), 0, 1)
+    alpha, colour = _broad(alpha, y), _broad(colour, y)
+    return jnp.clip((y - alpha * colour) / (1 - alpha), 0, 1)
 
 
 def in_bytes(x: Array) -> Array:
@@ -199,7 +201,9 @@ def stamper(
             )
         dtype = np.promote_types(image.dtype, np.float32)
         which, place, size, angle, strength = jax.random.split(key, 5)
-        matte = jnp.asarray(mattes, dtype)[jax.random.randint(which, (), 0, len(mattes))]
+        # a constant matte of ones would be a product that XLA (CPU, jaxlib 0.10.2) sums wrongly
+        every = jax.lax.optimization_barrier(jnp.asarray(mattes, dtype))
+        matte = every[jax.random.randint(which, (), 0, len(mattes))]
         scale = jax.random.uniform(size, (), dtype, *scales)
         degrees = jax.random.uniform(angle, (), dtype, -turn, turn)
         cos, sin = (jnp.abs(f(jnp.deg2rad(degrees))) for f in (jnp.cos, jnp.sin))
@@ -215,6 +219,7 @@ def stamper(
     return stamp
 
 
-def _broad(colour: Array | float, x: Array) -> Array:
-    colour = jnp.asarray(colour, x.dtype)
-    return colour.reshape((1,) * (x.ndim - colour.ndim) + colour.shape) if colour.ndim else colour
+def _broad(values: Array | float, x: Array) -> Array:
+    """Values of as many axes, and of the type, as an image has."""
+    values = jnp.asarray(values, x.dtype)
+    return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)

@@ -126,7 +126,7 @@ def test_stamps_are_drawn_from_all_and_lie_in_the_image():
 
 
 def test_a_stamp_that_is_too_long_when_turned_is_in_the_middle():
-    alpha = drawn(np.ones((1, 4, 16), np.float32), scales=(1.0, 1.0), turn=45.0)
+    alpha = drawn(np.ones((1, 16, 16), np.float32), scales=(1.0, 1.0), turn=45.0)
     at = np.arange(16) - 7.5
     middle = np.sum(alpha * at[None, None], axis=(1, 2)) / np.sum(alpha, axis=(1, 2))
     np.testing.assert_allclose(middle, 0, atol=1e-4)

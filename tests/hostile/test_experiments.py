@@ -111,6 +111,9 @@ LATE = [
     ("sparse_ae", "--contractive-weight 1 1", "--contractive-weight has a value twice"),
     ("stacked_ae", "--classifier-steps 0", "--classifier-steps is 0: use a whole"),
     ("stacked_ae", "--steps 0", "--steps is 0: use a whole"),
+    ("watermark", "--dataset digits", "stamps of 12x28 pixels are larger than images of 8x8"),
+    ("watermark", "--logos moon", "there is no logo 'moon': choose from ring"),
+    ("watermark", "--opacity 1", "--opacity is 1.0: use"),
 ]
 
 

@@ -11,13 +11,13 @@ from ae_jax.data.sources.stamps import LOGOS
 
 
 def test_texts_and_logos_fill_their_box_from_the_middle():
-    mattes = data.stamps(("proof", "I", "ae jax"), tuple(LOGOS), size=(10, 30))
+    mattes = data.stamps(("proof", "I", "ae jax"), tuple(LOGOS), (10, 30))
     assert (mattes.shape, mattes.dtype) == ((3 + len(LOGOS), 10, 30), np.float32)
     assert mattes.min() == 0
     assert (mattes.max(axis=(1, 2)) > 0.7).all()
-    for matte in mattes:
+    for i, matte in enumerate(mattes):
         rows, columns = (np.flatnonzero(matte.any(axis=axis)) for axis in (1, 0))
-        assert len(rows) >= 9 or len(columns) >= 29  # pixels
+        assert len(rows) >= (9 if i < 3 else 7) or len(columns) >= 29  # pixels
         if len(columns) < 29:
             assert abs(columns[0] + columns[-1] - 29) <= 2
     assert np.abs(mattes[0] - mattes[2]).mean() > 0.05
@@ -25,7 +25,7 @@ def test_texts_and_logos_fill_their_box_from_the_middle():
 
 def test_a_ring_is_round_and_a_star_is_not():
     ring, star = data.stamps(logos=("ring", "star"), size=(20, 20))
-    np.testing.assert_allclose(ring, np.rot90(ring), atol=0.15)
+    np.testing.assert_allclose(ring, np.rot90(ring), atol=0.25)
     assert np.abs(star - np.rot90(star)).max() > 0.5
     away = np.hypot(*(np.mgrid[:20, :20] - 9.5))
     assert ring[away < 7].max() == 0

@@ -33,6 +33,7 @@ from ae_jax.methods import (
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
+from ae_jax.methods.adversarial.context_encoder import context_encoder
 from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.adversarial.image_to_image import image_to_image
@@ -297,6 +298,17 @@ def _image_to_image() -> Method:
     )
 
 
+def _context_encoder() -> Method:
+    """Of holes anywhere, with pixels around them."""
+    return context_encoder(
+        nets.mlp(IMAGE_SHAPE, (32,)),
+        nets.mlp(1, (16,)),
+        shown.holed(corruptions.block, 0.4),
+        overlap=1,
+        adversarial_weight=0.01,
+    )
+
+
 def _cycle_gan() -> Method:
     generators = [nets.mlp(IMAGE_SHAPE, (16,)) for _ in range(2)]
     discriminators = [nets.mlp(1, (16,)) for _ in range(2)]
@@ -461,6 +473,7 @@ REGISTRY: Mapping[str, Registered] = {
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
     ),
+    "context_encoder": Registered(_context_encoder, score=reconstruction_error),
     "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -1,9 +1,13 @@
 """What an adversary adds where the middle of an image is missing, beside fills in closed form.
 
     python experiments/context_encoder.py
-    python experiments/context_encoder.py --dataset npz:mnist.npz --side 0.43 --widths 512 512
+    python experiments/context_encoder.py --dataset npz:mnist5k.npz --side 0.43 --widths 512 512
 
-CLAIM
+Squared error alone fills the middle of digits with the least error, and is blurred. The more weight
+an adversary has, the nearer is a fill's sharpness to that of digits, at a larger error; about as
+many completed digits are read right. All are nearer to the truth than a Gaussian's conditional mean
+as long as the adversary's part is small, and read better; only the nearest training digit is as
+sharp as digits are, and it is the farthest from the truth.
 
 Reference: Pathak et al. (2016), Context Encoders: Feature Learning by Inpainting.
 """
@@ -27,7 +31,7 @@ class Config(experiment.Config):
 
     side: Annotated[float, FRACTION] = 0.75
     """Of the hole in the middle, over the image's; 12 of 28 pixels are 0.43."""
-    adversarial_weight: Swept[Annotated[float, FRACTION]] = (0.0, 0.01, 0.1, 0.3)
+    adversarial_weight: Swept[Annotated[float, FRACTION]] = (0.0, 0.01, 0.1, 0.5)
     """Of the adversary; the rest of 1 is the squared error's."""
     r1_weight: Annotated[float, NOT_NEGATIVE] = 1.0
     """Of the penalty of the discriminator's slope; not swept."""
@@ -39,8 +43,8 @@ class Config(experiment.Config):
     """Not swept."""
     learning_rate: Swept[float] = (1e-3,)
     """The generator's, at first; both fall to a twentieth as a half cosine."""
-    rate_ratio: Annotated[float, POSITIVE] = 1.0
-    """The generator's learning rate over the discriminator's: 10 in the paper's longer runs."""
+    rate_ratio: Annotated[float, POSITIVE] = 10.0
+    """The generator's learning rate over the discriminator's."""
     ridge: Annotated[float, NOT_NEGATIVE] = 1e-2
     """The variance of noise on known pixels, to the Gaussian."""
     classifier_steps: Count = 1000
@@ -68,7 +72,6 @@ PRESETS = {
         widths=(1024, 512, 1024),
         discriminator_widths=(512, 256),
         learning_rate=(2e-3,),
-        rate_ratio=10.0,
         classifier_steps=10_000,
         steps=100_000,
     ),

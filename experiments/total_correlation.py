@@ -2,20 +2,18 @@
 
     python experiments/total_correlation.py
 
-All weights agree with the exact value for large batches, but for MWS, which is too large by
-(Z - 1) log N. For small ones no estimate can be relied on: where posteriors are broad the
-stratified weights are the closest, in value and in the direction of the mean gradient, and where
-they are sharp all are too large, these most. The symmetric weights hardly differ from MSS. MSS as
-it is widely copied is, but for the smallest batches, MWS without its constant.
-
-Posteriors are Gaussian, and their means are correlated. The exact value is that of the mixture of
-all of them, at the draws that the batches have. Nothing is trained.
+As batches grow all come to the exact value, but for MWS, which is too large by (Z - 1) log N. The
+symmetric weights hardly differ from MSS. Where posteriors are broad these two are the closest, in
+value and in the direction of the mean gradient; where they are sharp and batches small they are
+far too large, and MSS as it is widely copied is closer in value. That one comes close to MWS
+without its constant. Posteriors are Gaussian with correlated means, and nothing is trained.
 
 Reference: Chen et al. (2018), Isolating Sources of Disentanglement in VAEs, appendix C.
 """
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -31,6 +29,12 @@ from ae_jax.probability import gaussian
 TWO = Domain(2, whole=True)
 LEAST = 1e-3  # nats that are told from none in a figure
 STEEP = 1e-4  # length of a gradient that has a direction
+#: Columns with what is said of their figures.
+SHOWN = {
+    "estimate": ("Means of estimates", "total correlation (nats)"),
+    "bias": (f"How far that is from exact, {LEAST:g} at least", "distance from exact (nats)"),
+    "cosine": ("The direction of the mean gradient", "cosine to the exact gradient"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +85,7 @@ ESTIMATORS = {
     "symmetric": losses.aggregate_weights,
     "MSS": functools.partial(losses.aggregate_weights, weights="mss"),
     "MWS": functools.partial(losses.aggregate_weights, weights="mws"),
-    "MSS as copied": copied_weights,
+    "copied MSS (wrong)": copied_weights,
 }
 
 
@@ -223,28 +227,22 @@ def error(found: plots.Estimate) -> str:
 def figures(config: Config, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Draws estimates, biases and directions of gradients against the batch size."""
     drawn = {}
-    for deviation in config.deviation:
+    for (column, (words, ylabel)), deviation in itertools.product(SHOWN.items(), config.deviation):
         own = experiment.where(rows, deviation=deviation)
-        exact = np.mean([row["exact"] for row in own])
-        near, far, steep = (
-            plots.mean_curves(own, "batch_size", column, lambda row: row["estimator"])
-            for column in ("estimate", "bias", "cosine")
-        )
-        x, mean, spread = near.pop("MWS")
-        near["MWS less constant"] = x, np.subtract(mean, constant(config)), spread
-        far = {
-            name: (x, np.fmax(LEAST, np.abs(mean)), more) for name, (x, mean, more) in far.items()
-        }
-        heading = f"posteriors of deviation {deviation:g}"
-        for words, curves, ylabel, options in (
-            ("Means of estimates", near, "total correlation (nats)", {"level": exact}),
-            ("Distances from the exact value", far, "distance from exact (nats)", {"log_y": True}),
-            ("Directions of gradients", steep, "cosine to the exact gradient", {}),
-        ):
-            if np.isfinite([mean for _, mean, _ in curves.values()]).any():
-                drawn[f"{words}; {heading}."] = plots.lines(
-                    curves, "batch size", ylabel, log_x=True, heading=heading, **options
-                )
+        curves = plots.mean_curves(own, "batch_size", column, lambda row: row["estimator"])
+        options = {"log_x": True, "heading": f"posteriors of deviation {deviation:g}"}
+        if column == "estimate":
+            options["level"] = np.mean([row["exact"] for row in own])
+            options["heading"] += ", exact value dashed"
+            x, mean, spread = curves["MWS"]
+            curves["MWS"] = x, np.subtract(mean, constant(config)), spread
+            curves = {{"MWS": "MWS less constant"}.get(k, k): curve for k, curve in curves.items()}
+        if column == "bias":
+            options["log_y"] = True
+            curves = {k: (x, np.fmax(LEAST, np.abs(y)), more) for k, (x, y, more) in curves.items()}
+        if np.isfinite([mean for _, mean, _ in curves.values()]).any():
+            caption = f"{words}; {options['heading']}."
+            drawn[caption] = plots.lines(curves, "batch size", ylabel, **options)
     return drawn
 
 

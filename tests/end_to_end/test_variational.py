@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib.util
+import itertools
 import math
 import types
 from pathlib import Path
@@ -299,6 +300,27 @@ def test_a_decoder_gives_what_its_density_reads():
         assert sizes == {"Dense_0": (2, 7), "Dense_1": (7, 5), "Dense_2": (5, outputs)}
         made = jax.eval_shape(lane.decode, jnp.zeros((3, 2)))
         assert made.shape == (3, 2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("capacity", [2]),
+        *(("disentanglement", [kind, 100]) for kind in ("gaussian", "factor", "pairs")),
+        ("hyperspherical_vae", ["normal", 2]),
+        ("importance_weighted", ["iwae", 1]),
+        ("likelihoods", ["bernoulli"]),
+    ],
+)
+def test_a_decoder_has_the_layers_of_its_encoder_backwards(name, choices):
+    module = script(name)
+    config = changed(module, widths=(5, 7), latent_size=2)
+    method = module.build(config, data.stored(IMAGES).spec, *choices)
+    batch = {"image": jnp.asarray(IMAGES), "other": jnp.asarray(IMAGES)}
+    params = jax.eval_shape(method.init, jax.random.key(0), batch, dict(method.hparams)).params
+    for network, sizes in (("encoder", (6, 5, 7, 4)), ("decoder", (2, 7, 5, 6))):
+        layers = [own["kernel"].shape for _, own in sorted(params[network].items())]
+        assert layers == list(itertools.pairwise(sizes))
 
 
 def test_a_method_of_disentanglement_is_a_vae_and_one_term():

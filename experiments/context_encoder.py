@@ -4,10 +4,8 @@
     python experiments/context_encoder.py --dataset npz:mnist5k.npz --side 0.43 --widths 512 512
 
 Squared error alone fills the middle of digits with the least error, and is blurred. The more weight
-an adversary has, the nearer is a fill's sharpness to that of digits, at a larger error; about as
-many completed digits are read right. All are nearer to the truth than a Gaussian's conditional mean
-as long as the adversary's part is small, and read better; only the nearest training digit is as
-sharp as digits are, and it is the farthest from the truth.
+an adversary has, the nearer a fill's sharpness is to that of digits, at a larger error, and as many
+are read right. The nearest training digit is as sharp as they are, and the farthest from the truth.
 
 Reference: Pathak et al. (2016), Context Encoders: Feature Learning by Inpainting.
 """
@@ -235,10 +233,9 @@ def figures(
 ) -> dict[str, Any]:
     """Draws test images with holes, what is put there, and what that is measured by."""
     images, models = hole.batch["image"], experiment.firsts(result, named)
-    fills = {"with a hole": np.full_like(images, 0.35), **closed}
-    fills |= {name: model.reconstruct(hole.batch) for name, model in models.items()}
+    made = {name: model.reconstruct(hole.batch) for name, model in models.items()}
+    fills = {"with a hole": np.full_like(images, 0.35), **closed, **made, "test image": images}
     table = {name: hole.completed(fill)[:12] for name, fill in fills.items()}
-    table["test image"] = images[:12]
     drawn = {"Test images with a hole, fills, and the images.": plots.image_rows(table)}
     sound = [row for row in rows if row["status"] == "ok"]
     for column, words in MEASURES.items():

@@ -397,7 +397,7 @@ REGISTRY: Mapping[str, Registered] = {
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
     ),
-    "context_encoder": Registered(_context_encoder, score=reconstruction_error),
+    "context_encoder": Registered(_context_encoder, score=evaluated("squared_error")),
     "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -95,7 +95,7 @@ def deep_image_prior(config: Config) -> None:
             for place, task in enumerate(TASKS):
                 own = slice(place, place + 1)
                 ways = {**classical(config, task, shown[own], known[own]), **named(found, own)}
-                steps = dict.fromkeys(ways) | {"network, stopped": int(found.best_step[place])}
+                steps = dict.fromkeys(ways) | {"network stopped": int(found.best_step[place])}
                 for way, x in ways.items():
                     filled = x if task == "noise" else inversion.composed(truth, known[own], x)
                     score = psnr(filled, truth, known[own])
@@ -166,8 +166,8 @@ def named(found: inversion.Fitted, own: slice) -> dict[str, Array]:
     """Returns what a network was fitted to come to, by way."""
     return {
         "network": found.output[own],
-        "network, averaged": found.average[own],
-        "network, stopped": found.best[own],
+        "network average": found.average[own],
+        "network stopped": found.best[own],
     }
 
 

@@ -31,7 +31,7 @@ NotNegative = Annotated[float, NOT_NEGATIVE]
 #: The ways of filling by a model, and which.
 WAYS = {
     "denoising error": "denoising",
-    "denoising error, TV": "denoising",
+    "denoising error and TV": "denoising",
     "denoising score": "denoising",
     "VAE bound": "vae",
     "VAE latents": "vae",
@@ -219,7 +219,7 @@ def filler(
         score = inversion.denoising_score(reconstruct, config.noise)
         ways = {
             "denoising error": lambda: optimised(key, error),
-            "denoising error, TV": lambda: optimised(key, smoothed),
+            "denoising error and TV": lambda: optimised(key, smoothed),
             "denoising score": lambda: optimised(key, score),
             "VAE bound": lambda: optimised(key, bound),
             "VAE latents": lambda: searched(key, generate, objective=improbable),

@@ -3,8 +3,9 @@
     python experiments/deep_image_prior.py
 
 Fitted to the half of a photograph's pixels that is known, an hour-glass of convolutions fills the
-other half. Fitted to a noisy photograph it shows the clean one on its way to the noise: its error
-falls and rises again, and pixels that were held out say when to stop.
+other half about as well as Laplace's equation does. Fitted to a noisy photograph it shows a cleaner
+one on its way to the noise: its error falls and rises again, and pixels that were held out say when
+to stop. Total variation, which knows less, takes more of the noise away here.
 
 Reference: Ulyanov, Vedaldi and Lempitsky (2018), Deep Image Prior.
 """
@@ -54,7 +55,7 @@ class Config(cli.Execution):
     learning_rate: Annotated[float, POSITIVE] = 0.01
     input_noise: NotNegative = 0.03
     """The deviation of what is added to the network's input at each step."""
-    decay: Share = 0.99
+    decay: Share = 0.97
     """The part of the average of outputs that a step keeps."""
     held_out: Share = 0.05
     """Of the known pixels: what says when to stop."""
@@ -101,7 +102,7 @@ def deep_image_prior(config: Config) -> None:
                     score = psnr(filled, truth, known[own])
                     row = {"task": task, "way": way, "seed": seed, "status": "ok", "psnr": score}
                     rows.append(row | ({} if steps[way] is None else {"step": steps[way]}))
-                    images.setdefault(task, {}).setdefault(way, filled[0])
+                    images.setdefault(task, {}).setdefault(way, []).append(filled[0])
                 trace = {name: np.asarray(x)[:, place] for name, x in found.trace.items()}
                 curves.setdefault(task, []).append(trace)
         rows.sort(key=lambda row: (row["task"], row["seed"]))
@@ -222,10 +223,9 @@ def figures(
             f"PSNR of the network's output, and of the average, over steps: {task}; dashed: {way}."
         ] = plots.lines(scores, "step", "PSNR (dB)", log_x=True, level=level, heading=task)
     for task, ways in images.items():
-        known = {"original": truth[0], **ways}
-        drawn[f"The original, and what each way makes of it: {task}."] = plots.image_rows(
-            {task: np.stack([np.asarray(x) for x in known.values()])},
-            ", ".join(known),
+        shown = {"original": [truth[0]] * config.seeds, **ways}
+        drawn[f"The original, and what each way makes of it, by seed: {task}."] = plots.image_rows(
+            {way: np.stack(own)[:3] for way, own in shown.items()}, task
         )
     return drawn
 

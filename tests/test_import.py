@@ -16,7 +16,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 CORE_DISTRIBUTIONS = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 # What is imported only where it is used, though it is installed.
-HEAVY = {"PIL", "grain", "matplotlib", "sklearn", "tensorflow", "tensorflow_datasets"}
+HEAVY = {"PIL", "grain", "matplotlib", "skimage", "sklearn", "tensorflow", "tensorflow_datasets"}
 HEAVY |= {"chex", "tensorboardX", "torch", "tqdm", "tyro", "wandb"}
 
 # What each part may import. `core` imports nothing of ours and every arrow points back to it.

@@ -50,7 +50,7 @@ class Config(experiment.Config):
     """Its side in pixels."""
     test_images: Count = 300
     """That are filled, at most."""
-    components: Count = 12
+    components: Count = 8
     """Of PCA, which is fitted to known pixels by least squares."""
     ridge: NotNegative = 0.01
     """The variance of noise on the known pixels that the Gaussian's mean is told."""

@@ -77,7 +77,7 @@ def closed_fills(holes: Holes, components: int, ridge: float) -> dict[str, Array
         from skimage.restoration import inpaint_biharmonic
 
         unknown = ~holes.mask[..., 0]
-        filled = [inpaint_biharmonic(np.asarray(x), unknown, channel_axis=-1) for x in given[0]]
+        filled = [inpaint_biharmonic(np.array(x), unknown, channel_axis=-1) for x in given[0]]
         ways["biharmonic"] = jnp.asarray(np.stack(filled), holes.images.dtype)
     return {way: inversion.composed(*given, jnp.clip(x, 0, 1)) for way, x in ways.items()}
 

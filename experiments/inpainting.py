@@ -109,12 +109,12 @@ def inpainting(config: Config) -> None:
         name: experiment.sweep(*same, values, part=name, validation=None, schedules=schedules)
         for name, (values, schedules) in phases.items()
     }
-    fillers: dict[str, Callable[[Array, State, HParams], Array]] = {}
+    fillers: dict[str, Callable[..., Array]] = {}
 
     def describe(model: Model) -> dict[str, float]:
         way, key = model.row["way"], jax.random.key(model.row["seed"])
-        fill = fillers.setdefault(way, filler(config, way, model.method, holes))
-        filled = fill(key, model.state, model.hparams)
+        fill = fillers.setdefault(way, filler(config, way, model.method))
+        filled = fill(key, model.state, model.hparams, holes)
         drawn.setdefault(way, filled)
         return measure(filled)
 
@@ -170,30 +170,27 @@ def phase(config: Config, name: str) -> tuple[dict[str, Any], list[training.Sche
     return {"model": name, **own.get(name, {})}, falling
 
 
-def filler(
-    config: Config, way: str, method: Method, holes: Holes
-) -> Callable[[Array, State, HParams], Array]:
+def filler(config: Config, way: str, method: Method) -> Callable[..., Array]:
     """Returns what fills the holes by any lane of a model, as one compiled program."""
-    images, mask = holes.images, holes.mask
     falling = optax.cosine_decay_schedule(1.0, config.fill_steps)
     optimizer = optax.chain(optax.scale_by_adam(), optax.scale_by_schedule(falling))
     how = {"steps": config.fill_steps, "optimizer": optimizer}
-    known = jnp.broadcast_to(mask, images.shape[1:]).ravel()
-    held = boltzmann.Clamp(images.reshape(len(images), -1), known)
-    blended = functools.partial(fills.poisson, images, mask)
 
-    def optimised(key: Array, prior: Objective) -> Array:
-        start = jnp.broadcast_to(holes.average[None], images.shape)
-        return inversion.inpainting(prior, **how)(key, images, mask, config.fill_rate, start).x
+    @jax.jit
+    def fill(key: Array, state: State, hparams: HParams, holes: Holes) -> Array:
+        images, mask = holes.images, holes.mask
 
-    def searched(key: Array, generate: Callable[[Array], Array], **options: Any) -> Array:
-        start_key, key = jax.random.split(key)
-        shape = config.starts, len(images), config.code_size
-        search = inversion.latent_search(generate, **how, **options)
-        starts = jax.random.normal(start_key, shape, images.dtype)
-        return generate(search(key, images, mask, starts, config.fill_rate).x)
+        def optimised(key: Array, prior: Objective) -> Array:
+            start = jnp.broadcast_to(holes.average[None], images.shape)
+            return inversion.inpainting(prior, **how)(key, images, mask, config.fill_rate, start).x
 
-    def fill(key: Array, state: State, hparams: HParams) -> Array:
+        def searched(key: Array, generate: Callable[[Array], Array], **options: Any) -> Array:
+            start_key, key = jax.random.split(key)
+            shape = config.starts, len(images), config.code_size
+            search = inversion.latent_search(generate, **how, **options)
+            starts = jax.random.normal(start_key, shape, images.dtype)
+            return generate(search(key, images, mask, starts, config.fill_rate).x)
+
         def reconstruct(x: Array) -> Array:
             return method.views.reconstruct(state, {"image": x}, hparams)
 
@@ -213,6 +210,9 @@ def filler(
         def real(x: Array) -> Array:
             return discriminator().apply(state.params["discriminator"], x)
 
+        known = jnp.broadcast_to(mask, images.shape[1:]).ravel()
+        blended = functools.partial(fills.poisson, images, mask)
+        held = boltzmann.Clamp(images.reshape(len(images), -1), known)
         error = inversion.reconstruction_error(reconstruct)
         smooth = inversion.keyless(losses.total_variation)
         smoothed = inversion.weighted((error, 1.0), (smooth, config.tv_weight))
@@ -230,7 +230,7 @@ def filler(
         }
         return inversion.composed(images, mask, jnp.clip(ways[way](), 0, 1).reshape(images.shape))
 
-    return jax.jit(fill)
+    return fill
 
 
 def figures(rows: Sequence[Mapping[str, Any]], drawn: Mapping[str, Array]) -> dict[str, Any]:

@@ -36,17 +36,23 @@ def context_weights(known: Array, window: int = WINDOW) -> Array:
     """
     if window < 3 or window % 2 == 0:
         raise InputError(f"a window of {window} pixels a side has no middle: use 3, 5, 7, ...")
-    dtype = jnp.result_type(float)
+    reach, dtype = window // 2, jnp.result_type(float)
 
-    def around(values: Array) -> Array:
-        reach = (1, window, window, 1)
-        return jax.lax.reduce_window(
-            values, np.zeros((), dtype), jax.lax.add, reach, (1,) * 4, "SAME"
-        )
+    def within(length: int) -> np.ndarray:
+        place = np.arange(length)
+        return np.minimum(place + reach, length - 1) - np.maximum(place - reach, 0) + 1
 
-    unknown = (~known).astype(dtype)
-    neighbours = around(jnp.ones_like(unknown)) - 1
-    return jnp.where(known, around(unknown) / neighbours, 0)
+    unknown = jax.lax.reduce_window(
+        (~known).astype(dtype),
+        np.zeros((), dtype),
+        jax.lax.add,
+        (1, window, window, 1),
+        (1, 1, 1, 1),
+        "SAME",
+    )
+    neighbours = np.outer(within(known.shape[1]), within(known.shape[2])) - 1
+    share = unknown / np.maximum(neighbours, 1).astype(dtype)[None, :, :, None]
+    return jnp.where(known, share, 0)
 
 
 def context_error(

@@ -3,9 +3,9 @@
     python experiments/inpainting.py
     python experiments/inpainting.py --dataset npz:FILE --hole 12 --components 30 --widths 512 256
 
-An autoencoder that was trained on holes fills them best, and the mean of a Gaussian given the known
-pixels, a closed form, is what it has to beat. Optimising the image until an autoencoder
-reconstructs it well is not enough: it reconstructs holes as holes.
+Optimised until a denoising autoencoder reconstructs it, or until a VAE's bound is high, an image of
+a digit comes nearer to the truth than the mean of a Gaussian given the known pixels, the best of
+the closed forms. Smoothness does harm: a harmonic fill is further away than the mean image.
 
 Reference: Yeh et al. (2017), Semantic Image Inpainting with Deep Generative Models; Alain and
 Bengio (2014), What Regularized Auto-Encoders Learn from the Data-Generating Distribution.

@@ -39,7 +39,7 @@ def srgb_to_linear(srgb: Array) -> Array:
 
 
 def linear_to_srgb(linear: Array) -> Array:
-    """SRGB [..., 3] of linear light; below 0 the line goes on."""
+    """sRGB [..., 3] of linear light; below 0 the line goes on."""
     linear = _colours(linear)
     curve = 1.055 * jnp.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return jnp.where(linear > 0.0031308, curve, 12.92 * linear)
@@ -96,7 +96,7 @@ def rgb_to_lab(srgb: Array) -> Array:
 
 
 def lab_to_rgb(lab: Array) -> Array:
-    """SRGB [..., 3] of CIE Lab, which leaves [0, 1] where no screen shows the colour.
+    """sRGB [..., 3] of CIE Lab, which leaves [0, 1] where no screen shows the colour.
 
     Raises:
       InputError: colours are integers, or have not three numbers.

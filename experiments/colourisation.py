@@ -3,9 +3,10 @@
     python experiments/colourisation.py
 
 A network sees the L of CIE Lab and makes a and b. The best function of a pixel's own lightness, a
-table of means, is what it has to beat, and does where it has seen other parts of the photograph;
-on another photograph nothing learned from two is better than the table. The squared error's answer
-to several colours is a grey between them: the classification's are more colourful, and less right.
+table of means, is what it has to beat, and does on other parts of the photographs that it learned
+from. On another photograph it has nothing to go by: two photographs do not tell the colours of a
+third, and a grey picture is nearest to the truth. The squared error is nearer than classes of
+colours, whose means are taken.
 
 Reference: Zhang, Isola and Efros (2016), Colorful Image Colorization.
 """
@@ -47,7 +48,7 @@ class Config(experiment.Config):
     learning_rate: Swept[float] = (2e-3,)
     """At first; it falls to 0 as a half cosine."""
     seeds: Count = 3
-    steps: Count = 1500
+    steps: Count = 1200
     batch_size: Count = 16
     test_images: Count = 300
 
@@ -186,13 +187,14 @@ def colourisation(config: Config) -> None:
     for name in tests:
         own = experiment.described(trained, functools.partial(describe, name))
         rows += [{**row, "on": name, "colours": row["criterion"]} for row in own]
-    varied = experiment.varied(config, "learning_rate")
+    by = ("on", "colours", *experiment.varied(config, "learning_rate"))
+    rows = experiment.numbered(rows, by)
     experiment.report(
         config,
         trained.out,
         f"Colours from lightness on {config.dataset}",
         rows,
-        ("on", "colours", *varied),
+        by,
         ("delta_e", "psnr", "chroma_ratio"),
         lambda: figures(rows, tests, models, simple),
         trained.result,
@@ -212,6 +214,13 @@ def spread(dataset: data.Dataset, count: int) -> data.Dataset:
     )
 
 
+def varied_most(ab: Array, count: int) -> np.ndarray:
+    """Of each of so many parts of the images, the place of that whose colours vary most."""
+    parts = np.array_split(np.asarray(jnp.sum(jnp.var(ab, axis=(1, 2)), axis=-1)), count)
+    starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+    return np.array([s + part.argmax() for s, part in zip(starts, parts, strict=True) if len(part)])
+
+
 def figures(
     rows: list[dict[str, Any]],
     tests: Mapping[str, Batch],
@@ -227,15 +236,15 @@ def figures(
         )
     }
     for name, batch in tests.items():
-        some = {"image": batch["image"][:: max(1, len(batch["image"]) // 10)][:10]}
+        some = {"image": batch["image"][varied_most(chroma(batch), 10)]}
         made = {
             "best of lightness": coloured(some, simple["best of lightness"](some)),
             **{kind: coloured(some, model.reconstruct(some)) for kind, model in models.items()},
             "true": some["image"],
         }
         grey = coloured(some, simple["grey"](some))
-        drawn[f"Test patches of {name}, in the colours of each."] = plots.reconstructions(
-            grey, made, first="shown", heading=name
+        drawn[f"Test patches of {name}: of each tenth that whose colours vary most."] = (
+            plots.reconstructions(grey, made, first="shown", heading=name)
         )
     return drawn
 

@@ -72,7 +72,7 @@ class Config(experiment.Config):
     factor_learning_rate: float = 1e-3
     """Of FactorVAE's discriminator."""
     pairs_beta: tuple[float, ...] = (1.0, 4.0)
-    """Of Ada-GVAE, whose pairs differ in a random number of factors."""
+    """Of Ada-GVAE, whose pairs differ in a random number of factors; none where there are none."""
     seeds: Count = 3
     steps: Count = 2000
 
@@ -173,8 +173,9 @@ def disentanglement(config: Config) -> None:
         every = data.load(config.dataset, "all", value_range=config.value_range)
         sizes = None, 2000, 10_000  # a million to learn from
         shown["pairs"] = experiment.Splits(*(data.changed(every, size=size) for size in sizes))
-    for found in kinds.values():
-        experiment.check(builder, experiment.lanes(config, [own for _, own in found]))
+    for kind, found in kinds.items():
+        lanes = experiment.lanes(config, [own for _, own in found])
+        experiment.check(builder, lanes, splits=shown[kind], batch_size=config.batch_size)
     scored = functools.partial(metrics.latent_summary, scores=metrics.disentanglement_scores)
     parts, told = [], []
     for kind, found in kinds.items():
@@ -217,7 +218,9 @@ def figures(
         raise InputError("fewer than two models can be scored: there is nothing to compare")
     drawn = {
         "A score of every method by strength, in ascending order, and its spread over seeds.": (
-            plots.dots(agreement.by_strength(rows, shown[0]), shown[0], name="strength")
+            plots.dots(
+                agreement.by_strength(rows, shown[0]), plots.label(shown[0]), name="strength"
+            )
         ),
         "How scores agree: rank correlations over all models.": plots.matrix(
             found[: len(shown), : len(shown)], shown, name="correlation of scores"

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.layers import Conv, ConvTranspose, dense
 from ae_jax.nets.mlp import flax_network, mlp
 from ae_jax.nets.pooling import max_pool, upsample
 from ae_jax.nets.residual import residual_decoder, residual_encoder
-from ae_jax.nets.stages import check_positive, stages_of
+from ae_jax.nets.stages import stages_of
 
 _RESIDUAL = {"residual": "fixup", "residual_batchnorm": "batch"}
 
@@ -117,7 +117,7 @@ def conv_encoder(
     throughout; Chollet 2016, "Building autoencoders in Keras".
     """
     stages = stages_of(image_shape, _published(architecture))
-    check_positive(outputs, "outputs")
+    require(COUNT, outputs=outputs)
     if architecture == "keras":
         return flax_network(KerasEncoder(stages.channels, outputs))
     return flax_network(DisentanglementEncoder(stages.channels, outputs))
@@ -149,7 +149,7 @@ def conv_decoder(
     Reference: as for `conv_encoder`.
     """
     stages = stages_of(image_shape, _published(architecture))
-    check_positive(latent_size, "latent_size")
+    require(COUNT, latent_size=latent_size)
     if architecture == "keras":
         return flax_network(KerasDecoder(stages.channels, stages.side, tuple(image_shape)))
     return flax_network(DisentanglementDecoder(stages.channels, stages.side, image_shape[2]))

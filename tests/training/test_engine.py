@@ -277,6 +277,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, summary(status=0.0), "summary's status has the name of another column"),
         (toy, summary(loss=0.0), "evaluation and the summary both have loss"),
         (toy, summary(sizes=np.zeros(3)), "summary's sizes must be a scalar"),
+        (toy, {"validation": "digits"}, r"validation is 'digits': use .* data.load\("),
     ]:
         options = {"lanes": training.grid(), "steps": 3, "batch_size": 40, **options}
         with pytest.raises(InputError, match=message) as caught:

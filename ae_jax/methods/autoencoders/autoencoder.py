@@ -8,7 +8,17 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import corruptions, losses
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, HParams, Method, Network
+from ae_jax.core import (
+    NOT_NEGATIVE,
+    Array,
+    Batch,
+    HParams,
+    Method,
+    Network,
+    require_each,
+    require_kind,
+    require_networks,
+)
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
@@ -59,15 +69,19 @@ def autoencoder(
       mean; `latent` [B, Z] is what it is concluded from.
 
     Raises:
-      InputError: if two parts share a hyperparameter; when initialised, if a penalty does not
-        hold for the encoder.
+      InputError: if a network or a part is none, or two parts share a hyperparameter; when
+        initialised, if a penalty does not hold for the encoder.
 
     Reference:
       Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
       Networks; Vincent et al. (2008), Extracting and Composing Robust Features with
       Denoising Autoencoders, for corruption.
     """
+    require_networks(encoder=encoder, decoder=decoder)
     reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
+    require_each(Penalty, "penalties.l1()", penalties=penalties)
+    require_each(Bottleneck, "bottlenecks.dropout()", bottlenecks=bottlenecks)
     own = {}
     if corruption is not None:
         levels = corruptions.LEVELS.get(corruption, NOT_NEGATIVE)

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from ae_jax.core import Array, Batch, HParams, InputError, Method, State
+from ae_jax.core import Array, Batch, HParams, InputError, Method, State, require_kind
 from ae_jax.probability._examples import widened
 
 #: (key, batch) -> batch of the same shapes.
@@ -38,8 +38,9 @@ def prepared(method: Method, preparation: Preparation) -> Method:
         images are compared on.
 
     Raises:
-      InputError: if the preparation is no function.
+      InputError: if the method is none, or the preparation no function.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     if not callable(preparation):
         raise InputError(
             f"preparation is {preparation!r}: use a function of (key, batch), such as binarized"

@@ -5,7 +5,18 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ae_jax.core import Array, Batch, HParams, Info, Method, Network, State, Views
+from ae_jax.core import (
+    Array,
+    Batch,
+    HParams,
+    Info,
+    Method,
+    Network,
+    State,
+    Views,
+    require_kind,
+    require_networks,
+)
 from ae_jax.methods.learners.composing import started
 
 
@@ -33,6 +44,10 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
     Reference:
       Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
+    require_networks(encoder=encoder)
+    if decoder is not None:
+        require_networks(decoder=decoder)
 
     def seen(frozen: Mapping[str, Any], batch: Batch) -> Batch:
         return {**batch, "image": encoder.apply(frozen["encoder"], batch["image"])}

@@ -48,8 +48,8 @@ class Config(experiment.Config):
     dataset: str = "sprites16"
     """One with factors; pairs are made of its `all` split, where every combination must be."""
     latent_size: Count = 6
-    architecture: Literal["mlp", "conv"] = "mlp"
-    """conv is the study's."""
+    architecture: Literal["mlp", "conv", "disentanglement_lib"] = "mlp"
+    """disentanglement_lib is the study's; conv has larger kernels in its last two convolutions."""
     widths: tuple[Count, ...] = (128, 128)
     """Hidden layers of the encoder, reversed in the decoder, of mlp."""
     discriminator_widths: tuple[Count, ...] = (128, 128)
@@ -93,7 +93,7 @@ PRESETS = {
     "paper": Config(
         dataset="dsprites",
         latent_size=10,
-        architecture="conv",
+        architecture="disentanglement_lib",
         discriminator_widths=(1000,) * 6,
         beta=(1.0, 2.0, 4.0, 6.0, 8.0, 16.0),
         capacity=(5.0, 10.0, 25.0, 50.0, 75.0, 100.0),

@@ -28,6 +28,7 @@ _DISENTANGLEMENT = {
 }
 _STAGES = {
     "disentanglement": _DISENTANGLEMENT,
+    "disentanglement_lib": _DISENTANGLEMENT,
     "residual": _DISENTANGLEMENT,
     "dcgan": {
         8: Stages((64, 128), 2),

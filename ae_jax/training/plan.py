@@ -119,7 +119,7 @@ def fitting(dataset: Dataset) -> Iterator[None]:
             f"the method asks for {error}, which its batch ({', '.join(dataset.spec)}), its "
             "hyperparameters or its start do not have"
         ) from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the method does not fit the data: {reason}") from error
 

@@ -40,6 +40,19 @@ def test_disentanglement_64_is_the_published_network():
     ]
 
 
+def test_disentanglement_lib_has_smaller_kernels_in_late_convolutions():
+    params, _ = shapes(nets.encoder("disentanglement_lib", (64, 64, 1), 20), images(2, 64, 64, 1))
+    assert kernels(params) == [
+        *[(4, 4, 1, 32), (4, 4, 32, 32), (2, 2, 32, 64), (2, 2, 64, 64)],
+        *[(1024, 256), (256, 20)],
+    ]
+    own, plain = (
+        shapes(nets.decoder(name, (64, 64, 3), 10), images(2, 10))
+        for name in ("disentanglement_lib", "disentanglement")
+    )
+    assert own == plain
+
+
 def test_keras_28_is_the_published_network():
     encoder = nets.conv_encoder((28, 28, 1), 128, "keras")
     params, output = shapes(encoder, images(2, 28, 28, 1))
@@ -56,6 +69,7 @@ def test_keras_28_is_the_published_network():
         ("mlp", [5]),
         ("conv", [8, 16, 28, 32, 64]),
         ("disentanglement", [32]),
+        ("disentanglement_lib", [32, 64]),
         ("keras", [8, 28, 32]),
     ],
 )

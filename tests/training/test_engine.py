@@ -232,6 +232,7 @@ def bad(toy, **change):
 
 def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path):
     wide = methods.vae(nets.mlp(4, ()), nets.mlp((8, 8, 1), ()), 2)
+    nothing = methods.vae(Network(lambda key, x: {}, lambda p, x: None), nets.mlp(3, ()), 2)
     odd = methods.vae(nets.mlp(3, ()), nets.mlp((2, 3, 1), ()), 2)
     grows = bad(toy, step=lambda key, state, batch, h: ((state, state), {"loss": 0.0}))
     silent = bad(toy, step=lambda key, state, batch, h: (state, {}))
@@ -266,6 +267,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, {"test": data.stored(np.zeros((4, 5, 5), np.uint8))}, "examples differ"),
         (wide, {}, "shapes must be equal"),
         (odd, {}, "."),
+        (nothing, {}, "does not fit the data: 'NoneType' object has no attribute 'shape'"),
         (grows, {}, "changes the shapes or dtypes of its state"),
         (silent, {}, "Info is empty"),
         (vector, {}, "Info loss must be a scalar"),

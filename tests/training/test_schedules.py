@@ -112,8 +112,9 @@ def test_what_is_no_schedule_is_refused():
 
 @pytest.mark.parametrize("wrong", ["many", None, [3], 1j, 10**400])
 def test_a_number_of_a_schedule_is_one(wrong, toy, images):
+    options = {"schedules": [training.warmup(wrong)], "batch_size": 3, "dry": True}
     with pytest.raises(InputError, match=r"^learning_rate_warmup_steps must be a finite number"):
-        training.run(toy, images(9), [{"seed": 0}], 5, schedules=[training.warmup(wrong)], dry=True)
+        training.run(toy, images(9), training.grid(), 5, **options)
 
 
 @pytest.mark.parametrize(

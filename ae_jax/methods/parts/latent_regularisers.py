@@ -214,7 +214,7 @@ def dip(
 
     Raises:
       InputError: for another kind, or a weight below 0; for a posterior whose dimensions depend on
-        each other.
+        each other; when traced, for a batch of 1.
 
     Reference:
       Kumar, Sattigeri and Balakrishnan (2018), Variational Inference of Disentangled Latent
@@ -229,6 +229,8 @@ def dip(
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
         mean = seen.posterior.mean(seen.parameters)
+        if present is None and len(mean) < 2:
+            raise InputError("the covariance of a batch of 1 is not defined: use 2 or more")
         variance = seen.posterior.variance(seen.parameters) if kind == "ii" else None
         squares = losses.covariance_penalties(mean, variance, present)
         term = sum(

@@ -31,6 +31,8 @@ def prepared(method: Method, preparation: Preparation) -> Method:
 
     A step draws anew. Evaluation and the views that take a key draw by it, and so the same at every
     evaluation; the views without one see the data as they are, of binary images the probabilities.
+    So the codes of one draw are those of a batch that is drawn before: `encode` of what `binarized`
+    makes of it.
 
     Args:
       method: what learns.

@@ -346,6 +346,7 @@ def test_refuses():
         with pytest.raises(InputError, match=message):
             methods.vae(*given, 2)
     assert vae_objective(nets.mlp(4, ()), nets.mlp(3, ()), 2).hparams == {"beta": 1.0}
-    method = built(regularisers=[regularisers.total_correlation(data_size=9)])
-    with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
-        jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))
+    for part in (regularisers.total_correlation(data_size=9), regularisers.dip()):
+        method = built(regularisers=[part])
+        with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
+            jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))

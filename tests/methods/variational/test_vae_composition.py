@@ -333,7 +333,7 @@ def test_refuses():
     ):
         with pytest.raises(InputError, match=message):
             built(**options)
-    with pytest.raises(InputError, match=r"density is 'ring': use .* priors.ring\(\)"):
+    with pytest.raises(InputError, match=r"density is 'ring': use .*priors.ring\(\)"):
         priors.fixed("ring")
     for given, message in (
         (

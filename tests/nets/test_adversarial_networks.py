@@ -342,7 +342,7 @@ def test_a_discriminator_is_shown_images_of_its_size(make):
         (lambda: nets.residual_generator((4, 4, 1)), "residual .* 8x8, 16x16"),
         (lambda: nets.residual_critic((8, 8)), r"not \(8, 8\)"),
         (lambda: nets.dcgan_generator(SMALL, 0), "channels is 0: use"),
-        (lambda: nets.dcgan_generator(SMALL, 1.5), "channels must be a whole number, not 1.5"),
+        (lambda: nets.dcgan_generator(SMALL, 1.5), "channels is 1.5: use a whole number"),
         (lambda: nets.residual_critic(SMALL, -1), "channels is -1: use"),
         (lambda: nets.dcgan_discriminator(SMALL, 2, "group"), "'group'; use batch, layer or none"),
         (lambda: nets.residual_generator(SMALL, 2, "spectral"), "unknown normalization"),

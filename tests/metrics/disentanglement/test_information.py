@@ -216,7 +216,7 @@ def test_double_precision_is_kept(x64):
         (np.zeros(4), np.zeros((4, 1), int), {}, r"\[N, Z\]"),
         (np.zeros((4, 2)), np.zeros((4, 1)), {}, "integers"),
         (np.zeros((0, 2)), np.zeros((0, 1), int), {}, "empty"),
-        (np.zeros((4, 2)), np.zeros((4, 1), int), {"factor_sizes": (2, 2)}, "use a list of the numbers"),
+        (np.zeros((4, 2)), np.zeros((4, 1), int), {"factor_sizes": (2, 2)}, "use a list of"),
         (np.zeros((4, 2)), np.full((4, 1), 2), {"factor_sizes": (2,)}, "between 0 and"),
         (np.zeros((4, 2)), np.full((4, 1), -1), {"factor_sizes": (2,)}, "between 0 and"),
         (

@@ -130,6 +130,36 @@ def test_total_correlation_of_a_whole_data_set_is_exact(monkeypatch, compared):
     np.testing.assert_allclose(term, 4 * expected["total_correlation"], rtol=1e-10)
 
 
+def test_twice_the_latents_are_twice_the_nats():
+    # every pair of posteriors: two groups of latents that know nothing of each other
+    first, second = np.repeat(np.arange(B), B), np.tile(np.arange(B), B)
+
+    def side_by_side(x):
+        return jnp.concatenate([jnp.asarray(x)[first], jnp.asarray(x)[second]], axis=-1)
+
+    one = encoded()
+    z, parameters = side_by_side(Z), jax.tree.map(side_by_side, one.parameters)
+    pairs = encoded(
+        latent=z,
+        parameters=parameters,
+        kl=POSTERIOR.kl_standard(parameters),
+        log_prior=one.log_prior[first] + one.log_prior[second],
+    )
+    np.testing.assert_allclose(jnp.mean(pairs.kl), 2 * jnp.mean(one.kl), rtol=1e-12)
+    for part in (
+        regularisers.total_correlation(
+            4.0, data_size=N, mutual_information_weight=0.5, dimension_wise_weight=2.0
+        ),
+        regularisers.dip("i"),
+        regularisers.dip("ii"),
+        regularisers.capacity(nats=0.0),
+    ):
+        found, expected = (applied(part, of, jnp.ones(len(of.kl), bool)) for of in (pairs, one))
+        # sums over dimensions: a mean would not change, and weights would depend on their number
+        for value, of_one in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+            np.testing.assert_allclose(value, 2 * of_one, rtol=1e-10)
+
+
 def test_dip_of_either_covariance():
     first, figures = applied(regularisers.dip("i", 10.0))
     np.testing.assert_allclose(first, 33.8883923972, atol=1e-9)

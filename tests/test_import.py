@@ -21,7 +21,7 @@ HEAVY |= {"chex", "tensorboardX", "torch", "tqdm", "tyro", "wandb"}
 
 # What each part may import. `core` imports nothing of ours and every arrow points back to it.
 ARRAYS = {"core", "probability"}
-BUILDING_BLOCKS = {"core", "corruptions", "losses", "nets", "probability"}
+BUILDING_BLOCKS = {"colour", "core", "corruptions", "losses", "nets", "probability"}
 MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "probability": {"core"},
     "losses": ARRAYS,
     "nets": {"core"},
+    "colour": {"core"},
     "corruptions": {"core"},
+    "tiling": {"core"},
     "data": {"core", "corruptions", "shuffle"},
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network, require
 from ae_jax.nets.parameters import in_order
 
 
@@ -55,6 +55,47 @@ def chain(*networks: Network) -> Network:
     return Network(init, apply, train if moves else None)
 
 
+def identity() -> Network:
+    """Gives x itself, and has no parameters: the encoder of a decoder from images to images."""
+    return Network(lambda key, x: {}, lambda params, x: x)
+
+
+def correction(network: Network) -> Network:
+    """What is shown plus what a network makes of it, as restorers learn best.
+
+    Args:
+      network: x [B, ..., C] -> [B, ..., D] of no more channels.
+
+    Returns:
+      A Network of the same parameters, x -> its first D channels plus the network's output.
+
+    Raises:
+      InputError: when traced, if the output is not shaped as the first channels of x.
+
+    Reference:
+      Zhang et al. (2017), Beyond a Gaussian Denoiser, section III.A.
+    """
+
+    def added(x: Array, output: Array) -> Array:
+        first = x[..., : output.shape[-1]]
+        if first.shape != output.shape:
+            raise InputError(
+                f"a correction of {list(x.shape)} is shaped as its first channels, and the "
+                f"network makes {list(output.shape)}"
+            )
+        return first + output
+
+    def train(key: Array, params: Any, x: Array) -> tuple[Array, Mapping[str, Any]]:
+        output, moved = network.train(key, params, x)
+        return added(x, output), moved
+
+    return Network(
+        network.init,
+        lambda params, x: added(x, network.apply(params, x)),
+        None if network.train is None else train,
+    )
+
+
 def dropout(rate: float) -> Network:
     """Sets numbers to 0 at a rate in the training pass, and scales the others up.
 
@@ -70,8 +111,7 @@ def dropout(rate: float) -> Network:
     Reference:
       Srivastava et al. (2014), Dropout.
     """
-    if rate not in BELOW_ONE:
-        raise InputError(f"the rate of dropout is {rate!r}: use {BELOW_ONE}")
+    require(BELOW_ONE, rate=rate)
 
     def dropped(key: Array, x: Array) -> Array:
         kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
@@ -92,8 +132,7 @@ def noise(deviation: float) -> Network:
     Raises:
       InputError: where the deviation is negative or no number.
     """
-    if deviation not in NOT_NEGATIVE:
-        raise InputError(f"the deviation of noise is {deviation!r}: use {NOT_NEGATIVE}")
+    require(NOT_NEGATIVE, deviation=deviation)
     return _in_training(lambda key, x: x + deviation * jax.random.normal(key, x.shape, x.dtype))
 
 

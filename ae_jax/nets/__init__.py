@@ -47,6 +47,7 @@ from ae_jax.nets.residual import BatchNorm as BatchNorm
 from ae_jax.nets.residual import residual_decoder as residual_decoder
 from ae_jax.nets.residual import residual_encoder as residual_encoder
 from ae_jax.nets.spectral import spectral as spectral
+from ae_jax.nets.translation import hourglass as hourglass
 from ae_jax.nets.translation import instance_norm as instance_norm
 from ae_jax.nets.translation import patch as patch
 from ae_jax.nets.translation import receptive_field as receptive_field

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ae_jax import probability
-from ae_jax.core import Array, Domain, HParams
+from ae_jax.core import Array, Domain, HParams, require_kind
 from ae_jax.methods.parts.posteriors import Posterior, Support
 
 
@@ -36,7 +36,12 @@ class Prior(NamedTuple):
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
-    """A density without parameters, such as `probability.priors.ring()`, for all classes alike."""
+    """A density without parameters, such as `probability.priors.ring()`, for all classes alike.
+
+    Raises:
+      InputError: if that is none.
+    """
+    require_kind(probability.priors.Prior, "probability.priors.ring()", density=density)
     return Prior(
         sample=lambda key, params, shape, hparams: density(key, shape),
         log_prob=lambda z, params, hparams: density.log_prob(z),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data, methods, nets, training
-from ae_jax.core import InputError, Method, Network
+from ae_jax.core import REAL, InputError, Method, Network
 
 
 def read(directory):
@@ -102,7 +102,9 @@ def test_the_best_state_is_that_of_the_lowest_validation(images, tmp_path):
 
 def test_the_best_state_holds_what_inference_needs_and_no_optimizer(images, tmp_path):
     method = methods.autoencoder(nets.mlp(1, ()), nets.mlp((2, 3, 1), ()))
-    method = method._replace(inference=lambda state: state._replace(optimizer=()))
+    method = method._replace(
+        inference=lambda state: state._replace(optimizer=()), domains={"learning_rate": REAL}
+    )
     options = {"batch_size": 40, "validation": images(50, 1), "evaluate_every": 1, "chunk": 1}
     lanes = training.grid(learning_rate=0.2)
     uphill = training.Schedule(  # after three steps

@@ -22,6 +22,8 @@ from ae_jax.core import (
     Method,
     Network,
     Views,
+    require,
+    require_kind,
     traced,
 )
 from ae_jax.losses import adversarial
@@ -29,7 +31,7 @@ from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require, require_kind, require_shape
+from ae_jax.methods.learners.composing import Numbers, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.shown import Shown

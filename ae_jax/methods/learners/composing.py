@@ -72,10 +72,15 @@ def require_optimizer(**optimizers: optax.GradientTransformation | None) -> None
             continue
         example = "optax.scale_by_adam(), without a learning rate: that is the method's own"
         require_kind(optax.GradientTransformation, example, **{name: optimizer})
-        one, tried = jnp.ones(()), None
-        with contextlib.suppress(Exception), jax.numpy_dtype_promotion("standard"):
-            tried = optimizer.update(one, optimizer.init(one), one)[0]
-        if tried is not None and tried < 0:
+        ascends = False
+        with (
+            jax.ensure_compile_time_eval(),  # a factory may be called while something is traced
+            jax.numpy_dtype_promotion("standard"),
+            contextlib.suppress(Exception),
+        ):
+            one = jnp.ones(())
+            ascends = bool(optimizer.update(one, optimizer.init(one), one)[0] < 0)
+        if ascends:
             raise InputError(f"{name} has a learning rate of its own: use {example}")
 
 

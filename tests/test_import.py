@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
     "cli": {"core", "training"},
+    "coding": {"core"},
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "plots": BUILDING_BLOCKS | {"metrics"},
     "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
-        *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
+        *("cli", "coding", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
     },
 }
 

@@ -1,0 +1,21 @@
+"""Compression: whole numbers as bytes, and pictures as files, by models that were trained."""
+
+from ae_jax.coding.container import HEADER_BYTES, Container, pack, unpack
+from ae_jax.coding.pictures import Codec, compress, decompress, to_bytes
+from ae_jax.coding.tables import Table, counted, decode, encode, ideal_bits
+
+__all__ = [
+    "HEADER_BYTES",
+    "Codec",
+    "Container",
+    "Table",
+    "compress",
+    "counted",
+    "decode",
+    "decompress",
+    "encode",
+    "ideal_bits",
+    "pack",
+    "to_bytes",
+    "unpack",
+]

@@ -55,8 +55,8 @@ def compress(
         )
     if not pixels.size:
         raise InputError("a picture has no pixels")
-    tiles = _tiles(_planes(pixels, codec.tile), codec.tile)
-    codes = _batched(codec.encode, tiles.astype(np.float32) * np.float32(1 / 255), progress)
+    tiles = cut(_planes(pixels, codec.tile), codec.tile)
+    codes = in_batches(codec.encode, unit(tiles), progress)
     return pack(Container(codec.digest, pixels.shape, coder.encode(codec.tables, codes)))
 
 
@@ -80,13 +80,18 @@ def decompress(
     planes = shape[2] if channels == 1 else 1
     rows, columns = -(-shape[0] // height), -(-shape[1] // width)
     codes = coder.decode(codec.tables, payload, planes * rows * columns)
-    tiles = _batched(codec.decode, codes, progress)
+    tiles = in_batches(codec.decode, codes, progress)
     grid = tiles.reshape(planes, rows, columns, *codec.tile).swapaxes(2, 3)
     whole = grid.reshape(planes, rows * height, columns * width, channels)
     picture = np.concatenate([*whole[:, : shape[0], : shape[1]]], axis=-1)
     if picture.shape[2] > shape[2]:  # a grey one of a colour model
         picture = picture.mean(axis=-1, keepdims=True)
     return to_bytes(picture)
+
+
+def unit(pixels: np.ndarray) -> np.ndarray:
+    """Returns uint8 as floats in [0, 1]."""
+    return pixels.astype(np.float32) * np.float32(1 / 255)
 
 
 def to_bytes(images: np.ndarray) -> np.ndarray:
@@ -103,8 +108,8 @@ def _planes(pixels: np.ndarray, tile: tuple[int, int, int]) -> np.ndarray:
     return np.repeat(pixels[None], tile[2], axis=-1)
 
 
-def _tiles(planes: np.ndarray, tile: tuple[int, int, int]) -> np.ndarray:
-    """[P, H, W, C] -> [N, *tile], row by row."""
+def cut(planes: np.ndarray, tile: tuple[int, int, int]) -> np.ndarray:
+    """Cuts images [P, H, W, C] into tiles [N, *tile], row by row; edges are repeated."""
     height, width, channels = tile
     short = [(0, -size % side) for size, side in zip(planes.shape[1:], tile[:2], strict=False)]
     padded = np.pad(planes, [(0, 0), *short, (0, 0)], mode="edge")
@@ -114,9 +119,12 @@ def _tiles(planes: np.ndarray, tile: tuple[int, int, int]) -> np.ndarray:
     return grid.swapaxes(2, 3).reshape(-1, *tile)
 
 
-def _batched(
-    f: Callable[[Any], Any], given: np.ndarray, progress: Callable[[Iterable], Iterable]
+def in_batches(
+    f: Callable[[Any], Any],
+    given: np.ndarray,
+    progress: Callable[[Iterable], Iterable] = iter,
 ) -> np.ndarray:
+    """Returns f of examples [N, ...], of `BATCH` at a time, of which the last ones may be zeros."""
     found = []
     for start in progress(range(0, len(given), BATCH)):
         batch = given[start : start + BATCH]

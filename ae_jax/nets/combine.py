@@ -1,4 +1,4 @@
-"""Networks made of networks: chains, and decoders that share their encoder's kernels."""
+"""Networks made of networks: chains, sums, and decoders that share their encoder's kernels."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -50,6 +50,44 @@ def chain(*networks: Network) -> Network:
             if moved:
                 changes[str(i)] = moved
         return x, changes
+
+    moves = any(network.train is not None for network in networks)
+    return Network(init, apply, train if moves else None)
+
+
+def added(*networks: Network) -> Network:
+    """The sum of what networks make of the same input; the parameters are a mapping, `0`, `1`, ...
+
+    Such as a linear one, which may start at principal components, and what it misses.
+
+    Args:
+      networks: at least one, of outputs of one shape.
+
+    Raises:
+      InputError: where there is none.
+    """
+    if not networks:
+        raise InputError("a sum needs at least one network")
+    numbered = {str(i): network for i, network in enumerate(networks)}
+
+    def init(key: Array, x: Array) -> dict[str, Any]:
+        keys = jax.random.split(key, len(numbered))
+        return {i: own.init(k, x) for k, (i, own) in zip(keys, numbered.items(), strict=True)}
+
+    def apply(params: Mapping[str, Any], x: Array) -> Array:
+        return sum(own.apply(params[i], x) for i, own in numbered.items())
+
+    def train(key: Array, params: Mapping[str, Any], x: Array) -> tuple[Array, dict[str, Any]]:
+        total, changes = 0, {}
+        for own_key, (i, own) in zip(
+            jax.random.split(key, len(numbered)), numbered.items(), strict=True
+        ):
+            if own.train is None:
+                total += own.apply(params[i], x)
+                continue
+            made, changes[i] = own.train(own_key, params[i], x)
+            total += made
+        return total, {i: moved for i, moved in changes.items() if moved}
 
     moves = any(network.train is not None for network in networks)
     return Network(init, apply, train if moves else None)

@@ -15,6 +15,8 @@ from ae_jax.core import BELOW_ONE, FRACTION, NOT_NEGATIVE, Array, Domain, InputE
 
 #: (key, x [B, ...], level) -> x [B, ...]
 Corruption = Callable[[Array, Array, Array | float], Array]
+#: (key, x [B, H, W, ...], level) -> bool [B, H, W], True where an image is not known.
+Hole = Callable[[Array, Array, Array | float], Array]
 #: Degrees of freedom of `heavy_tailed`: a finite mean, and no variance.
 DEGREES_OF_FREEDOM = 1.5
 
@@ -127,8 +129,7 @@ def occlusion(key: Array, x: Array, level: Array | float) -> Array:
     Args:
       key: PRNG key.
       x: float [B, H, W, ...].
-      level: scalar in [0, 1]: the block's side over the image's shorter side, rounded to
-        pixels.
+      level: as for `block`.
 
     Returns:
       [B, H, W, ...].
@@ -136,10 +137,27 @@ def occlusion(key: Array, x: Array, level: Array | float) -> Array:
     Raises:
       InputError: if x has no height and width.
     """
-    x, level = _checked(occlusion, x, level)
-    if x.ndim < 3:
-        raise InputError(f"occlusion needs images [B, H, W, ...], got {list(x.shape)}")
-    height, width = x.shape[1:3]
+    hidden = block(key, x, level)
+    return jnp.where(hidden.reshape(*hidden.shape, *[1] * (jnp.ndim(x) - 3)), 0, x)
+
+
+def block(key: Array, x: Array, level: Array | float) -> Array:
+    """One square hole in each image, at a place drawn uniformly.
+
+    Args:
+      key: PRNG key.
+      x: float [B, H, W, ...].
+      level: scalar in [0, 1]: the hole's side over the image's shorter side, rounded to
+        pixels.
+
+    Returns:
+      bool [B, H, W], True in the hole.
+
+    Raises:
+      InputError: if x has no height and width.
+    """
+    x, level = _checked(block, x, level)
+    height, width = _sides(x)
     shorter = min(height, width)
     side = jnp.clip(jnp.round(level * shorter), 0, shorter).astype(jnp.int32)
 
@@ -149,8 +167,25 @@ def occlusion(key: Array, x: Array, level: Array | float) -> Array:
         return (place >= 0) & (place < side)
 
     row_key, column_key = jax.random.split(key)
-    block = covered(row_key, height)[:, :, None] & covered(column_key, width)[:, None, :]
-    return jnp.where(block.reshape(*block.shape, *[1] * (x.ndim - 3)), 0, x)
+    return covered(row_key, height)[:, :, None] & covered(column_key, width)[:, None, :]
+
+
+def scattered(key: Array, x: Array, level: Array | float) -> Array:
+    """Holes of one pixel, each with probability `level`, independently.
+
+    Args:
+      key: PRNG key.
+      x: float [B, H, W, ...].
+      level: scalar in [0, 1].
+
+    Returns:
+      bool [B, H, W], True in a hole.
+
+    Raises:
+      InputError: if x has no height and width.
+    """
+    x, level = _checked(scattered, x, level)
+    return jax.random.bernoulli(key, level, (x.shape[0], *_sides(x)))
 
 
 #: The corruptions by name.
@@ -162,18 +197,22 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "dropout": dropout,
     "heavy_tailed": heavy_tailed,
 }
+#: The holes by name.
+HOLES: Mapping[str, Hole] = {"block": block, "scattered": scattered}
 #: The levels that each makes sense at.
-LEVELS: Mapping[Corruption, Domain] = {
+LEVELS: Mapping[Corruption | Hole, Domain] = {
     masking: FRACTION,
     gaussian_noise: NOT_NEGATIVE,
     salt_and_pepper: FRACTION,
     occlusion: FRACTION,
     dropout: BELOW_ONE,
     heavy_tailed: NOT_NEGATIVE,
+    block: FRACTION,
+    scattered: FRACTION,
 }
 
 
-def _checked(corruption: Corruption, x: Array, level: Array | float) -> tuple[Array, Array]:
+def _checked(corruption: Corruption | Hole, x: Array, level: Array | float) -> tuple[Array, Array]:
     """x, and the level in x's dtype or, as its random numbers, in float32 at least."""
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -182,3 +221,9 @@ def _checked(corruption: Corruption, x: Array, level: Array | float) -> tuple[Ar
     if not isinstance(level, jax.core.Tracer) and level not in levels:
         raise InputError(f"the level of this corruption is {level}: use {levels}")
     return x, jnp.asarray(level, np.promote_types(x.dtype, np.float32))
+
+
+def _sides(x: Array) -> tuple[int, int]:
+    if x.ndim < 3:
+        raise InputError(f"holes are made in images [B, H, W, ...], got {list(x.shape)}")
+    return x.shape[1:3]

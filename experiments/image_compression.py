@@ -92,8 +92,9 @@ PRESETS = {
 
 def image_compression(config: Config) -> None:
     """Trains codes at several trade-offs, and compares what files of them take."""
-    splits = load(config)
-    seen, images = (coding.to_bytes(data.all_images(part)) for part in (splits.train, splits.test))
+    whole = experiment.load_splits(config)
+    splits = cut(config, whole)
+    seen, images = (coding.to_bytes(data.all_images(part)) for part in (splits.train, whole.test))
     principal = metrics.pca(seen.reshape(len(seen), -1) / 255, min(len(seen), seen[0].size))
     values = {"variance": config.variance}
     trained = experiment.sweep(
@@ -133,18 +134,16 @@ def image_compression(config: Config) -> None:
     )
 
 
-def load(config: Config) -> experiment.Splits:
-    """Loads the data, cut into tiles."""
-    splits = experiment.load_splits(config)
+def cut(config: Config, splits: experiment.Splits) -> experiment.Splits:
+    """Cuts the images of data into tiles, where those are wanted."""
     *_, channels = splits.image_shape
     if channels not in (1, 3):
         raise InputError(f"pictures are grey or RGB; {config.dataset} has {channels} channels")
     if not config.tile:
         return splits
     tile = (config.tile, config.tile, channels)
-    return experiment.Splits(
-        *(data.stored(coding.cut(coding.to_bytes(data.all_images(part)), tile)) for part in splits)
-    )
+    cut = (coding.cut(coding.to_bytes(data.all_images(part)), tile) for part in splits)
+    return experiment.Splits(*(data.stored(tiles, value_range=(0, 255)) for tiles in cut))
 
 
 def build(config: Config, spec: Mapping[str, Any]) -> Method:
@@ -200,7 +199,7 @@ def others(
     config: Config, principal: metrics.PrincipalComponents, seen: np.ndarray, images: np.ndarray
 ) -> list[dict[str, Any]]:
     """Returns the rows of the codecs that are not trained, or in closed form."""
-    bases = {"PCA": principal.components, "DCT": rates.cosines(images.shape[1:])}
+    bases = {"PCA": principal.components, "DCT": rates.cosines(seen.shape[1:])}
     rows = []
     for name, settings in SETTINGS.items():
         for setting in settings:

@@ -206,3 +206,21 @@ def test_corruptions_refuse_bytes_and_occlusion_vectors():
         corruptions.masking(KEY, np.zeros((2, 3), np.uint8), 0.5)
     with pytest.raises(InputError, match=r"got \[2, 9\]"):
         corruptions.occlusion(KEY, np.zeros((2, 9), np.float32), 0.5)
+
+
+@pytest.mark.parametrize("name", corruptions.HOLES)
+def test_holes_are_of_the_level_and_the_key(name):
+    hole = jax.jit(corruptions.HOLES[name])
+    none, some, every = (np.asarray(hole(KEY, GREY, level)) for level in (0.0, 0.5, 1.0))
+    assert (none.shape, none.dtype, none.any()) == ((3, 6, 5), bool, False)
+    assert every.all() == (name == "scattered")  # a square leaves a row of a taller image
+    assert every.sum() == (90 if name == "scattered" else 75)
+    assert np.any(some != np.asarray(hole(jax.random.key(1), GREY, 0.5)))
+    if name == "block":
+        covered = np.asarray(corrupted("occlusion", KEY, GREY, 0.5)) == 0
+        np.testing.assert_array_equal(covered, np.repeat(some[..., None], 2, axis=-1))
+    else:
+        many = np.zeros((4, 100, 100, 3), np.float32)
+        check_rate(np.asarray(hole(KEY, many, 0.3)), 0.3, 40_000)
+    with pytest.raises(InputError, match="images"):
+        corruptions.HOLES[name](KEY, GREY[:, 0, 0], 0.5)

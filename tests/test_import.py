@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "losses": ARRAYS,
     "nets": {"core"},
     "corruptions": {"core"},
+    "tiling": {"core"},
     "data": {"core", "corruptions", "shuffle"},
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,

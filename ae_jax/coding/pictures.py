@@ -76,14 +76,11 @@ def decompress(
     model, shape, payload = unpack(content)
     if model != codec.digest:
         raise InputError("another model wrote it: decode it with that model's run")
-    height, width, channels = codec.tile
-    planes = shape[2] if channels == 1 else 1
-    rows, columns = -(-shape[0] // height), -(-shape[1] // width)
-    codes = coder.decode(codec.tables, payload, planes * rows * columns)
-    tiles = in_batches(codec.decode, codes, progress)
-    grid = tiles.reshape(planes, rows, columns, *codec.tile).swapaxes(2, 3)
-    whole = grid.reshape(planes, rows * height, columns * width, channels)
-    picture = np.concatenate([*whole[:, : shape[0], : shape[1]]], axis=-1)
+    planes = shape[2] if codec.tile[2] == 1 else 1
+    wanted = (planes, *shape[:2], codec.tile[2])
+    codes = coder.decode(codec.tables, payload, count(wanted, codec.tile))
+    images = joined(in_batches(codec.decode, codes, progress), wanted)
+    picture = np.concatenate([*images], axis=-1)
     if picture.shape[2] > shape[2]:  # a grey one of a colour model
         picture = picture.mean(axis=-1, keepdims=True)
     return to_bytes(picture)
@@ -117,6 +114,20 @@ def cut(planes: np.ndarray, tile: tuple[int, int, int]) -> np.ndarray:
         len(planes), padded.shape[1] // height, height, padded.shape[2] // width, width, channels
     )
     return grid.swapaxes(2, 3).reshape(-1, *tile)
+
+
+def count(shape: Sequence[int], tile: Sequence[int]) -> int:
+    """Returns into how many tiles images [P, H, W, C] are cut."""
+    return shape[0] * -(-shape[1] // tile[0]) * -(-shape[2] // tile[1])
+
+
+def joined(tiles: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Puts the images [P, H, W, C] together again that `cut` made tiles of."""
+    images, height, width, channels = shape
+    _, high, wide, _ = tiles.shape
+    rows, columns = -(-height // high), -(-width // wide)
+    grid = tiles.reshape(images, rows, columns, high, wide, channels).swapaxes(2, 3)
+    return grid.reshape(images, rows * high, columns * wide, channels)[:, :height, :width]
 
 
 def in_batches(

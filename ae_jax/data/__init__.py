@@ -4,6 +4,7 @@ import functools
 import os
 import re
 
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import Dataset, InputError
@@ -12,7 +13,7 @@ from ae_jax.data.factors import changed, known_factors, restricted
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
 from ae_jax.data.reading import all_images, head, vectors
-from ae_jax.data.rendered import rendered
+from ae_jax.data.rendered import drawn_once, rendered
 from ae_jax.data.sequences import row_sequences
 from ae_jax.data.sources import (
     colours,
@@ -73,8 +74,14 @@ _SPRITES = {"scale": (0, 2, 5), "orientation": 0} | dict.fromkeys("xy", range(8,
 def _sprites(split: str) -> Dataset:
     """A grid so small that it is learned, and measured, whole: the same in every split."""
     del split
+    return _sprites_of(jnp.result_type(float))
+
+
+@functools.cache
+def _sprites_of(dtype: np.dtype) -> Dataset:
+    """Of the default float type, which is `dtype`."""
     drawn = rendered("all", "sprites", shapes.close_up, shapes.FACTOR_SIZES, (16, 16, 1), 16, 46)
-    return restricted(drawn, _SPRITES)
+    return drawn_once(restricted(drawn, _SPRITES))
 
 
 _EMBEDDED = {

@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax.core import Array, Batch, Dataset
 from ae_jax.data.content import digest, shared
 from ae_jax.data.splits import MOST_HELD_OUT
+from ae_jax.data.stored import gather
 from ae_jax.data.transforms import subset
 from ae_jax.shuffle import index_shuffle
 
@@ -64,3 +66,24 @@ def _drawn(
         return {"image": render(factors, *options), "factors": factors}
 
     return fetch
+
+
+def drawn_once(dataset: Dataset) -> Dataset:
+    """The same few examples, kept as constants of the program that trains on them.
+
+    Args:
+      dataset: rendered, and small: all its examples are drawn here.
+
+    Returns:
+      A Dataset of equal content and digest. Its `fetch` looks examples up, so that a step does
+      not draw them; its `arrays` are a table of indices.
+    """
+    every = jax.jit(dataset.fetch)(dataset.arrays, np.arange(dataset.size, dtype=np.int32))
+    tables = jax.tree.map(np.asarray, dict(every))
+
+    def fetch(arrays: Any, indices: Array) -> Batch:
+        rows = gather(arrays["index"], indices)
+        return {name: gather(jnp.asarray(table), rows) for name, table in tables.items()}
+
+    index = np.arange(dataset.size, dtype=np.int32)
+    return dataset._replace(arrays={"index": index}, fetch=fetch)

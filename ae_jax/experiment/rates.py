@@ -51,8 +51,9 @@ def of_model(made: Codec, images: np.ndarray) -> dict[str, float]:
       made: the codec.
       images: uint8 [N, H, W, C].
     """
-    codes = coding.in_batches(made.encode, coding.unit(images))
-    shown = coding.to_bytes(coding.in_batches(made.decode, codes))
+    tiles = coding.cut(coding.unit(images), made.tile)
+    codes = coding.in_batches(made.encode, tiles)
+    shown = coding.to_bytes(coding.joined(coding.in_batches(made.decode, codes), images.shape))
     bits = 8 * len(coding.encode(made.tables, codes))
     return measured(shown, images, bits, 8 * coding.HEADER_BYTES)
 
@@ -70,7 +71,8 @@ def of_format(name: str, setting: float, images: np.ndarray) -> dict[str, float]
     mosaic = _mosaic(images)
     black = _saved(name, setting, np.zeros_like(mosaic[:8, :8]))
     content = _saved(name, setting, mosaic)
-    shown = _cut_again(_read(content, images.shape[-1]), images)
+    shown = _read(content, images.shape[-1])
+    shown = coding.cut(shown[None], images.shape[1:])[: len(images)]
     header = 8 * len(black)
     return measured(shown, images, 8 * len(content) - header, header)
 
@@ -84,15 +86,16 @@ def of_transform(
       basis: [K, D], orthonormal rows.
       mean: [D], in [0, 1].
       step: of the quantiser.
-      seen: uint8 [M, H, W, C], which tables are counted on.
-      images: uint8 [N, H, W, C].
+      seen: uint8 [M, h, w, C], tiles which tables are counted on.
+      images: uint8 [N, H, W, C], which are cut into such tiles.
     """
 
     def codes(x: np.ndarray) -> np.ndarray:
         return np.rint((x.reshape(len(x), -1) / 255 - mean) @ basis.T / step).astype(np.int64)
 
-    tables, own = coding.counted(codes(seen)), codes(images)
-    shown = coding.to_bytes((own * step) @ basis + mean).reshape(images.shape)
+    tables, own = coding.counted(codes(seen)), codes(coding.cut(images, seen.shape[1:]))
+    decoded = ((own * step) @ basis + mean).reshape(-1, *seen.shape[1:])
+    shown = coding.to_bytes(coding.joined(decoded, images.shape))
     bits = 8 * len(coding.encode(tables, own))
     return measured(shown, images, bits, 8 * coding.HEADER_BYTES)
 
@@ -108,17 +111,12 @@ def cosines(shape: Sequence[int]) -> np.ndarray:
 
 def _mosaic(images: np.ndarray) -> np.ndarray:
     """All images side by side, and black where there are none left: [H, W, C]."""
-    count, height, width, channels = images.shape
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    full = np.zeros((rows * columns, height, width, channels), np.uint8)
-    full[:count] = images
-    grid = full.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
-    return grid.reshape(rows * height, columns * width, channels)
-
-
-def _cut_again(mosaic: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return coding.cut(mosaic[None], images.shape[1:])[: len(images)]
+    columns = math.isqrt(len(images) - 1) + 1
+    rows = -(-len(images) // columns)
+    black = np.zeros((rows * columns - len(images), *images.shape[1:]), np.uint8)
+    height, width, channels = images.shape[1:]
+    whole = (1, rows * height, columns * width, channels)
+    return coding.joined(np.concatenate([images, black]), whole)[0]
 
 
 def _saved(name: str, setting: float, pixels: np.ndarray) -> bytes:

@@ -13,6 +13,7 @@ from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
+from ae_jax.methods.autoencoders.restorer import restorer
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
@@ -25,6 +26,7 @@ from ae_jax.methods.parts import (
     penalties,
     posteriors,
     priors,
+    shown,
 )
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational import bounds
@@ -71,7 +73,9 @@ __all__ = [
     "rbm",
     "recurrent_autoencoder",
     "regularisers",
+    "restorer",
     "semi_supervised_adversarial_autoencoder",
+    "shown",
     "skip_gram",
     "stage",
     "vae",

@@ -15,7 +15,9 @@ from ae_jax.nets.architectures import encoder as encoder
 from ae_jax.nets.combine import Tie as Tie
 from ae_jax.nets.combine import added as added
 from ae_jax.nets.combine import chain as chain
+from ae_jax.nets.combine import correction as correction
 from ae_jax.nets.combine import dropout as dropout
+from ae_jax.nets.combine import identity as identity
 from ae_jax.nets.combine import noise as noise
 from ae_jax.nets.combine import shared_scale as shared_scale
 from ae_jax.nets.combine import transposed as transposed

@@ -93,6 +93,47 @@ def added(*networks: Network) -> Network:
     return Network(init, apply, train if moves else None)
 
 
+def identity() -> Network:
+    """Gives x itself, and has no parameters: the encoder of a decoder from images to images."""
+    return Network(lambda key, x: {}, lambda params, x: x)
+
+
+def correction(network: Network) -> Network:
+    """What is shown plus what a network makes of it, as restorers learn best.
+
+    Args:
+      network: x [B, ..., C] -> [B, ..., D] of no more channels.
+
+    Returns:
+      A Network of the same parameters, x -> its first D channels plus the network's output.
+
+    Raises:
+      InputError: when traced, if the output is not shaped as the first channels of x.
+
+    Reference:
+      Zhang et al. (2017), Beyond a Gaussian Denoiser, section III.A.
+    """
+
+    def added(x: Array, output: Array) -> Array:
+        first = x[..., : output.shape[-1]]
+        if first.shape != output.shape:
+            raise InputError(
+                f"a correction of {list(x.shape)} is shaped as its first channels, and the "
+                f"network makes {list(output.shape)}"
+            )
+        return first + output
+
+    def train(key: Array, params: Any, x: Array) -> tuple[Array, Mapping[str, Any]]:
+        output, moved = network.train(key, params, x)
+        return added(x, output), moved
+
+    return Network(
+        network.init,
+        lambda params, x: added(x, network.apply(params, x)),
+        None if network.train is None else train,
+    )
+
+
 def dropout(rate: float) -> Network:
     """Sets numbers to 0 at a rate in the training pass, and scales the others up.
 

@@ -11,6 +11,7 @@ from ae_jax.core import Dataset, Domain, InputError, Method, Network, State
 from ae_jax.methods import boltzmann
 from ae_jax.methods.learners.composing import require
 from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.shown import Shown, entry
 from ae_jax.methods.wrappers.stage import stage
 
 
@@ -22,12 +23,15 @@ class Layer(NamedTuple):
       decoder: [B, H] -> [B, ...], onto the values that the layer below passes on.
       method: trains the layer, on batches whose `image` is what the layer below passes on.
       parts: the method's state -> the parameters of `encoder` and `decoder` by these names.
+      shown: what training shows the layers below, of whose latent the method's batches then have
+        the entry `shown`; None where that is what is there.
     """
 
     encoder: Network
     decoder: Network
     method: Method
     parts: Callable[[State], Mapping[str, Any]]
+    shown: Shown | None = None
 
 
 class Stack(NamedTuple):
@@ -128,6 +132,7 @@ def autoencoder_layers(
     code_activation: str | None = None,
     reconstruction: Observation | None = None,
     tied: bool = False,
+    shown: Shown | None = None,
     **options: Any,
 ) -> list[Layer]:
     """Returns autoencoders without hidden layers, each on what the one below makes of an image.
@@ -141,10 +146,14 @@ def autoencoder_layers(
         cross-entropy of log-odds where that is in [0, 1], images and sigmoid units, and the
         squared error elsewhere; the stack's decoder gives log-odds of images then.
       tied: whether a decoder has its encoder's kernel, transposed, while it is trained.
+      shown: what training shows the stack, from `methods.shown`: every layer then makes the latent
+        of what is there from that of what is shown. A corruption among the options is of each
+        layer's own input instead.
       options: of `methods.autoencoder`, for all: a corruption, penalties.
 
     Reference:
-      Vincent et al. (2010), Stacked Denoising Autoencoders, section 3.
+      Vincent et al. (2010), Stacked Denoising Autoencoders, section 3; Xie, Xu and Chen (2012),
+      Image Denoising and Inpainting with Deep Neural Networks, section 3.2, for what is shown.
     """
     if not widths:
         return []
@@ -168,8 +177,10 @@ def autoencoder_layers(
             trained = nets.mlp(below, (), output_activation="linear")
             compared = methods.observations.bernoulli()
         tie = nets.transposed if tied else None
+        if shown is not None:
+            options["shown"] = entry("shown") if layers else shown
         method = methods.autoencoder(encoder, trained, reconstruction=compared, tie=tie, **options)
-        layers.append(Layer(encoder, decoder, method, parts))
+        layers.append(Layer(encoder, decoder, method, parts, shown))
     return layers
 
 
@@ -215,7 +226,7 @@ def train(
         method, start = layer.method, None
         if depth:
             below = nets.chain(*(lower.encoder for lower in layers[:depth]))
-            method = stage(below, layer.method)
+            method = stage(below, layer.method, shown=layer.shown)
             start = [{"encoder": _numbered(parts, "encoder")} if parts else None for parts in found]
         result = training.run(
             method,

@@ -28,6 +28,7 @@ from ae_jax.methods import (
     discrepancies,
     latent_regularisers,
     penalties,
+    shown,
 )
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
@@ -41,6 +42,7 @@ from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
+from ae_jax.methods.autoencoders.restorer import restorer
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
@@ -153,6 +155,12 @@ def _autoencoder() -> Method:
         bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
         tie=nets.transposed,
     )
+
+
+def _restorer() -> Method:
+    """Of images with holes."""
+    network = nets.correction(nets.unet(1, (4, 8), dropout=0.2))
+    return restorer(network, shown.holed(corruptions.block, 0.4))
 
 
 def _classifier() -> Method:
@@ -430,6 +438,7 @@ def _skip_gram() -> Method:
 
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
+    "restorer": Registered(_restorer),
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),
     "vae": Registered(_vae),

@@ -182,6 +182,30 @@ def test_autoencoders_of_a_stack_share_their_options():
     assert greedy.autoencoder_layers((), (2, 3, 1)) == []
 
 
+def test_every_layer_undoes_what_the_whole_stack_is_shown():
+    """Noise that adds 2: layers learn to make latents of images from latents of images plus 2."""
+
+    def raised(key, x, level):
+        return x + level
+
+    part = methods.shown.corrupted(raised, 1.0)
+    layers = greedy.autoencoder_layers((4, 3), (2, 3, 1), activation="linear", shown=part)
+    images = np.random.default_rng(0).random((40, 2, 3, 1), np.float32)
+    lanes = training.grid(corruption_level=[2.0], seed=0)
+    stack = greedy.train(layers, data.stored(images), lanes, 3, batch_size=8)
+    method, state, hparams = training.lane(stack.results[1], 0)
+    values = method.evaluate(jax.random.key(0), state, {"image": images}, hparams)
+    below = stack.start[0]["encoder"]["0"]
+    latent, noisy = (layers[0].encoder.apply(below, x) for x in (images, images + 2))
+    params = state.method.params
+    made = layers[1].decoder.apply(
+        params["decoder"], layers[1].encoder.apply(params["encoder"], noisy)
+    )
+    np.testing.assert_allclose(
+        values["squared_error"], np.sum(np.square(made - latent), axis=1), rtol=1e-5
+    )
+
+
 def test_what_no_layer_can_be_is_refused():
     with pytest.raises(InputError, match="leave out classes"):
         greedy.rbm_layer(3, (4,), classes=2)

@@ -1,22 +1,23 @@
 """Autoencoders by composition: what is shown, how it is compared, what is penalised."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax import corruptions, losses
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, HParams, Method, Network
+from ae_jax import losses
+from ae_jax.core import Array, Batch, HParams, InputError, Method, Network
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined
+from ae_jax.methods.learners.composing import joined, require_kind, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.bottlenecks import Bottleneck
 from ae_jax.methods.parts.observations import Observation, squared_error
 from ae_jax.methods.parts.penalties import Pass, Penalty
+from ae_jax.methods.parts.shown import Shown, corrupted, entry, entry_of
 from ae_jax.nets.combine import Tie
 
 
@@ -28,6 +29,9 @@ def autoencoder(
     penalties: Sequence[Penalty] = (),
     corruption: Callable[[Array, Array, Array], Array] | None = None,
     corruption_level: float = 0.3,
+    shown: Shown | None = None,
+    target: Callable[[Batch], Array] | None = None,
+    evaluated: Literal["clean", "shown"] = "clean",
     bottlenecks: Sequence[Bottleneck] = (),
     tie: Tie | None = None,
     learning_rate: float = 1e-3,
@@ -43,9 +47,13 @@ def autoencoder(
       reconstruction: how outputs are compared with the data; squared error where None.
       penalties: terms to add; each brings its own traced weight.
       corruption: (key, x, level) -> x, such as those of `ae_jax.corruptions`: the
-        encoder is trained on corrupted examples, the loss compares with the clean ones.
-        Evaluation and views show clean ones.
+        encoder is trained on corrupted examples, the loss compares with the clean ones: short for
+        `shown.corrupted(corruption, corruption_level)`.
       corruption_level: traced.
+      shown: what the encoder sees of a batch, from `methods.shown`; its images where None. Views
+        show a batch as it is.
+      target: batch -> what outputs are compared with, [B, ...]; its `image` where None.
+      evaluated: whether evaluation's `loss` is of a batch as it is, or as training shows it.
       bottlenecks: maps of the latent, in order, each with its own traced numbers.
       tie: takes part of the decoder's parameters from the encoder, as `nets.transposed`.
       learning_rate: traced.
@@ -54,13 +62,16 @@ def autoencoder(
     Returns:
       The method. Its `init` takes parameters to start from as a fourth argument, `encoder`
       or `decoder` or both. Evaluation, per example and summed over its dimensions: `loss`,
-      `reconstruction`, and `squared_error` of the reconstruction in data space. A penalty of
+      `reconstruction`, and `squared_error` of the reconstruction in data space. Where training
+      shows something else than what is there, the last two are reported of the other kind too, as
+      `shown_squared_error`, or `clean_squared_error` where the shown is `evaluated`. A penalty of
       means over examples is in the `loss` of a whole data set alone, of which it takes the
       mean; `latent` [B, Z] is what it is concluded from.
 
     Raises:
-      InputError: if two parts share a hyperparameter; when initialised, if a penalty does not
-        hold for the encoder.
+      InputError: if two parts share a hyperparameter, or what is shown is told twice; when
+        initialised, if a penalty does not hold for the encoder, or the decoder does not make a
+        target.
 
     Reference:
       Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
@@ -68,14 +79,19 @@ def autoencoder(
       Denoising Autoencoders, for corruption.
     """
     reconstruction = squared_error() if reconstruction is None else reconstruction
-    own = {}
     if corruption is not None:
-        levels = corruptions.LEVELS.get(corruption, NOT_NEGATIVE)
-        own["corruption_level"] = (corruption_level, levels)
-    numbers = joined(reconstruction, *penalties, *bottlenecks, **own)
+        if shown is not None:
+            raise InputError("what is shown is told twice: leave out corruption, or shown")
+        shown = corrupted(corruption, corruption_level)
+    shown = entry() if shown is None else shown
+    require_kind(Shown, "shown.corrupted(corruptions.masking)", shown=shown)
+    if evaluated not in ("clean", "shown"):
+        raise InputError(f"unknown kind {evaluated!r} of evaluation: use clean or shown")
+    wanted = (lambda batch: entry_of(batch, "image")) if target is None else target
+    numbers = joined(reconstruction, *penalties, *bottlenecks, shown)
     wholes = [penalty.over for penalty in penalties if penalty.over is not None]
 
-    def code(latent: Array, hparams: HParams, keys: Array | None = None) -> Array:
+    def code(latent: Array, hparams: HParams, keys: Sequence[Array] | None = None) -> Array:
         """What reaches the decoder; with keys, as in a training step."""
         for i, bottleneck in enumerate(bottlenecks):
             if keys is None:
@@ -104,37 +120,50 @@ def autoencoder(
     def terms(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        keys = jax.random.split(key, 4 + len(bottlenecks))
-        x = shown = batch["image"]
-        if training and corruption is not None:
-            shown = corruption(keys[0], x, hparams["corruption_level"])
-        latent, moved = gradient.forward(encoder, keys[1], params["encoder"], shown, training)
-        outputs, moved_after = gradient.forward(
-            decoder,
-            keys[2],
-            decoder_params(params),
-            code(latent, hparams, keys[4:] if training else None),
-            training,
+        spoil_key, encoder_key, decoder_key, penalty_key, *rest = jax.random.split(
+            key, 4 + len(bottlenecks)
         )
-        error = reconstruction.loss(outputs, x, hparams)
+        clean, y = shown.apply(batch, hparams), wanted(batch)
+
+        def spoiled() -> Array:
+            return shown.train(spoil_key, batch, hparams)
+
+        def passed(x: Array) -> tuple[Array, dict[str, Array], dict[str, Any]]:
+            """Latents of what the encoder sees, how they are decoded, and what the pass moves."""
+            latent, moved = gradient.forward(encoder, encoder_key, params["encoder"], x, training)
+            outputs, moved_after = gradient.forward(
+                decoder,
+                decoder_key,
+                decoder_params(params),
+                code(latent, hparams, rest if training else None),
+                training,
+            )
+            errors = {
+                "reconstruction": reconstruction.loss(outputs, y, hparams),
+                "squared_error": losses.squared_error(reconstruction.mean(outputs), y),
+            }
+            return latent, errors, {"encoder": moved, "decoder": moved_after}
+
+        differ, of_shown = shown.train is not None, training or evaluated == "shown"
+        latent, errors, changes = passed(spoiled() if differ and of_shown else clean)
         networks = {name: params[name] for name in ("encoder", "decoder")}
-        seen = Pass(networks, encode_one(params), x, latent)
+        seen = Pass(networks, encode_one(params), clean, latent)
         running = params.get("penalties", {})
         if training:
             running = _run(penalties, seen, running, hparams)
-        values = {
-            "loss": error + penalized(keys[3], seen, running, hparams, training),
-            "reconstruction": error,
-            "squared_error": losses.squared_error(reconstruction.mean(outputs), x),
-        }
-        if wholes and not training:
-            values["latent"] = latent
-        changes = {"encoder": moved, "decoder": moved_after}
+        penalty = penalized(penalty_key, seen, running, hparams, training)
+        values = {"loss": errors["reconstruction"] + penalty, **errors}
+        if not training:
+            if differ:
+                name, x = ("clean", clean) if of_shown else ("shown", spoiled())
+                values |= {f"{name}_{error}": value for error, value in passed(x)[1].items()}
+            if wholes:
+                values["latent"] = latent
         return values, changes | ({"penalties": running} if running else {})
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, decoder_key = jax.random.split(key)
-        x = batch["image"]
+        x, y = shown.apply(batch, hparams), wanted(batch)
         for penalty in penalties:
             if penalty.check is not None:
                 penalty.check(encoder, x)
@@ -142,10 +171,12 @@ def autoencoder(
         latent = encoder.apply(params["encoder"], x)
         full = decoder.init(decoder_key, latent)
         params["decoder"] = tie.own(full) if tie else full
+        outputs = jax.eval_shape(lambda: reconstruction.mean(decoder.apply(full, latent)))
+        require_shape(outputs, y, "decoder", "give it a target's shape")
         return params
 
     def running(params: Mapping[str, Any], batch: Batch, hparams: HParams) -> dict[str, Any]:
-        x = batch["image"]
+        x = shown.apply(batch, hparams)
         latent = encoder.apply(params["encoder"], x)
         first = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
         return {"penalties": first} if first else {}
@@ -156,7 +187,7 @@ def autoencoder(
         return {"loss": mean + sum(over(values["latent"], present, hparams) for over in wholes)}
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        return code(encoder.apply(state.params["encoder"], batch["image"]), hparams)
+        return code(encoder.apply(state.params["encoder"], shown.apply(batch, hparams)), hparams)
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return reconstruction.mean(decoder.apply(decoder_params(state.params), latent))

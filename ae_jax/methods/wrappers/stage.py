@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 
 from ae_jax.core import Array, Batch, HParams, Info, Method, Network, State, Views
-from ae_jax.methods.learners.composing import started
+from ae_jax.methods.learners.composing import joined, started
+from ae_jax.methods.parts.shown import Shown
 
 
 class StageState(NamedTuple):
@@ -16,7 +17,13 @@ class StageState(NamedTuple):
     method: State
 
 
-def stage(encoder: Network, method: Method, decoder: Network | None = None) -> Method:
+def stage(
+    encoder: Network,
+    method: Method,
+    decoder: Network | None = None,
+    *,
+    shown: Shown | None = None,
+) -> Method:
     """Returns a method that sees latents in the place of images.
 
     Args:
@@ -24,18 +31,44 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
       method: learns from batches whose `image` is the latent.
       decoder: frozen, [B, Z] -> [B, ...], to bring the method's reconstructions back to
         data space; without it the method has no such views.
+      shown: what training and evaluation show the encoder, from `methods.shown`: the method's
+        batches then have its latent as their entry `shown`, beside the `image` of what is there,
+        so that `autoencoder(shown=shown.entry("shown"))` learns to undo what was done. Views
+        show a batch as it is.
 
     Returns:
       The method. Its `init` takes the earlier stages' parameters, `encoder` (and
       `decoder`), as a fourth argument; without them they are random. Evaluation is the
       method's own, on latents.
 
+    Raises:
+      InputError: if the method and what is shown share a hyperparameter.
+
     Reference:
-      Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3.
+      Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3; Xie, Xu and
+      Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 3.2, for
+      what is shown.
     """
 
-    def seen(frozen: Mapping[str, Any], batch: Batch) -> Batch:
-        return {**batch, "image": encoder.apply(frozen["encoder"], batch["image"])}
+    def seen(
+        frozen: Mapping[str, Any], batch: Batch, hparams: HParams, key: Array | None = None
+    ) -> Batch:
+        """Latents; with a key of what training shows."""
+        latents = {"image": encoder.apply(frozen["encoder"], batch["image"])}
+        if shown is not None:
+            spoiled = key is not None and shown.train is not None
+            x = shown.train(key, batch, hparams) if spoiled else shown.apply(batch, hparams)
+            latents["shown"] = encoder.apply(frozen["encoder"], x)
+        return {**batch, **latents}
+
+    def spoiled(
+        key: Array, frozen: Mapping[str, Any], batch: Batch, hparams: HParams
+    ) -> tuple[Array, Batch]:
+        """The method's key, and what it sees by another."""
+        if shown is None:
+            return key, seen(frozen, batch, hparams)
+        own, drawing = jax.random.split(key)
+        return own, seen(frozen, batch, hparams, drawing)
 
     def init(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
@@ -46,30 +79,32 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
             latent = encoder.apply(frozen["encoder"], batch["image"])
             frozen["decoder"] = decoder.init(decoder_key, latent)
         frozen = started(frozen, start)
-        return StageState(frozen, method.init(method_key, seen(frozen, batch), hparams))
+        return StageState(frozen, method.init(method_key, seen(frozen, batch, hparams), hparams))
 
     def step(
         key: Array, state: StageState, batch: Batch, hparams: HParams
     ) -> tuple[StageState, Info]:
-        learned, info = method.step(key, state.method, seen(state.frozen, batch), hparams)
+        own, latents = spoiled(key, state.frozen, batch, hparams)
+        learned, info = method.step(own, state.method, latents, hparams)
         return state._replace(method=learned), info
 
     def evaluate(key: Array, state: StageState, batch: Batch, hparams: HParams):
-        return method.evaluate(key, state.method, seen(state.frozen, batch), hparams)
+        own, latents = spoiled(key, state.frozen, batch, hparams)
+        return method.evaluate(own, state.method, latents, hparams)
 
     def encode(state: StageState, batch: Batch, hparams: HParams) -> Array:
-        return method.views.encode(state.method, seen(state.frozen, batch), hparams)
+        return method.views.encode(state.method, seen(state.frozen, batch, hparams), hparams)
 
     def decode(state: StageState, latent: Array, hparams: HParams) -> Array:
         below = method.views.decode(state.method, latent, hparams)
         return decoder.apply(state.frozen["decoder"], below)
 
     def reconstruct(state: StageState, batch: Batch, hparams: HParams) -> Array:
-        below = method.views.reconstruct(state.method, seen(state.frozen, batch), hparams)
+        below = method.views.reconstruct(state.method, seen(state.frozen, batch, hparams), hparams)
         return decoder.apply(state.frozen["decoder"], below)
 
     def predict(state: StageState, batch: Batch, hparams: HParams) -> Array:
-        return method.views.predict(state.method, seen(state.frozen, batch), hparams)
+        return method.views.predict(state.method, seen(state.frozen, batch, hparams), hparams)
 
     def sample(key: Array, state: StageState, count: int, hparams: HParams) -> Array:
         return decoder.apply(
@@ -79,8 +114,7 @@ def stage(encoder: Network, method: Method, decoder: Network | None = None) -> M
     back = decoder is not None
     inner = method.views
     return Method(
-        hparams=method.hparams,
-        domains=method.domains,
+        **(joined(method) if shown is None else joined(method, shown)),
         init=init,
         step=step,
         evaluate=evaluate,

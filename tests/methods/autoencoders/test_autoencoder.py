@@ -227,16 +227,16 @@ def test_training_sees_corrupted_inputs_and_compares_with_clean_ones(x64):
     def looked_at(state, hparams):
         _, info = method.step(KEY, state, batch(), hparams)
         assert {leaf.shape for leaf in seen} == {()}
-        before = len(seen)
-        # evaluation shows the encoder clean examples
         values = method.evaluate(KEY, state, batch(), hparams)
+        before = len(seen)
         outputs = [method.views.reconstruct(state, x, hparams) for x in (constant, batch())]
-        assert len(seen) == before
+        assert len(seen) == before  # views show the encoder what there is
         return info, values, [losses.squared_error(x, batch()["image"]) for x in outputs]
 
     info, values, (of_constant, of_clean) = looked_at(begun(method), hparams)
     np.testing.assert_allclose(info["loss"], np.mean(of_constant), rtol=1e-12)
     np.testing.assert_allclose(values["loss"], of_clean, rtol=1e-12)
+    np.testing.assert_allclose(values["shown_squared_error"], of_constant, rtol=1e-12)
 
 
 def test_a_tied_decoder_has_biases_only_and_gradients_through_both_uses(x64):

@@ -103,3 +103,39 @@ def test_parts_that_are_not_given_are_random():
     below = methods.stage(nets.mlp(3, ()), methods.autoencoder(nets.mlp(2, ()), nets.mlp(3, ())))
     with pytest.raises(InputError, match="do not fit the decoder"):
         below.init(KEY, batch(2.0), below.hparams, {"decoder": jnp.ones(2)})
+
+
+def test_the_method_sees_latents_of_what_is_shown_beside_those_of_what_is_there():
+    def told(key, batch, hparams):
+        return batch["image"] + hparams["rise"] + jax.random.uniform(key)
+
+    def seen(state, batch, hparams):
+        return batch["shown"]
+
+    part = methods.shown.Shown(
+        lambda batch, hparams: batch["image"] + 0.5, told, {"rise": 2.0}, {"rise": POSITIVE}
+    )
+    inner = recorder()._replace(
+        step=lambda key, state, batch, hparams: (batch, {"key": jax.random.uniform(key)}),
+        evaluate=lambda key, state, batch, hparams: batch,
+        views=Views(encode=seen),
+    )
+    method = methods.stage(times(), inner, shown=part)
+    assert method.hparams == {"rate": 0.5, "rise": 2.0}
+    assert method.domains == {"rate": POSITIVE, "rise": POSITIVE}
+    state = method.init(KEY, batch(2.0), method.hparams, {"encoder": START["encoder"]})
+    own, drawing = jax.random.split(KEY)
+    noisy = np.full((2, 1), 3 * (4 + 2 + jax.random.uniform(drawing)))
+    after, info = method.step(KEY, state, batch(4.0), method.hparams)
+    values = method.evaluate(KEY, state, batch(4.0), method.hparams)
+    for found in (after.method, values):
+        np.testing.assert_array_equal(found["image"], np.full((2, 1), 12.0))
+        np.testing.assert_allclose(found["shown"], noisy, rtol=1e-6)
+    assert info["key"] == jax.random.uniform(own)
+    latent = method.views.encode(state, batch(4.0), method.hparams)
+    np.testing.assert_array_equal(latent, np.full((2, 1), 13.5))  # 3 (4 + 1/2)
+    plain = methods.stage(times(), inner, shown=methods.shown.entry("image"))
+    found = plain.evaluate(KEY, state, batch(4.0), plain.hparams)
+    np.testing.assert_array_equal(found["shown"], found["image"])
+    with pytest.raises(InputError, match="share the hyperparameter rate"):
+        methods.stage(times(), inner, shown=part._replace(hparams={"rate": 1.0}))

@@ -78,16 +78,14 @@ def added(*networks: Network) -> Network:
         return sum(own.apply(params[i], x) for i, own in numbered.items())
 
     def train(key: Array, params: Mapping[str, Any], x: Array) -> tuple[Array, dict[str, Any]]:
-        total, changes = 0, {}
-        for own_key, (i, own) in zip(
-            jax.random.split(key, len(numbered)), numbered.items(), strict=True
-        ):
-            if own.train is None:
-                total += own.apply(params[i], x)
-                continue
-            made, changes[i] = own.train(own_key, params[i], x)
-            total += made
-        return total, {i: moved for i, moved in changes.items() if moved}
+        keys = jax.random.split(key, len(numbered))
+        made = {
+            i: own.train(k, params[i], x) if own.train else (own.apply(params[i], x), {})
+            for k, (i, own) in zip(keys, numbered.items(), strict=True)
+        }
+        return sum(y for y, _ in made.values()), {
+            i: moved for i, (_, moved) in made.items() if moved
+        }
 
     moves = any(network.train is not None for network in networks)
     return Network(init, apply, train if moves else None)

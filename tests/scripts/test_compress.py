@@ -48,6 +48,11 @@ def picture(path, shape=(11, 13, 3), mode=None, **options):
     return path
 
 
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def test_pictures_come_back_in_their_size(run, compress, tmp_path, capsys):
     colour = picture(tmp_path / "colour.png")
     grey = picture(tmp_path / "grey.jpg", (9, 20))
@@ -60,14 +65,14 @@ def test_pictures_come_back_in_their_size(run, compress, tmp_path, capsys):
     assert f"{files[0]}: {size:,} bytes, {8 * size / (11 * 13):.3f} bits per pixel" in said
     compress.main("decode", run, files)
     made = tmp_path / "colour.png.decoded.png", tmp_path / "grey.jpg.decoded.png"
-    assert [Image.open(path).mode for path in made] == ["RGB", "L"]
-    assert [Image.open(path).size for path in made] == [(13, 11), (20, 9)]
+    decoded = [pixels_of(path) for path in made]
+    assert [pixels.shape for pixels in decoded] == [(11, 13, 3), (9, 20)]
     assert colour.read_bytes() == kept
     # what the codec says by itself, opened again
     codec = codecs.opened(run, 1)[1]
-    content = coding.compress(codec, np.asarray(Image.open(colour)))
+    content = coding.compress(codec, pixels_of(colour))
     assert content == files[0].read_bytes()
-    np.testing.assert_array_equal(coding.decompress(codec, content), Image.open(made[0]))
+    np.testing.assert_array_equal(coding.decompress(codec, content), decoded[0])
     # nothing is written over
     for action, paths, there in (("encode", (colour,), files[0]), ("decode", files, made[0])):
         with pytest.raises(SystemExit):

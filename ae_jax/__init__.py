@@ -4,6 +4,7 @@ The parts, and what they may know of each other (imports point one way):
 
 - `ae_jax.core`: the contract: `Method`, `Network`, `Dataset`. Imports nothing of ours.
 - `ae_jax.shuffle`: permutations computed, not stored: epochs without replacement.
+- `ae_jax.colour`: colour spaces, as pure functions.
 - `ae_jax.corruptions`: what spoils images, as pure functions.
 - `ae_jax.data`: where batches come from, `ae_jax.data.load(name, split)`.
 - `ae_jax.nets`: encoders, decoders, layers. No loss, no training.
@@ -30,6 +31,7 @@ __version__ = "0.2.0"
 _PARTS = (
     "cli",
     "coding",
+    "colour",
     "core",
     "corruptions",
     "data",

@@ -19,7 +19,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "api.md"
 MODULES = (
-    *("core", "data", "data.sources.densities", "corruptions", "nets"),
+    *("core", "data", "data.sources.densities", "data.sources.photos"),
+    *("colour", "corruptions", "nets"),
     *("probability.bernoulli", "probability.gaussian", "probability.priors"),
     *("probability.sampling", "losses", "losses.adversarial"),
     *("methods", "methods.parts.observations"),

@@ -16,12 +16,12 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 
 CORE_DISTRIBUTIONS = ("jax", "flax", "optax", "orbax-checkpoint", "numpy")
 # What is imported only where it is used, though it is installed.
-HEAVY = {"PIL", "grain", "matplotlib", "sklearn", "tensorflow", "tensorflow_datasets"}
+HEAVY = {"PIL", "grain", "matplotlib", "skimage", "sklearn", "tensorflow", "tensorflow_datasets"}
 HEAVY |= {"chex", "tensorboardX", "torch", "tqdm", "tyro", "wandb"}
 
 # What each part may import. `core` imports nothing of ours and every arrow points back to it.
 ARRAYS = {"core", "probability"}
-BUILDING_BLOCKS = {"core", "corruptions", "losses", "nets", "probability"}
+BUILDING_BLOCKS = {"colour", "core", "corruptions", "losses", "nets", "probability"}
 MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "probability": {"core"},
     "losses": ARRAYS,
     "nets": {"core"},
+    "colour": {"core"},
     "corruptions": {"core"},
     "tiling": {"core"},
     "data": {"core", "corruptions", "shuffle"},

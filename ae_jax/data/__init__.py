@@ -9,6 +9,7 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
+from ae_jax.data.faces import glyph_domains, glyph_pairs
 from ae_jax.data.factors import changed, known_factors, restricted
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
@@ -23,12 +24,18 @@ from ae_jax.data.sources import (
     letters,
     npz,
     patterns,
+    photos,
     prepared,
     scenes,
     shapes,
     tones,
     words,
 )
+from ae_jax.data.sources.composites import composites
+from ae_jax.data.sources.composites import load as _load_composites
+from ae_jax.data.sources.glyphs import glyphs
+from ae_jax.data.sources.glyphs import load as _load_glyphs
+from ae_jax.data.sources.photos import photographs
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
 from ae_jax.data.transforms import binarized, resized, side_by_side, subset
@@ -40,8 +47,12 @@ __all__ = [
     "all_images",
     "binarized",
     "changed",
+    "composites",
     "conditions",
     "contaminate",
+    "glyph_domains",
+    "glyph_pairs",
+    "glyphs",
     "head",
     "known_factors",
     "labelled",
@@ -49,6 +60,7 @@ __all__ = [
     "names",
     "paired",
     "pairs_of",
+    "photographs",
     "resized",
     "restricted",
     "row_sequences",
@@ -100,6 +112,10 @@ _EMBEDDED = {
     "words": words.load,
     "contexts": words.contexts,
     "letters": _letters,
+    "glyphs": _load_glyphs,
+    "composites": _load_composites,
+    "photos": photos.load,
+    "photos11": functools.partial(photos.load, more=True),
 }
 _FILES = {"npz": npz.load, "images": images.load}
 
@@ -136,7 +152,8 @@ def load(
     Returns:
       A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
       `factors` [B, K] where they are known; of pairs also `target`, what `image` is the condition
-      of, or `other`, which differs in some factors.
+      of, or `other`, which differs in some factors; of composites `mask` [B, H, W], what each
+      pixel shows.
 
     Raises:
       InputError: the name or the split is unknown, or the data cannot be used.

@@ -77,7 +77,8 @@ def assembled(
     """A Dataset of arrays that are already checked.
 
     Args:
-      arrays: `image` [N, H, W, C] or [N, D], and perhaps int32 `label`, `factors`.
+      arrays: `image` [N, H, W, C] or [N, D], and others of integers up to 32 bits, fetched as
+        int32: `label`, `factors`.
       scale: the values of images that stand for 0 and 1.
       factor_sizes: the number of values of each factor.
       content: the digest of `arrays`, where it is known.
@@ -99,15 +100,23 @@ def assembled(
 
 @shared
 def scaled(low: float, high: float) -> Callable[[Mapping[str, Array], Array], Batch]:
-    """Fetches stored arrays: integer images from low..high as floats in [0, 1], floats as such."""
+    """Fetches stored arrays: integer images from low..high as floats in [0, 1], floats as such.
+
+    Other arrays are fetched as int32, if they are of integers.
+    """
 
     def fetch(arrays: Mapping[str, Array], indices: Array) -> Batch:
         batch = {name: gather(array, indices) for name, array in arrays.items()}
+        whole = {
+            name: entry.astype(jnp.int32)
+            for name, entry in batch.items()
+            if jnp.issubdtype(entry.dtype, jnp.integer)
+        }
         image = batch["image"].astype(jnp.result_type(float))
-        if jnp.issubdtype(batch["image"].dtype, jnp.integer):
+        if "image" in whole:
             # Compiled programs multiply where division is written; so do it everywhere.
             image = (image - low if low else image) * (1 / (high - low))
-        return batch | {"image": image}
+        return batch | whole | {"image": image}
 
     return fetch
 

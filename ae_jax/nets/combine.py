@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network, require
 from ae_jax.nets.parameters import in_order
 
 
@@ -147,8 +147,7 @@ def dropout(rate: float) -> Network:
     Reference:
       Srivastava et al. (2014), Dropout.
     """
-    if rate not in BELOW_ONE:
-        raise InputError(f"the rate of dropout is {rate!r}: use {BELOW_ONE}")
+    require(BELOW_ONE, rate=rate)
 
     def dropped(key: Array, x: Array) -> Array:
         kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
@@ -169,8 +168,7 @@ def noise(deviation: float) -> Network:
     Raises:
       InputError: where the deviation is negative or no number.
     """
-    if deviation not in NOT_NEGATIVE:
-        raise InputError(f"the deviation of noise is {deviation!r}: use {NOT_NEGATIVE}")
+    require(NOT_NEGATIVE, deviation=deviation)
     return _in_training(lambda key, x: x + deviation * jax.random.normal(key, x.shape, x.dtype))
 
 

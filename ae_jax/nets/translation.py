@@ -9,10 +9,9 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from ae_jax.core import BELOW_ONE, Array, InputError, Network
+from ae_jax.core import BELOW_ONE, COUNT, Array, InputError, Network, require
 from ae_jax.nets.layers import Conv, ConvTranspose
 from ae_jax.nets.mlp import flax_network
-from ae_jax.nets.stages import check_positive
 
 Normalization = Literal["none", "instance"]
 
@@ -119,7 +118,7 @@ def patch(channels: int = 64, layers: int = 3, normalization: Normalization = "n
       Isola et al. (2017), Image-to-Image Translation with Conditional Adversarial Networks,
       section 3.2.2 and appendix 6.1.2.
     """
-    check_positive(channels, "channels")
+    require(COUNT, channels=channels)
     _check(normalization, layers)
     return flax_network(PatchDiscriminator(channels, layers, normalization))
 
@@ -169,12 +168,11 @@ def unet(
       Ronneberger, Fischer and Brox (2015), U-Net; Isola et al. (2017), Image-to-Image
       Translation with Conditional Adversarial Networks, section 3.2.1 and appendix 6.1.1.
     """
-    check_positive(outputs, "outputs")
+    require(COUNT, outputs=outputs)
     _check(normalization, 0)
     if len(channels) < 2 or min(channels) < 1:
         raise InputError(f"a U-Net needs two levels of channels or more, got {tuple(channels)}")
-    if dropout not in BELOW_ONE:
-        raise InputError(f"dropout is {dropout!r}: use {BELOW_ONE}")
+    require(BELOW_ONE, dropout=dropout)
     return flax_network(UNet(outputs, tuple(channels), dropout, normalization))
 
 

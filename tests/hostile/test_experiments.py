@@ -111,6 +111,12 @@ LATE = [
     ("sparse_ae", "--contractive-weight 1 1", "--contractive-weight has a value twice"),
     ("stacked_ae", "--classifier-steps 0", "--classifier-steps is 0: use a whole"),
     ("stacked_ae", "--steps 0", "--steps is 0: use a whole"),
+    ("total_correlation", "--batch-size 1", "--batch-size is 1: use a whole number, 2 or more"),
+    ("total_correlation", "--batch-size 4 64", "data_size is 32, less than the batch of 64"),
+    ("total_correlation", "--correlation 1", "--correlation is 1.0: use 0 or more and less than 1"),
+    ("total_correlation", "--deviation 0", "--deviation is 0.0: use from 0.001 to 1"),
+    ("total_correlation", "--latent-size 1", "--latent-size is 1: use a whole number, 2 or more"),
+    ("total_correlation", "--passes 0", "--passes is 0: use a whole"),
 ]
 
 

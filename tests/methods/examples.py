@@ -1,23 +1,12 @@
 """A small example of every method. A row here gives a method all contract tests."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from ae_jax import corruptions, data, losses, nets, testing
-from ae_jax.core import (
-    NOT_NEGATIVE,
-    Array,
-    Batch,
-    Dataset,
-    HParams,
-    Method,
-    Network,
-    State,
-    traced,
-)
+from ae_jax import corruptions, losses, nets
+from ae_jax.core import NOT_NEGATIVE, Method, Network, traced
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import (
@@ -61,83 +50,16 @@ from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
-
-#: The images that the examples are built for.
-IMAGE_SHAPE = (8, 8, 1)
-
-
-def sample_discrepancy(
-    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
-) -> Array:
-    """Squared maximum mean discrepancy between samples and data."""
-    x = batch["image"]
-    samples = method.views.sample(key, state, x.shape[0], hparams)
-
-    def flat(images):
-        return images.reshape(images.shape[0], -1)
-
-    return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
-
-
-def reconstruction_error(
-    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
-) -> Array:
-    """Mean squared error of reconstructions."""
-    return jnp.mean(method.evaluate(key, state, batch, hparams)["squared_error"])
-
-
-def digits() -> Dataset:
-    """The training digits, of IMAGE_SHAPE."""
-    return data.load("digits", "train")
-
-
-def some_contexts() -> Dataset:
-    """A few of the training words with the words around them."""
-    return data.subset(words.contexts("train"), slice(0, 2000))
-
-
-def halves_of_digits() -> Dataset:
-    """Their left halves and, as targets, the right ones."""
-    return data.load("halves:digits")
-
-
-def two_domains() -> Dataset:
-    """Digits, and others turned by a right angle."""
-    upright = data.subset(digits(), slice(0, None, 2))
-    turned = data.pairs_of(data.subset(digits(), slice(1, None, 2)), data.PAIRINGS["turned"])
-    return data.unpaired(upright, data.swapped(turned))
-
-
-def evaluated(name: str) -> Callable[[Method, Array, State, Batch, HParams], Array]:
-    """A score: the mean of a value that is evaluated."""
-    return lambda method, key, state, batch, hparams: jnp.mean(
-        method.evaluate(key, state, batch, hparams)[name]
-    )
-
-
-class Registered(NamedTuple):
-    """An example of a method and the figure that learning lowers.
-
-    Attributes:
-      example: returns the method.
-      data: returns what it learns from.
-      entry: of a batch, what its reconstructions and samples have the shape of.
-      score: (method, key, state, batch, hparams) -> scalar.
-      steps: how many steps of the example, at batch 32, are enough to lower it.
-      improvement: the fraction of the first score that is then left, at most.
-      no_step: hyperparameters that change no step, but evaluation or views alone.
-      tier: "full" for one example of every kind of step, which is tried in sweeps; the others
-        are so only with --full.
-    """
-
-    example: Callable[[], Method]
-    data: Callable[[], Dataset] = digits
-    entry: str = "image"
-    score: Callable[[Method, Array, State, Batch, HParams], Array] = testing.evaluated_loss
-    steps: int = 200
-    improvement: float = 0.8
-    no_step: tuple[str, ...] = ()
-    tier: Literal["cheap", "full"] = "cheap"
+from tests.methods.registered import (
+    IMAGE_SHAPE,
+    Registered,
+    digits,
+    evaluated,
+    halves_of_digits,
+    sample_discrepancy,
+    some_contexts,
+    two_domains,
+)
 
 
 def _autoencoder() -> Method:
@@ -457,11 +379,13 @@ REGISTRY: Mapping[str, Registered] = {
     "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy, steps=400),
     "matching_network": Registered(_matching_network),
     "game": Registered(_game),
-    "adversarial_autoencoder": Registered(_adversarial_autoencoder, score=reconstruction_error),
-    "semi_supervised_adversarial_autoencoder": Registered(
-        _semi_supervised_adversarial_autoencoder, score=reconstruction_error
+    "adversarial_autoencoder": Registered(
+        _adversarial_autoencoder, score=evaluated("squared_error")
     ),
-    "vae_gan": Registered(_vae_gan, score=reconstruction_error),
+    "semi_supervised_adversarial_autoencoder": Registered(
+        _semi_supervised_adversarial_autoencoder, score=evaluated("squared_error")
+    ),
+    "vae_gan": Registered(_vae_gan, score=evaluated("squared_error")),
     "bigan": Registered(_bigan, score=sample_discrepancy),
     "measured": Registered(_measured),
     "filmed": Registered(_filmed),

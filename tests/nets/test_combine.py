@@ -83,7 +83,7 @@ def test_dropout_keeps_the_mean():
     assert set(np.unique(dropped)) == {0, 4}
     assert abs(np.mean(dropped == 0) - 0.25) < 4 * (0.25 * 0.75 / x.size) ** 0.5
     np.testing.assert_array_equal(nets.dropout(0).train(jax.random.key(1), {}, x)[0], x)
-    with pytest.raises(InputError, match="the rate of dropout is 1: use 0 or more and less than 1"):
+    with pytest.raises(InputError, match="rate is 1: use 0 or more and less than 1"):
         nets.dropout(1)
 
 
@@ -95,7 +95,7 @@ def test_noise_has_its_deviation():
     assert stats.kstest(added.ravel() / 0.5, "norm").pvalue > 0.01
     np.testing.assert_array_equal(nets.noise(0.0).train(jax.random.key(1), {}, x)[0], x)
     for deviation in (-1.0, np.nan):
-        with pytest.raises(InputError, match=r"the deviation of noise is .*: use 0 or more"):
+        with pytest.raises(InputError, match=r"deviation is .*: use 0 or more"):
             nets.noise(deviation)
 
 

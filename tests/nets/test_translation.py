@@ -144,12 +144,12 @@ def test_what_cannot_be_made_is_refused():
     with pytest.raises(InputError, match=r"3 levels halves .* 3 times, .*multiples of 8, or fewer"):
         shape(nets.unet(1, (2, 2, 2)), 1, 12, 12, 1)
     for make, message in (
-        (lambda: nets.patch(0), "channels must be positive"),
+        (lambda: nets.patch(0), "channels is 0: use a whole number"),
         (lambda: nets.patch(2, -1), "layers may not be negative"),
         (lambda: nets.patch(4, 1.5), "layers must be a whole number, not 1.5"),
-        (lambda: nets.patch(4.5), "channels must be a whole number, not 4.5"),
+        (lambda: nets.patch(4.5), "channels is 4.5: use a whole number"),
         (lambda: nets.patch(2, 1, "batch"), "unknown normalization 'batch'; use none or instance"),
-        (lambda: nets.unet(0), "outputs must be positive"),
+        (lambda: nets.unet(0), "outputs is 0: use a whole number"),
         (lambda: nets.unet(1, (4,)), "two levels of channels or more"),
         (lambda: nets.unet(1, (4, 0)), "two levels of channels or more"),
         (lambda: nets.unet(1, dropout=1.0), "dropout is 1.0: use from 0|dropout is 1.0: use 0"),

@@ -232,6 +232,7 @@ def bad(toy, **change):
 
 def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path):
     wide = methods.vae(nets.mlp(4, ()), nets.mlp((8, 8, 1), ()), 2)
+    nothing = methods.vae(Network(lambda key, x: {}, lambda p, x: None), nets.mlp(3, ()), 2)
     odd = methods.vae(nets.mlp(3, ()), nets.mlp((2, 3, 1), ()), 2)
     grows = bad(toy, step=lambda key, state, batch, h: ((state, state), {"loss": 0.0}))
     silent = bad(toy, step=lambda key, state, batch, h: (state, {}))
@@ -266,6 +267,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, {"test": data.stored(np.zeros((4, 5, 5), np.uint8))}, "examples differ"),
         (wide, {}, "shapes must be equal"),
         (odd, {}, "."),
+        (nothing, {}, "does not fit the data: 'NoneType' object has no attribute 'shape'"),
         (grows, {}, "changes the shapes or dtypes of its state"),
         (silent, {}, "Info is empty"),
         (vector, {}, "Info loss must be a scalar"),
@@ -277,6 +279,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, summary(status=0.0), "summary's status has the name of another column"),
         (toy, summary(loss=0.0), "evaluation and the summary both have loss"),
         (toy, summary(sizes=np.zeros(3)), "summary's sizes must be a scalar"),
+        (toy, {"validation": "digits"}, r"validation is 'digits': use .* data.load\("),
     ]:
         options = {"lanes": training.grid(), "steps": 3, "batch_size": 40, **options}
         with pytest.raises(InputError, match=message) as caught:

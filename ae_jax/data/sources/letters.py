@@ -1,12 +1,11 @@
 """Letters in the typefaces that come with matplotlib."""
 
 import functools
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 
-from ae_jax.core import Dataset, InputError
+from ae_jax.core import Dataset
+from ae_jax.data.sources import glyphs
 from ae_jax.data.splits import part, stratified
 from ae_jax.data.stored import stored
 
@@ -45,41 +44,16 @@ def load(split: str, typeface: str) -> Dataset:
 @functools.cache
 def drawn(typeface: str) -> np.ndarray:
     """Returns all variants of all letters in a typeface, uint8 [1560, 16, 16], letter by letter."""
-    try:
-        from PIL import Image, ImageDraw, ImageFont
-    except ImportError as error:
-        raise InputError("letters are drawn by pillow: pip install pillow") from error
     side = _FINER * SIDE
-    font = ImageFont.truetype(str(_fonts() / f"{typeface}.ttf"), size=round(0.72 * side))
+    font = glyphs.font(typeface, round(0.72 * side))
     random = np.random.RandomState(0)  # its stream is frozen
     images = []
     for letter in LETTERS:
-        whole = Image.new("L", (side, side))
-        ImageDraw.Draw(whole).text((side / 2, side / 2), letter, 255, font, anchor="mm")
+        large = glyphs.written(letter, font, side, (side / 2, side / 2), "mm")
         for _ in range(VARIANTS):
-            turn, scale, right, down = random.uniform(-1, 1, 4)
+            turn, scale, *shift = random.uniform(-1, 1, 4)
             low, high = _SCALES
-            moved = _moved(
-                np.deg2rad(_TURN * turn),
-                low + (high - low) * (scale + 1) / 2,
-                _FINER * _SHIFT * np.array([right, down]),
-                side / 2,
-            )
-            large = whole.transform(whole.size, Image.Transform.AFFINE, moved, Image.BILINEAR)
-            images.append(np.asarray(large.reduce(_FINER)))
+            scale = low + (high - low) * (scale + 1) / 2
+            shift = _SHIFT * np.array(shift)
+            images.append(glyphs.moved(large, _TURN * turn, scale, shift, _FINER))
     return np.stack(images)
-
-
-def _moved(turn: float, scale: float, shift: np.ndarray, middle: float) -> tuple[float, ...]:
-    """The first two rows of the map from a moved image's pixels to those of the original."""
-    cos, sin = np.cos(turn) / scale, np.sin(turn) / scale
-    inverse = np.array([[cos, sin], [-sin, cos]])
-    start = middle - inverse @ (middle + shift)
-    return (*inverse[0], start[0], *inverse[1], start[1])
-
-
-def _fonts() -> Path:
-    found = importlib.util.find_spec("matplotlib")  # it is not imported
-    if found is None or found.origin is None:
-        raise InputError("letters are in the fonts of matplotlib: pip install matplotlib")
-    return Path(found.origin).parent / "mpl-data" / "fonts" / "ttf"

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, InputError
+from ae_jax.core import COUNT, Array, InputError, require
 from ae_jax.methods.boltzmann.energy import hidden_logits, visible_field
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
-from ae_jax.methods.learners.composing import require
 
 
 class Clamp(NamedTuple):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import probability
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError
+from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require
 from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
 from ae_jax.probability._examples import sum_dimensions
@@ -74,8 +74,8 @@ def gaussian(log_var_bound: float | None = None) -> Posterior:
     Reference:
       Kingma and Welling (2014), Auto-Encoding Variational Bayes, section 3.
     """
-    if log_var_bound is not None and log_var_bound not in POSITIVE:
-        raise InputError(f"log_var_bound is {log_var_bound!r}: use {POSITIVE}")
+    if log_var_bound is not None:
+        require(POSITIVE, log_var_bound=log_var_bound)
 
     def read(outputs: Array, latent_size: int, hparams: HParams) -> Gaussian:
         if outputs.shape[1:] != (2 * latent_size,):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import probability
-from ae_jax.core import COUNT, Array, Domain, HParams, InputError
+from ae_jax.core import COUNT, Array, Domain, HParams, require, require_kind
 from ae_jax.methods.parts.posteriors import Posterior, Support
 
 
@@ -38,7 +38,12 @@ class Prior(NamedTuple):
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
-    """A density without parameters, such as `probability.priors.ring()`, for all classes alike."""
+    """A density without parameters, such as `probability.priors.ring()`, for all classes alike.
+
+    Raises:
+      InputError: if that is none.
+    """
+    require_kind(probability.priors.Prior, "probability.priors.ring()", density=density)
     return Prior(
         sample=lambda key, params, shape, hparams: density(key, shape),
         log_prob=lambda z, params, hparams: density.log_prob(z),
@@ -79,8 +84,7 @@ def factorised(components: int = 3) -> Prior:
       Balle, Laparra and Simoncelli (2017), End-to-end Optimized Image Compression, section 3, where
       the density is piecewise linear.
     """
-    if components not in COUNT:
-        raise InputError(f"components are {components!r}: use {COUNT}")
+    require(COUNT, components=components)
     density = probability.rounded_logistic
 
     def init(key: Array, x: Array, latent_size: int) -> dict[str, Array]:

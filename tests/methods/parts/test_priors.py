@@ -61,5 +61,5 @@ def test_the_factorised_one_is_learned():
     np.testing.assert_array_equal(found, expected)
     assert prior.sample(KEY, params, (4, 2), {}).shape == (4, 2)
     assert (prior.standard, prior.support) == (False, "plane")
-    with pytest.raises(InputError, match="components are 0: use a whole number, 1 or more"):
+    with pytest.raises(InputError, match="components is 0: use a whole number, 1 or more"):
         priors.factorised(0)

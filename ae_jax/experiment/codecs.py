@@ -1,8 +1,9 @@
 """Trained models as codecs, and their tables beside the run."""
 
+import functools
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 
 from ae_jax import coding
 from ae_jax.coding import Codec, Table
-from ae_jax.core import InputError
+from ae_jax.core import Array, InputError
 from ae_jax.experiment import opening
 from ae_jax.training import Model
 from ae_jax.training.checkpoint import DAMAGE
@@ -30,18 +31,24 @@ def codec(model: Model, tile: Sequence[int], seen: np.ndarray | None = None) -> 
     Raises:
       InputError: as `coding.counted`.
     """
-    encoded = jax.jit(lambda images: model.encode({"image": images}))
-    decoded = jax.jit(lambda codes: model.decode(codes.astype(np.float32)))
+    # of the lanes of a group the views are the same, and one program
+    encoded, decoded = map(_compiled, (model.method.views.encode, model.method.views.decode))
+    state, hparams = model.state, model.hparams
     made = Codec(
         tuple(tile),
-        lambda images: np.rint(np.asarray(encoded(images))).astype(np.int64),
-        lambda codes: np.asarray(decoded(codes)),
+        lambda images: np.rint(encoded(state, {"image": images}, hparams)).astype(np.int64),
+        lambda codes: np.asarray(decoded(state, codes.astype(np.float32), hparams)),
         (),
         b"",
     )
     if seen is None:
         return made
     return named(model, made, coding.counted(coding.in_batches(made.encode, coding.unit(seen))))
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(view: Callable[..., Array]) -> Callable[..., Array]:
+    return jax.jit(view)
 
 
 def named(model: Model, made: Codec, tables: Sequence[Table]) -> Codec:

@@ -101,12 +101,12 @@ def opened(directory: Path, lane: int | None = None) -> dict[int, Codec]:
         if lane not in (None, number) or not path.exists():
             continue
         try:
-            with np.load(path, allow_pickle=False) as kept:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 ends = np.cumsum(kept["length"])[:-1]
                 parts = np.split(kept["counts"].astype(np.int64), ends)
                 tables = [Table(int(low), x) for low, x in zip(kept["low"], parts, strict=True)]
                 tile, digest = tuple(map(int, kept["tile"])), kept["digest"].tobytes()
-        except (KeyError, ValueError, *DAMAGE):
+        except DAMAGE:
             raise InputError(
                 f"{path} was damaged: delete it and repeat the run's command"
             ) from None

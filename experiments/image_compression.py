@@ -4,7 +4,8 @@
 
 Latents are rounded and written by a range coder. On digits, a kind of image that it was trained
 on, the autoencoder takes a fraction of JPEG's bits at the same quality, and less than PCA with the
-same quantiser and coder. On photographs (`--preset photos`) JPEG's successors win. A run keeps
+same quantiser and coder; `--preset photos` asks the
+same of photographs, tile by tile. A run keeps
 codecs: `scripts/compress.py` compresses pictures with them.
 
 Reference: Balle, Laparra and Simoncelli (2017), End-to-end Optimized Image Compression; Theis et

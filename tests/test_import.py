@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
     "cli": {"core", "training"},
+    "coding": {"core"},
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
         *("cli", "core", "data", "inversion", "losses", "methods", "metrics", "nets", "plots"),
-        *("recipes", "training"),
+        *("recipes", "training", "coding"),
     },
 }
 

@@ -79,6 +79,8 @@ LATE = [
     ("hyperspherical_vae", "--labels 4", "--labels is 4: use a whole number, 5 or more"),
     ("hyperspherical_vae", "--labels 5", "labels must be from 10, the number of classes, to 1197"),
     ("hyperspherical_vae", "--latent-size 0", "--latent-size is 0: use a whole"),
+    ("image_compression", "--linear --latent-size 65", "is 65: PCA has 64 components"),
+    ("image_compression", "--tile -1", "--tile is -1: use a whole"),
     ("image_to_image", "--dataset halves:ring", "halves pairs are made of images [H, W, C], and"),
     ("image_to_image", "--dataset digits", "digits has no pairs: use halves:digits"),
     ("image_to_image", "--architecture unet --widths 2 2 2", "sides that are multiples of 8"),

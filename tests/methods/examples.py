@@ -40,7 +40,7 @@ from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
-from ae_jax.methods.parts import posteriors
+from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
@@ -130,6 +130,13 @@ def _regularised_vae() -> Method:
 def _importance_weighted_vae() -> Method:
     bound = bounds.doubly_reparametrised(3)
     return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, bound=bound)
+
+
+def _compressing_vae() -> Method:
+    """Latents for a coder: noise in the place of rounding, and a learned prior."""
+    coded = {"posterior": posteriors.uniform(), "prior": prior_parts.factorised(2)}
+    encoder, decoder = nets.mlp(4, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    return vae(encoder, decoder, 4, **coded, likelihood=observations.gaussian(0.05))
 
 
 def _factor_vae() -> Method:
@@ -371,6 +378,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae),
     "importance_weighted_vae": Registered(_importance_weighted_vae),
+    "compressing_vae": Registered(_compressing_vae),
     "factor_vae": Registered(_factor_vae),
     "paired_vae": Registered(_paired_vae, two_domains),
     "spherical_vae": Registered(_spherical_vae),

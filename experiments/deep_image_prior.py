@@ -158,7 +158,7 @@ def classical(config: Config, task: str, image: Array, mask: Array) -> dict[str,
     with contextlib.suppress(ModuleNotFoundError):
         from skimage.restoration import inpaint_biharmonic
 
-        filled = inpaint_biharmonic(np.array(image[0, ..., 0]), np.asarray(~mask[0, ..., 0]))
+        filled = inpaint_biharmonic(np.array(image[0, ..., 0]), np.array(~mask[0, ..., 0]))
         ways["biharmonic"] = jnp.asarray(filled, image.dtype)[None, ..., None]
     return ways
 

@@ -76,7 +76,7 @@ def closed_fills(holes: Holes, components: int, ridge: float) -> dict[str, Array
     with contextlib.suppress(ModuleNotFoundError):
         from skimage.restoration import inpaint_biharmonic
 
-        unknown = ~holes.mask[..., 0]
+        unknown = np.array(~holes.mask[..., 0])
         filled = [inpaint_biharmonic(np.array(x), unknown, channel_axis=-1) for x in given[0]]
         ways["biharmonic"] = jnp.asarray(np.stack(filled), holes.images.dtype)
     return {way: inversion.composed(*given, jnp.clip(x, 0, 1)) for way, x in ways.items()}

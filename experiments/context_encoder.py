@@ -20,6 +20,7 @@ import numpy as np
 from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import FRACTION, NOT_NEGATIVE, POSITIVE, Array, InputError, Method
 from ae_jax.experiment import Count, Splits, Swept
+from ae_jax.inversion import fills
 from ae_jax.methods import regularisers, shown
 
 
@@ -202,21 +203,15 @@ def read(config: Config, splits: Splits, hole: Hole) -> tuple[Hole, list[str]]:
     return hole, notes
 
 
-def closed_forms(hole: Hole, train: np.ndarray, ridge: float) -> dict[str, np.ndarray]:
+def closed_forms(hole: Hole, train: np.ndarray, ridge: float) -> dict[str, Array]:
     """Fills test images from training images, by what needs no training."""
-    images = np.asarray(hole.batch["image"])
-    known = np.broadcast_to(hole.known, images.shape[1:]).ravel()
-    flat, seen = (x.reshape(len(x), -1).astype(np.float64) for x in (train, images))
-    mean = flat.mean(axis=0)
-    flat, seen = flat - mean, seen[:, known] - mean[known]
-    own = flat[:, known]
-    # of squared distances |a - b|^2 the part that differs between the b
-    nearest = np.argmin(np.sum(own**2, axis=1) - 2 * seen @ own.T, axis=1)
-    # S_uk (S_kk + ridge I)^-1 (x_k - m_k)
-    noisy = own.T @ own / len(own) + ridge * np.eye(own.shape[1])
-    regressed = seen @ np.linalg.solve(noisy, own.T @ flat / len(own))
-    fills = {"mean": np.zeros_like(regressed), "nearest": flat[nearest], "Gaussian": regressed}
-    return {k: (mean + x).reshape(images.shape).astype(images.dtype) for k, x in fills.items()}
+    given, mean = (hole.batch["image"], hole.known), train.mean(axis=0)
+    covariance = np.cov(train.reshape(len(train), -1), rowvar=False, bias=True)
+    return {
+        "mean": fills.mean(*given, mean),
+        "nearest": fills.nearest(*given, train),
+        "Gaussian": fills.conditional_mean(*given, mean, covariance, ridge),
+    }
 
 
 def named(row: Mapping[str, Any]) -> str:

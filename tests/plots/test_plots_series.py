@@ -65,6 +65,14 @@ def test_histograms_share_bins_and_sum_to_a_hundred_percent():
     assert text.get_text() == "no value is finite"
 
 
+def test_a_line_that_ends_early_is_led_to_its_name_by_dots():
+    curves = {"short": ([1, 10], [1, 2], [0, 0]), "long": ([1, 100], [1, 3], [0, 0])}
+    (axes,) = lines(curves, "x", "y").axes
+    styles = {t.get_text(): t.arrow_patch.get_linestyle() for t in axes.texts}
+    assert styles["long"] in ("-", "solid")
+    assert styles["short"] == (0, (1, 3))
+
+
 def test_many_dots_stand_below_each_other():
     table = {f"a way of many words, {i}": {"PSNR": (10.0 + i, 0.5)} for i in range(12)}
     (axes,) = (figure := dots(table, "PSNR (dB)")).axes

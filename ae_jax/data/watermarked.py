@@ -67,11 +67,15 @@ def stamped(
 
 @shared
 def _stamped(fetch: Callable, stamper: Stamper, opacity: float) -> Callable:
+    @jax.jit  # one program where batches are fetched by themselves
+    @jax.vmap
+    def over(draw: Array, image: Array) -> tuple[Array, Array]:
+        return stamper(_of(draw), image, opacity)
+
     def fetch_stamped(arrays: Any, indices: Array) -> Batch:
         batch = fetch(arrays["single"], indices)
-        keys = jax.vmap(_of)(gather(arrays["draw"], indices))
-        over, alpha = jax.vmap(lambda key, x: stamper(key, x, opacity))(keys, batch["image"])
-        return {**batch, "stamped": over, "alpha": alpha}
+        stamped, alpha = over(gather(arrays["draw"], indices), batch["image"])
+        return {**batch, "stamped": stamped, "alpha": alpha}
 
     return fetch_stamped
 

@@ -188,6 +188,8 @@ def stamper(
         if value not in domain:
             raise InputError(f"{name} is {value!r}: use {domain}")
     sides = np.array(mattes.shape[1:])
+    # XLA (CPU, jaxlib 0.10.2) sums a product with a constant of ones wrongly: that is none
+    framed = np.pad(mattes, ((0, 0), (1, 1), (1, 1)))
 
     def stamp(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
         if image.ndim != 3:
@@ -201,9 +203,7 @@ def stamper(
             )
         dtype = np.promote_types(image.dtype, np.float32)
         which, place, size, angle, strength = jax.random.split(key, 5)
-        # a constant matte of ones would be a product that XLA (CPU, jaxlib 0.10.2) sums wrongly
-        every = jax.lax.optimization_barrier(jnp.asarray(mattes, dtype))
-        matte = every[jax.random.randint(which, (), 0, len(mattes))]
+        matte = jnp.asarray(framed, dtype)[jax.random.randint(which, (), 0, len(mattes))]
         scale = jax.random.uniform(size, (), dtype, *scales)
         degrees = jax.random.uniform(angle, (), dtype, -turn, turn)
         cos, sin = (jnp.abs(f(jnp.deg2rad(degrees))) for f in (jnp.cos, jnp.sin))

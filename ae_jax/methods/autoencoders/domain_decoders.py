@@ -156,14 +156,14 @@ def domain_decoders(
         return values, {"encoder": moved, "decoders": moved_after}
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
-        encoder_key, decoder_key = jax.random.split(key)
+        encoder_key, decoder_key, pass_key = jax.random.split(key, 3)
         x = stacked(batch)
         seen = jax.vmap(lambda y: clean(y, hparams))(x)
         if own_encoders:
             of_encoder = jax.vmap(encoder.init)(jax.random.split(encoder_key, len(domains)), seen)
         else:
             of_encoder = encoder.init(encoder_key, seen[0])
-        latent, _ = encoded(encoder_key, of_encoder, seen, training=False)
+        latent, _ = encoded(pass_key, of_encoder, seen, training=False)
         keys = jax.random.split(decoder_key, len(domains))
         of_decoders = jax.vmap(decoder.init)(keys, latent)
         made = jax.eval_shape(

@@ -2,13 +2,13 @@
 
     python experiments/domain_decoders.py
     python experiments/domain_decoders.py --faces DejaVuSans DejaVuSerif
-    python experiments/domain_decoders.py --renderings filled outline
+    python experiments/domain_decoders.py --faces DejaVuSans DejaVuSans --renderings filled outline
 
-Two autoencoders, each with its own encoder, swap letters by chance, at twice their variance. With
-one encoder the other decoder's letter is far nearer to the true one, and nearer yet where the means
-and deviations of both domains' codes are matched; warped inputs do not help such small letters. The
-nearest training letter is still read more often as what it should be. The recipe is known for faces
-of people who were not asked; so there are none here, but letters, whose true swap is known.
+Two autoencoders, each with its own encoder, swap letters by chance: at about twice their variance.
+With one encoder the other decoder's letter is far nearer to the true one, and nearer yet where the
+means and deviations of both domains' codes are matched; warped inputs do not help letters so small.
+The nearest training letter is still read more often as what it should be. The recipe is known for
+faces of people who were not asked; so there are none here, but letters, whose true swap is known.
 
 Reference: Mor, Wolf, Polyak and Taigman (2019), A Universal Music Translation Network.
 """

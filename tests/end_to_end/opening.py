@@ -23,7 +23,8 @@ from ae_jax import data, methods, nets, training
 from ae_jax.core import Dataset, HParams, Method, State
 from ae_jax.recipes import greedy
 from ae_jax.training import checkpoint
-from tests.methods.examples import IMAGE_SHAPE, REGISTRY, digits
+from tests.methods.examples import REGISTRY
+from tests.methods.registered import IMAGE_SHAPE, digits
 
 STEPS = 4
 KEY = jax.random.key(3)

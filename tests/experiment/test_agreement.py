@@ -27,8 +27,8 @@ def test_agreement_is_of_the_lanes_of_one_setting():
 
 
 def test_a_latent_that_hardly_varies_does_not_count():
-    quiet = CODES * [1, 1, 1e-3]
-    other = np.concatenate([CODES[:, :2], DRAWS.normal(size=(40, 1)) * 1e-3], axis=1)
+    quiet = CODES * [1, 1, 0.05]  # of the variance 0.0025
+    other = np.concatenate([CODES[:, :2], DRAWS.normal(size=(40, 1)) * 0.05], axis=1)
     found = agreement.with_agreement(rows(0.1, 0.2), {0: quiet, 1: other}, ["status"])
     expected = metrics.udr([CODES[:, :2], CODES[:, :2]]).scores
     assert [row["udr"] for row in found] == pytest.approx(expected.tolist())
@@ -49,7 +49,7 @@ def test_what_explains_a_figure_is_said_beside_what_would_by_chance():
     levels = ("method", "strength", "seed")
     expected = metrics.shares_of_variance(figures, "aaaabb", [1, 1, 2, 2, 1, 1])
     found = agreement.shares(own, ["mig"], levels)
-    assert found == {"mig": dict(zip(levels, expected, strict=True))}
+    assert found == {"MIG": dict(zip(levels, expected, strict=True))}
     (line,) = agreement.explained(own, "mig", levels)
     shares = [f"{share:.0%}" for share in expected]
     assert f"method {shares[0]} (20%); strength {shares[1]} (20%); seed {shares[2]} (60%)" in line

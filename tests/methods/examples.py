@@ -1,23 +1,12 @@
 """A small example of every method. A row here gives a method all contract tests."""
 
-from collections.abc import Callable, Mapping
-from typing import Literal, NamedTuple
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from ae_jax import corruptions, data, losses, nets, testing
-from ae_jax.core import (
-    NOT_NEGATIVE,
-    Array,
-    Batch,
-    Dataset,
-    HParams,
-    Method,
-    Network,
-    State,
-    traced,
-)
+from ae_jax import corruptions, losses, nets
+from ae_jax.core import NOT_NEGATIVE, Method, Network, traced
 from ae_jax.data import sequences
 from ae_jax.data.sources import words
 from ae_jax.methods import (
@@ -33,6 +22,7 @@ from ae_jax.methods import (
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
+from ae_jax.methods.adversarial.context_encoder import context_encoder
 from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.adversarial.image_to_image import image_to_image
@@ -51,7 +41,7 @@ from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
-from ae_jax.methods.parts import posteriors
+from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
@@ -62,83 +52,16 @@ from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
-
-#: The images that the examples are built for.
-IMAGE_SHAPE = (8, 8, 1)
-
-
-def sample_discrepancy(
-    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
-) -> Array:
-    """Squared maximum mean discrepancy between samples and data."""
-    x = batch["image"]
-    samples = method.views.sample(key, state, x.shape[0], hparams)
-
-    def flat(images):
-        return images.reshape(images.shape[0], -1)
-
-    return losses.mmd2(flat(samples), flat(x), losses.gaussian_kernel(2.0))
-
-
-def reconstruction_error(
-    method: Method, key: Array, state: State, batch: Batch, hparams: HParams
-) -> Array:
-    """Mean squared error of reconstructions."""
-    return jnp.mean(method.evaluate(key, state, batch, hparams)["squared_error"])
-
-
-def digits() -> Dataset:
-    """The training digits, of IMAGE_SHAPE."""
-    return data.load("digits", "train")
-
-
-def some_contexts() -> Dataset:
-    """A few of the training words with the words around them."""
-    return data.subset(words.contexts("train"), slice(0, 2000))
-
-
-def halves_of_digits() -> Dataset:
-    """Their left halves and, as targets, the right ones."""
-    return data.load("halves:digits")
-
-
-def two_domains() -> Dataset:
-    """Digits, and others turned by a right angle."""
-    upright = data.subset(digits(), slice(0, None, 2))
-    turned = data.pairs_of(data.subset(digits(), slice(1, None, 2)), data.PAIRINGS["turned"])
-    return data.unpaired(upright, data.swapped(turned))
-
-
-def evaluated(name: str) -> Callable[[Method, Array, State, Batch, HParams], Array]:
-    """A score: the mean of a value that is evaluated."""
-    return lambda method, key, state, batch, hparams: jnp.mean(
-        method.evaluate(key, state, batch, hparams)[name]
-    )
-
-
-class Registered(NamedTuple):
-    """An example of a method and the figure that learning lowers.
-
-    Attributes:
-      example: returns the method.
-      data: returns what it learns from.
-      entry: of a batch, what its reconstructions and samples have the shape of.
-      score: (method, key, state, batch, hparams) -> scalar.
-      steps: how many steps of the example, at batch 32, are enough to lower it.
-      improvement: the fraction of the first score that is then left, at most.
-      no_step: hyperparameters that change no step, but evaluation or views alone.
-      tier: "full" for one example of every kind of step, which is tried in sweeps; the others
-        are so only with --full.
-    """
-
-    example: Callable[[], Method]
-    data: Callable[[], Dataset] = digits
-    entry: str = "image"
-    score: Callable[[Method, Array, State, Batch, HParams], Array] = testing.evaluated_loss
-    steps: int = 200
-    improvement: float = 0.8
-    no_step: tuple[str, ...] = ()
-    tier: Literal["cheap", "full"] = "cheap"
+from tests.methods.registered import (
+    IMAGE_SHAPE,
+    Registered,
+    digits,
+    evaluated,
+    halves_of_digits,
+    sample_discrepancy,
+    some_contexts,
+    two_domains,
+)
 
 
 def _autoencoder() -> Method:
@@ -217,6 +140,13 @@ def _regularised_vae() -> Method:
 def _importance_weighted_vae() -> Method:
     bound = bounds.doubly_reparametrised(3)
     return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, bound=bound)
+
+
+def _compressing_vae() -> Method:
+    """Latents for a coder: noise in the place of rounding, and a learned prior."""
+    coded = {"posterior": posteriors.uniform(), "prior": prior_parts.factorised(2)}
+    encoder, decoder = nets.mlp(4, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    return vae(encoder, decoder, 4, **coded, likelihood=observations.gaussian(0.05))
 
 
 def _factor_vae() -> Method:
@@ -304,6 +234,17 @@ def _progressive_gan() -> Method:
 def _image_to_image() -> Method:
     return image_to_image(
         nets.mlp((8, 4, 1), (32,)), nets.mlp(1, (32,)), l1_weight=10.0, learning_rate=1e-3
+    )
+
+
+def _context_encoder() -> Method:
+    """Of holes anywhere, with pixels around them."""
+    return context_encoder(
+        nets.mlp(IMAGE_SHAPE, (32,)),
+        nets.mlp(1, (16,)),
+        shown.holed(corruptions.block, 0.4),
+        overlap=1,
+        adversarial_weight=0.01,
     )
 
 
@@ -448,6 +389,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae),
     "importance_weighted_vae": Registered(_importance_weighted_vae),
+    "compressing_vae": Registered(_compressing_vae),
     "factor_vae": Registered(_factor_vae),
     "paired_vae": Registered(_paired_vae, two_domains),
     "spherical_vae": Registered(_spherical_vae),
@@ -460,11 +402,13 @@ REGISTRY: Mapping[str, Registered] = {
     "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy, steps=400),
     "matching_network": Registered(_matching_network),
     "game": Registered(_game),
-    "adversarial_autoencoder": Registered(_adversarial_autoencoder, score=reconstruction_error),
-    "semi_supervised_adversarial_autoencoder": Registered(
-        _semi_supervised_adversarial_autoencoder, score=reconstruction_error
+    "adversarial_autoencoder": Registered(
+        _adversarial_autoencoder, score=evaluated("squared_error")
     ),
-    "vae_gan": Registered(_vae_gan, score=reconstruction_error),
+    "semi_supervised_adversarial_autoencoder": Registered(
+        _semi_supervised_adversarial_autoencoder, score=evaluated("squared_error")
+    ),
+    "vae_gan": Registered(_vae_gan, score=evaluated("squared_error")),
     "bigan": Registered(_bigan, score=sample_discrepancy),
     "measured": Registered(_measured),
     "filmed": Registered(_filmed),
@@ -472,6 +416,7 @@ REGISTRY: Mapping[str, Registered] = {
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
     ),
+    "context_encoder": Registered(_context_encoder, score=evaluated("squared_error")),
     "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ae_jax.core import Method, Views
-from tests.methods.examples import REGISTRY, sample_discrepancy
+from tests.methods.examples import REGISTRY
+from tests.methods.registered import sample_discrepancy
 
 #: Examples to learn from, numbers in the parameters, size of the latents, of those with margins
 #: chosen for these.

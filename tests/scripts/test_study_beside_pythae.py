@@ -54,6 +54,41 @@ def test_report_divides_by_models_and_counts_each_setting_once(study):
 
 
 @pytest.mark.parametrize(
+    ("model", "numbers", "judge"), [("VAE", {}, ()), ("FactorVAE", {"gamma": 6.0}, (3,))]
+)
+def test_pythae_trains_the_networks_that_it_is_given(study, tmp_path, model, numbers, judge):
+    torch, _ = (pytest.importorskip(name) for name in ("torch", "pythae"))
+    study.silence()
+    torch.manual_seed(0)
+    networks = study.vae_networks(study.Layers((1, 2, 3), (5, 4), discriminator=judge))
+    before = [p.detach().clone() for p in networks.parameters()]
+    images = np.random.default_rng(0).uniform(size=(8, 2, 3, 1)).astype(np.float32)
+    rates = {"learning_rate": 0.25, "discriminator_learning_rate": 0.125}
+    trainer = study.trainer_of(
+        model, numbers, networks, images, 8, directory=str(tmp_path), epochs=1, **rates
+    )
+    seen = trainer.train_dataset.data
+    np.testing.assert_array_equal(seen, np.moveaxis(images, 3, 1))
+    with torch.no_grad():
+        mean, log_var = networks[0](seen).chunk(2, dim=1)
+        told = trainer.model.encoder(seen)
+        z = torch.randn(5, 4)
+        made = trainer.model.decoder(z)["reconstruction"]
+        torch.testing.assert_close((told["embedding"], told["log_covariance"]), (mean, log_var))
+        torch.testing.assert_close(made, torch.special.expit(networks[1](z)))
+        if judge:
+            joint = torch.softmax(trainer.model.discriminator(z), dim=1)[:, :1]
+            torch.testing.assert_close(joint, torch.special.expit(networks[2](z)))
+    trainer.train()
+    moved = [
+        float((p.detach() - q).abs().max())
+        for p, q in zip(networks.parameters(), before, strict=True)
+    ]
+    # one step of Adam each
+    assert moved == pytest.approx([0.25] * 8 + [0.125] * 4 * bool(judge), rel=1e-2)
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--steps", "0"], "steps and seeds must be 1 or more"),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from ae_jax import losses
@@ -74,6 +75,61 @@ def categorical() -> Observation:
             jax.random.categorical(key, logits), logits.shape[1], dtype=logits.dtype
         ),
     )
+
+
+def quantised(
+    centres: np.ndarray, temperature: float = 0.38, weights: np.ndarray | None = None
+) -> Observation:
+    """Outputs are logits of classes [B, ..., Q]; data [B, ..., D] are of the class of the nearest.
+
+    Where several values are possible the squared error's best answer, their mean, may be none of
+    them: a distribution over classes can say so.
+
+    Args:
+      centres: float [Q, D], of the classes.
+      temperature: of the mean that reconstructs: 1 is that of the distribution, near 0 it is the
+        likeliest class.
+      weights: float [Q], of each class in the loss, such as one over how frequent it is; all the
+        same where None.
+
+    Returns:
+      The Observation. Its loss, the cross-entropy in nats, is of classes and no density of the
+      data, so that it has no sampler.
+
+    Raises:
+      InputError: if there are less than two centres, weights do not belong to them, or the
+        temperature is not positive.
+
+    Reference:
+      Zhang, Isola and Efros (2016), Colorful Image Colorization, equations 2 and 5.
+    """
+    centres = np.asarray(centres)
+    if centres.ndim != 2 or len(centres) < 2:
+        raise InputError(f"centres are two or more, [Q, D], got {list(centres.shape)}")
+    if weights is not None and np.shape(weights) != centres.shape[:1]:
+        raise InputError(f"{len(centres)} centres need as many weights, got {np.shape(weights)}")
+    if temperature not in POSITIVE:
+        raise InputError(f"temperature is {temperature!r}: use {POSITIVE}")
+
+    def nearest(x: Array) -> Array:
+        """One-hot [..., Q]: |x - c|^2 = |x|^2 - 2 x.c + |c|^2."""
+        own = jnp.asarray(centres, x.dtype)
+        score = jnp.matmul(x, own.T, precision="highest")
+        score = score - jnp.sum(own**2, axis=1).reshape(*[1] * (x.ndim - 1), -1) / 2
+        return jax.nn.one_hot(jnp.argmax(score, axis=-1), len(own), dtype=x.dtype)
+
+    def loss(logits: Array, x: Array, hparams: HParams) -> Array:
+        classes = nearest(x)
+        if weights is not None:
+            classes *= jnp.asarray(weights, x.dtype).reshape(*[1] * (x.ndim - 1), -1)
+        each = optax.losses.softmax_cross_entropy(logits, classes)
+        return jnp.sum(each.reshape(len(each), -1), axis=1)
+
+    def mean(logits: Array) -> Array:
+        own = jnp.asarray(centres, logits.dtype)
+        return jnp.matmul(jax.nn.softmax(logits / temperature), own, precision="highest")
+
+    return Observation(hparams={}, loss=loss, mean=mean)
 
 
 def gaussian(variance: float = 1.0) -> Observation:

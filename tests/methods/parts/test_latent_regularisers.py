@@ -130,6 +130,36 @@ def test_total_correlation_of_a_whole_data_set_is_exact(monkeypatch, compared):
     np.testing.assert_allclose(term, 4 * expected["total_correlation"], rtol=1e-10)
 
 
+def test_twice_the_latents_are_twice_the_nats():
+    # every pair of posteriors: two groups of latents that know nothing of each other
+    first, second = np.repeat(np.arange(B), B), np.tile(np.arange(B), B)
+
+    def side_by_side(x):
+        return jnp.concatenate([jnp.asarray(x)[first], jnp.asarray(x)[second]], axis=-1)
+
+    one = encoded()
+    z, parameters = side_by_side(Z), jax.tree.map(side_by_side, one.parameters)
+    pairs = encoded(
+        latent=z,
+        parameters=parameters,
+        kl=POSTERIOR.kl_standard(parameters),
+        log_prior=one.log_prior[first] + one.log_prior[second],
+    )
+    np.testing.assert_allclose(jnp.mean(pairs.kl), 2 * jnp.mean(one.kl), rtol=1e-12)
+    for part in (
+        regularisers.total_correlation(
+            4.0, data_size=N, mutual_information_weight=0.5, dimension_wise_weight=2.0
+        ),
+        regularisers.dip("i"),
+        regularisers.dip("ii"),
+        regularisers.capacity(nats=0.0),
+    ):
+        found, expected = (applied(part, of, jnp.ones(len(of.kl), bool)) for of in (pairs, one))
+        # sums over dimensions: a mean would not change, and weights would depend on their number
+        for value, of_one in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+            np.testing.assert_allclose(value, 2 * of_one, rtol=1e-10)
+
+
 def test_dip_of_either_covariance():
     first, figures = applied(regularisers.dip("i", 10.0))
     np.testing.assert_allclose(first, 33.8883923972, atol=1e-9)
@@ -166,9 +196,14 @@ def test_matching_is_any_discrepancy_from_the_prior(monkeypatch):
 def test_an_info_vae_raises_no_discrepancy():
     assert regularisers.info_vae(0.0, 10.0) == {"beta": 1.0, "matching_weight": 9.0}
     assert regularisers.info_vae(1.0, 1.0) == {"beta": 0.0, "matching_weight": 1.0}
-    for alpha, scale in ((0.0, 1e-3), (0.5, 0.4), (1.5, 3.0), (float("nan"), 1.0)):
+    for alpha, scale in ((0.0, 1e-3), (0.5, 0.4), (1.5, 3.0)):
         with pytest.raises(InputError, match="use alpha <= 1 and scale >= 1 - alpha"):
             regularisers.info_vae(alpha, scale)
+    for wrong in (float("nan"), float("inf"), "1", None, [0.0]):
+        with pytest.raises(InputError, match=r"^alpha is .*: use a finite number$"):
+            regularisers.info_vae(wrong)
+        with pytest.raises(InputError, match=r"^scale is .*: use a finite number$"):
+            regularisers.info_vae(scale=wrong)
 
 
 def test_the_density_ratio_is_of_each_example():
@@ -242,6 +277,12 @@ def test_defaults_are_the_papers():
 def test_refuses():
     for call, message in (
         (lambda: regularisers.total_correlation(data_size=0), "data_size is 0: use a whole number"),
+        (lambda: regularisers.total_correlation(data_size="a"), "data_size is 'a': use a whole"),
+        (lambda: regularisers.total_correlation(data_size=None), "data_size is None: use a whole"),
+        (lambda: regularisers.dip("i", None), "off_diagonal_weight is None: use 0 or more"),
+        (lambda: regularisers.dip("i", "a"), "off_diagonal_weight is 'a': use 0 or more"),
+        (lambda: regularisers.matching(2.0, "mmd"), r"discrepancy is 'mmd': .* discrepancies.mmd"),
+        (lambda: regularisers.matching(2.0, discrepancies.mmd), "the function mmd: call it"),
         (
             lambda: regularisers.total_correlation(data_size=9, weights="wrong"),
             "unknown weights 'wrong'",

@@ -2,16 +2,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
-from ae_jax import losses, methods, nets
+from ae_jax import losses, nets
 from ae_jax.core import InputError
+from ae_jax.methods import observations
 from ae_jax.probability import gaussian
 
 
-@pytest.mark.parametrize("name", methods.observations.OBSERVATIONS)
+@pytest.mark.parametrize("name", observations.OBSERVATIONS)
 def test_equal_outputs_and_data_lose_least_and_means_are_in_data_space(name):
-    observation = methods.observations.OBSERVATIONS[name]()
+    observation = observations.OBSERVATIONS[name]()
     hparams = dict(observation.hparams)
     outputs = jnp.array([[-2.0, 0.5, 3.0]])
     mean = observation.mean(outputs)
@@ -23,25 +24,25 @@ def test_equal_outputs_and_data_lose_least_and_means_are_in_data_space(name):
 
 def test_likelihoods_draw_data_and_errors_do_not():
     key, outputs = jax.random.key(0), jnp.array([[0.5, -2.0]]) + jnp.zeros((4000, 2))
-    assert methods.observations.gaussian().hparams == {"variance": 1.0}
-    assert methods.observations.correntropy().hparams == {"sigma": 0.5}
-    drawn = methods.observations.gaussian().sample(key, outputs, {"variance": 0.25})
+    assert observations.gaussian().hparams == {"variance": 1.0}
+    assert observations.correntropy().hparams == {"sigma": 0.5}
+    drawn = observations.gaussian().sample(key, outputs, {"variance": 0.25})
     np.testing.assert_allclose(
         drawn, outputs + 0.5 * jax.random.normal(key, outputs.shape), rtol=1e-6
     )
-    drawn = methods.observations.bernoulli().sample(key, outputs, {})
+    drawn = observations.bernoulli().sample(key, outputs, {})
     assert set(np.unique(drawn)) == {0, 1}
     np.testing.assert_allclose(drawn.mean(axis=0), jax.nn.sigmoid(outputs[0]), atol=0.03)
     for error in (
-        methods.observations.squared_error,
-        methods.observations.absolute_error,
-        methods.observations.correntropy,
+        observations.squared_error,
+        observations.absolute_error,
+        observations.correntropy,
     ):
         assert error().sample is None
 
 
 def test_the_width_of_correntropy_is_a_hyperparameter():
-    observation = methods.observations.correntropy(0.3)
+    observation = observations.correntropy(0.3)
     assert observation.hparams == {"sigma": 0.3}
     assert observation.sample is None  # no likelihood
     x_hat, x = jnp.array([[0.0, 1.0]]), jnp.array([[0.2, 0.1]])
@@ -55,7 +56,7 @@ def test_the_width_of_correntropy_is_a_hyperparameter():
 
 
 def test_a_learned_variance_is_read_from_the_outputs_other_half():
-    observation = methods.observations.learned_gaussian(1e-2)
+    observation = observations.learned_gaussian(1e-2)
     assert observation.hparams == {"least_variance": 1e-2}
     outputs = jnp.array([[[0.5, -1.0, -9.0, 0.3]]])
     x = jnp.array([[[0.4, 0.7]]])
@@ -85,7 +86,7 @@ def test_a_shared_variance_is_best_at_the_error_of_the_whole_data():
     outputs = decoder.apply(params, latent)
     assert outputs.shape == (5, 4)
     np.testing.assert_array_equal(outputs[:, 2:], -1)
-    observation = methods.observations.learned_gaussian(1e-12)
+    observation = observations.learned_gaussian(1e-12)
     error = jnp.mean((x - outputs[:, :2]) ** 2)
 
     def total(scale):
@@ -106,7 +107,7 @@ def test_a_shared_variance_is_best_at_the_error_of_the_whole_data():
 
 
 def test_levels_are_predicted_by_location_and_scale():
-    observation = methods.observations.discretised_logistic(5)
+    observation = observations.discretised_logistic(5)
     outputs = jnp.array([[0.4, 1.7, -2.0, -1.0]])
     x = jnp.array([[0.5, 1.0]])
     expected = losses.discretised_logistic_nll(outputs[:, :2], x, outputs[:, 2:], 5)
@@ -114,12 +115,12 @@ def test_levels_are_predicted_by_location_and_scale():
     np.testing.assert_allclose(observation.mean(outputs), [[0.4, 1.0]], rtol=1e-6)
     drawn = observation.sample(jax.random.key(0), jnp.broadcast_to(outputs, (50, 4)), {})
     assert set(np.unique(drawn)) <= {0, 0.25, 0.5, 0.75, 1}
-    default = methods.observations.discretised_logistic()
+    default = observations.discretised_logistic()
     assert default.loss(outputs, x, {}) > expected  # of 256 levels each has less
 
 
 def test_grey_levels_have_a_density_of_which_the_mean_is_no_parameter():
-    observation = methods.observations.continuous_bernoulli()
+    observation = observations.continuous_bernoulli()
     logits = jnp.array([[2.0]]) + jnp.zeros((4000, 1))
     drawn = observation.sample(jax.random.key(0), logits, {})
     # 1 / (1 - e^-2) - 1 / 2, where sigmoid(2) is 0.88
@@ -129,7 +130,7 @@ def test_grey_levels_have_a_density_of_which_the_mean_is_no_parameter():
 
 
 def test_the_error_of_an_example_is_its_own_best_variance():
-    observation = methods.observations.optimal_gaussian(1e-4)
+    observation = observations.optimal_gaussian(1e-4)
     assert observation.hparams == {"least_variance": 1e-4}
     assert observation.sample is None  # no likelihood: a VAE refuses it
     mean, x = jnp.array([[0.0, 1.0], [1.0, 1.0]]), jnp.array([[1.0, 1.5], [1.0, 1.0]])
@@ -142,7 +143,7 @@ def test_the_error_of_an_example_is_its_own_best_variance():
 
 
 def test_an_unknown_variance_is_one_of_each_example():
-    observation = methods.observations.student(3.0, 0.04)
+    observation = observations.student(3.0, 0.04)
     assert observation.hparams == {"degrees": 3.0, "variance": 0.04}
     mean = jnp.tile(jnp.array([[1.0, -1.0]]), (4000, 1))
     x, hparams = mean[:2] + 0.3, {"degrees": 5.0, "variance": 0.1}
@@ -156,3 +157,34 @@ def test_an_unknown_variance_is_one_of_each_example():
     # sizes of errors go together, which is what one variance means
     assert np.corrcoef(np.abs(error).T)[0, 1] > 0.1
     np.testing.assert_array_equal(observation.mean(mean), mean)
+
+
+def test_classes_are_those_of_the_nearest_centre_and_reconstruct_by_an_annealed_mean(x64):
+    """Against SciPy, and against (a, b) = sum_q c_q z_q^(1/T) / sum_q z_q^(1/T)."""
+    random = np.random.default_rng(0)
+    centres, weights = random.normal(size=(5, 2)), random.uniform(0.5, 2, 5)
+    x, logits = random.normal(size=(3, 4, 4, 2)), random.normal(size=(3, 4, 4, 5))
+    observation = observations.quantised(centres, 0.38, weights)
+    z = special.softmax(logits, axis=-1)
+    nearest = np.linalg.norm(x[..., None, :] - centres, axis=-1).argmin(axis=-1)
+    chosen = np.take_along_axis(z, nearest[..., None], axis=-1)[..., 0]
+    loss = -np.sum(weights[nearest] * np.log(chosen), axis=(1, 2))
+    np.testing.assert_allclose(observation.loss(logits, x, {}), loss, rtol=1e-12)
+    annealed = z ** (1 / 0.38)
+    mean = annealed @ centres / annealed.sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(observation.mean(logits), mean, rtol=1e-12)
+    plain = observations.quantised(centres, 1.0)
+    np.testing.assert_allclose(
+        plain.loss(logits, x, {}), -np.sum(np.log(chosen), axis=(1, 2)), rtol=1e-12
+    )
+    np.testing.assert_allclose(plain.mean(logits), z @ centres, rtol=1e-12)
+    sharp = observations.quantised(centres, 1e-3).mean(logits)
+    np.testing.assert_allclose(sharp, centres[logits.argmax(axis=-1)], atol=1e-6)
+    assert plain.sample is None
+    for wrong, message in (
+        ((centres[:1],), "two or more"),
+        ((centres, 0.0), "temperature is 0.0"),
+        ((centres, 1.0, weights[:2]), "as many weights"),
+    ):
+        with pytest.raises(InputError, match=message):
+            observations.quantised(*wrong)

@@ -1,6 +1,7 @@
 """VAEs of other parts than the usual ones, where the numbers are known or computed otherwise."""
 
 import chex
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -248,6 +249,38 @@ def test_regularisers_add_up_in_training_and_in_a_whole_data_set():
     np.testing.assert_allclose(values["latent"], z, rtol=1e-10)
 
 
+def test_of_twice_the_pixels_the_error_counts_twice_and_the_regularisers_once():
+    x = np.array([X, 2 - X, 0.5 * X])
+    kernel = np.random.RandomState(1).normal(size=(3, 4))
+    found = []
+    for times in (1, 2):  # side by side
+        part = regularisers.total_correlation(4.0, data_size=9)
+        likelihood = methods.observations.gaussian(VARIANCE)
+        method = methods.vae(
+            *(nets.mlp(4, ()), nets.mlp(3 * times, ()), 2),
+            likelihood=likelihood,
+            regularisers=[part],
+            optimizer=optax.identity(),
+        )
+        batch = {"image": jnp.asarray(np.tile(x, (1, times)))}
+        seen = np.tile(kernel / times, (times, 1)), OUTPUTS
+        made = np.tile(WEIGHTS.T, (1, times)), np.tile(BIAS, times)
+        fixed = {
+            name: {"Dense_0": dict(zip(("kernel", "bias"), map(jnp.asarray, layer), strict=True))}
+            for name, layer in (("encoder", seen), ("decoder", made))
+        }
+        state = drawn(method, batch)._replace(params=fixed)
+        found.append(jax.jit(method.step)(KEY, state, batch, dict(method.hparams))[1])
+    once, twice = found
+    # a mean over pixels would not change, and beta would mean something else for each image size
+    np.testing.assert_allclose(twice["reconstruction"], 2 * once["reconstruction"], rtol=1e-12)
+    for name in ("kl", "total_correlation"):
+        np.testing.assert_allclose(twice[name], once[name], rtol=1e-10)
+    for info in found:
+        expected = info["reconstruction"] + info["kl"] + 4 * info["total_correlation"]
+        np.testing.assert_allclose(info["loss"], expected, rtol=1e-12)
+
+
 def test_a_capacity_reaches_the_encoder_through_every_bound():
     def pulled(bound):
         """Where 2 |KL - 9| moves the encoder's outputs and the prior, beside the bound."""
@@ -325,11 +358,27 @@ def test_refuses():
         ({"likelihood": "bernoulli"}, "likelihood is 'bernoulli'"),
         ({"regularisers": capacity}, "regularisers is a LatentRegulariser: use"),
         ({"regularisers": [methods.regularisers.r1()]}, r"regularisers\[0\] is a Regulariser"),
+        ({"regularisers": None}, "regularisers is a NoneType: use"),
+        ({"optimizer": optax.adam(1e-3)}, "optimizer has a learning rate of its own: use"),
+        ({"optimizer": "adam"}, "optimizer is 'adam': use"),
         ({"regularisers": [capacity, capacity]}, "share the hyperparameter capacity"),
     ):
         with pytest.raises(InputError, match=message):
             built(**options)
+    with pytest.raises(InputError, match=r"density is 'ring': use .*priors.ring\(\)"):
+        priors.fixed("ring")
+    for given, message in (
+        (
+            ("mlp", nets.mlp(3, ())),
+            r"encoder is 'mlp': use what a function makes, such as nets.mlp",
+        ),
+        ((nets.mlp(4, ()), nets.mlp), "decoder is the function mlp: call it"),
+        ((flax.linen.Dense(4), nets.mlp(3, ())), r"encoder is a Dense: .* nets.flax_network\("),
+    ):
+        with pytest.raises(InputError, match=message):
+            methods.vae(*given, 2)
     assert vae_objective(nets.mlp(4, ()), nets.mlp(3, ()), 2).hparams == {"beta": 1.0}
-    method = built(regularisers=[regularisers.total_correlation(data_size=9)])
-    with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
-        jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))
+    for part in (regularisers.total_correlation(data_size=9), regularisers.dip()):
+        method = built(regularisers=[part])
+        with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
+            jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))

@@ -77,7 +77,7 @@ LATE = [
         "--faces DejaVuSans DejaVuSans",
         "two faces or two renderings are compared",
     ),
-    ("domain_decoders", "--images 9000", "fewer than 18,000: take fewer, or more letters"),
+    ("domain_decoders", "--images 9000", "fewer than 9,000: take fewer, or more letters"),
     ("domain_decoders", "--dataset digits", "--dataset"),
     ("gan", "--momentum 1", "--momentum is 1.0: use 0 or more and less than 1"),
     ("gan", "--dataset nonsense", "unknown density 'nonsense'; choose from ring, grid"),

@@ -230,7 +230,10 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 
 
 #: A data set of another kind than a script's, and what is said of it; elsewhere points of a plane.
-OTHERS = {"gan": ("digits", "unknown density 'digits'")}
+OTHERS = {
+    "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
+    "gan": ("digits", "unknown density 'digits'"),
+}
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -71,6 +71,14 @@ LATE = [
     ("dirac_gan", "--learning-rate 1e30", "numbers pass 1e150: lower learning_rate, gamma"),
     ("dirac_gan", "--gamma nan", "--gamma is nan: use"),
     ("dirac_gan", "--steps 1", "--steps is 1: use a whole number, 2 or more"),
+    ("domain_decoders", "--letters A", "letters are told from each other, got 'A': give two"),
+    (
+        "domain_decoders",
+        "--faces DejaVuSans DejaVuSans",
+        "two faces or two renderings are compared",
+    ),
+    ("domain_decoders", "--images 9000", "fewer than 9,000: take fewer, or more letters"),
+    ("domain_decoders", "--dataset digits", "--dataset"),
     ("gan", "--momentum 1", "--momentum is 1.0: use 0 or more and less than 1"),
     ("gan", "--dataset nonsense", "unknown density 'nonsense'; choose from ring, grid"),
     ("gan", "--r1-weight -1", "r1_weight is -1"),
@@ -225,7 +233,10 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 
 
 #: A data set of another kind than a script's, and what is said of it; elsewhere points of a plane.
-OTHERS = {"gan": ("digits", "unknown density 'digits'")}
+OTHERS = {
+    "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
+    "gan": ("digits", "unknown density 'digits'"),
+}
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "plots": BUILDING_BLOCKS | {"metrics"},
     "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
-        *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
+        *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "tiling", "training"),
     },
 }
 

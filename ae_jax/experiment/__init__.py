@@ -4,6 +4,7 @@ from ae_jax.cli import Count, Swept, Whole
 from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
+from ae_jax.experiment.filters import Filter, clipped_psnr, filters, linear_map, tuned
 from ae_jax.experiment.generation import (
     check_generated,
     class_features,
@@ -16,6 +17,7 @@ from ae_jax.experiment.generation import (
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
+from ae_jax.experiment.patches import grey_patches, grey_photographs, patchwise
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
 from ae_jax.experiment.running import Sweep, check, claimed, complete, pretrain, run_options, sweep
@@ -26,6 +28,7 @@ from ae_jax.training import Model, model
 __all__ = [
     "Config",
     "Count",
+    "Filter",
     "MachineConfig",
     "Model",
     "Outcome",
@@ -43,16 +46,21 @@ __all__ = [
     "claimed",
     "class_features",
     "classes",
+    "clipped_psnr",
     "complete",
     "described",
     "earlier",
     "features_of",
     "film_times",
+    "filters",
     "firsts",
     "gaussian_images",
     "generated",
+    "grey_patches",
+    "grey_photographs",
     "label_orders",
     "lanes",
+    "linear_map",
     "load_splits",
     "model",
     "named",
@@ -60,6 +68,7 @@ __all__ = [
     "open",
     "own_rows",
     "paired",
+    "patchwise",
     "pretrain",
     "records",
     "report",
@@ -68,6 +77,7 @@ __all__ = [
     "sweep",
     "trace",
     "trace_stack",
+    "tuned",
     "varied",
     "where",
 ]

@@ -207,9 +207,9 @@ def gains(rows: Rows, over: Mapping[float, str]) -> str:
     """Says how much nearer the network comes than another method at each noise."""
     some = [row for row in rows if row["method"] in (WHOLE, over[row["sigma"]]) and "psnr" in row]
     found = plots.gains(some, "psnr", ["sigma", "seed"], lambda row: row["method"] != WHOLE)
+    points = [(p["sigma"], p["gain"]) for p in plots.aggregate(found, ["sigma"], ["gain"])]
     return ", ".join(
-        f"{'+' * (point['gain'].mean > 0)}{point['gain']:.2f} dB at sigma {point['sigma']:g} ({over[point['sigma']]})"
-        for point in plots.aggregate(found, ["sigma"], ["gain"])
+        f"{'+' * (gain.mean > 0)}{gain:.2f} dB at sigma {at:g} ({over[at]})" for at, gain in points
     )
 
 
@@ -242,7 +242,8 @@ def figures(
     rows: Rows, kept: Mapping[tuple[str, float], np.ndarray], picture: np.ndarray
 ) -> dict[str, Any]:
     """Draws the PSNR at each noise, and the first photograph as it was restored."""
-    curves = plots.mean_curves(rows, "sigma", "psnr", lambda row: row["method"])
+    compared = [row for row in rows if row["method"] not in (APART, GREEDY)]
+    curves = plots.mean_curves(compared, "sigma", "psnr", lambda row: row["method"])
     drawn = {
         "PSNR of test photographs by the noise's standard deviation.": plots.lines(
             curves, "noise's standard deviation, of 255", "PSNR (dB)", log_x=True
@@ -256,7 +257,7 @@ def figures(
             WHOLE: [kept[WHOLE, at] for at in best],
             "photograph": [picture for _ in best],
         }
-        heading = ", ".join(f"sigma {at:g} ({name})" for at, name in best.items())
+        heading = f"sigma {', '.join(f'{at:g}' for at in best)}"
         drawn["A test photograph at each noise, and restored."] = plots.image_rows(
             {name: np.stack(images) for name, images in table.items()}, heading
         )

@@ -44,8 +44,10 @@ class Config(experiment.Config):
     """The mean activation of a unit, in the greedy training."""
     sparsity_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     weight_decay: Annotated[float, NOT_NEGATIVE] = 1e-4
-    learning_rate: Swept[float] = (2e-3,)
-    """Of the layers and of fine-tuning, at first; it falls to 0 as a half cosine."""
+    layer_learning_rate: Annotated[float, POSITIVE] = 1e-2
+    """Of the greedy training, at first; it falls to 0 as a half cosine."""
+    learning_rate: Swept[float] = (3e-3,)
+    """Of fine-tuning, likewise."""
     layer_steps: Count = 1000
     """For each layer."""
     steps: Count = 3000
@@ -63,6 +65,7 @@ PRESETS = {
         stride=1,
         side=640,
         widths=(720, 720),
+        layer_learning_rate=1e-3,
         learning_rate=(1e-3,),
         layer_steps=100_000,
         steps=400_000,
@@ -110,13 +113,15 @@ def train(config: Config, splits: Splits) -> tuple[greedy.Stack, experiment.Swee
     out = cli.directory(config, "stacked_denoising")
     options = experiment.run_options(config, splits) | {"experiment": "stacked_denoising"}
 
-    def run(trainer: Callable, what: Any, steps: int, part: str, **more: Any) -> Any:
+    own = [{**lane, "learning_rate": config.layer_learning_rate} for lane in lanes]
+
+    def run(trainer: Callable, what: Any, lanes: Any, steps: int, part: str, **more: Any) -> Any:
         more |= {"schedules": [training.warmup_cosine(steps)], **options}
         return trainer(what, splits.train, lanes, steps, out / part, **more)
 
-    stack = run(greedy.train, layers, config.layer_steps, "layers")
+    stack = run(greedy.train, layers, own, config.layer_steps, "layers")
     experiment.complete(stack.results[-1])
-    result = run(training.run, whole, config.steps, "whole", start=stack.start)
+    result = run(training.run, whole, lanes, config.steps, "whole", start=stack.start)
     experiment.complete(result)
     return stack, experiment.Sweep(result, out)
 

@@ -194,8 +194,8 @@ def stacked_denoising(config: Config) -> None:
 
 
 def chosen(config: Config, sigma: float) -> dict[str, Callable]:
-    """Filters, each with its best setting on photographs, or parts of them, for validation."""
-    clean = experiment.grey_photographs("validation", config.side, more(config)).values()
+    """Filters, each with its best setting on the photographs that the network learns from."""
+    clean = experiment.grey_photographs("train", config.side, more(config)).values()
     spoiled = [noisy(picture, sigma, seed=0) for picture in clean]
     return experiment.tuned(experiment.filters(), spoiled, [*clean], sigma / 255)
 
@@ -211,7 +211,8 @@ def best_baselines(rows: Rows) -> dict[float, str]:
 def gains(rows: Rows, over: Mapping[float, str]) -> str:
     """Says how much nearer the network comes than another method at each noise."""
     some = [row for row in rows if row["method"] in (WHOLE, over[row["sigma"]]) and "psnr" in row]
-    found = plots.gains(some, "psnr", ["sigma", "seed"], lambda row: row["method"] != WHOLE)
+    by = ["sigma", "seed", *(["learning_rate"] if set(over.values()) <= set(OURS) else [])]
+    found = plots.gains(some, "psnr", by, lambda row: row["method"] != WHOLE)
     points = [(p["sigma"], p["gain"]) for p in plots.aggregate(found, ["sigma"], ["gain"])]
     return ", ".join(
         f"{'+' * (gain.mean > 0)}{gain:.2f} dB at sigma {at:g} ({over[at]})" for at, gain in points
@@ -228,7 +229,7 @@ def notes(rows: Rows, tuned: Mapping[float, Mapping[str, Any]], pictures: str) -
     said = [
         f"psnr and ssim are of {pictures}; estimates are clipped to [0, 1], whatever made them, "
         "and the noise is not. Each seed draws its own.",
-        f"Settings that are best on the validation part, by sigma: {settings}.",
+        f"Settings that are best on the training photographs, by sigma: {settings}.",
     ]
     if missing := [name for name in MORE if any(name not in own for own in tuned.values())]:
         said.append(f"Not installed, and not compared: {', '.join(missing)}.")

@@ -43,7 +43,7 @@ def test_filters_are_chosen_without_a_look_at_the_test_photographs(script, monke
     monkeypatch.setattr(experiment, "filters", lambda: simple)
     config = dataclasses.replace(script.PRESETS["smoke"], side=128)
     light, heavy = (script.chosen(config, sigma)["Gaussian"] for sigma in (2.0, 100.0))
-    assert set(splits) == {"validation"}
+    assert set(splits) == {"train"}
     assert light.keywords["setting"] < heavy.keywords["setting"]
 
 

@@ -45,9 +45,9 @@ class Config(experiment.Config):
     """The mean activation of a unit, in the greedy training."""
     sparsity_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     weight_decay: Annotated[float, NOT_NEGATIVE] = 1e-4
-    layer_learning_rate: Annotated[float, POSITIVE] = 1e-2
+    layer_learning_rate: Annotated[float, POSITIVE] = 5e-3
     """Of the greedy training, at first; it falls to 0 as a half cosine."""
-    learning_rate: Swept[float] = (3e-3,)
+    learning_rate: Swept[float] = (1e-3,)
     """Of fine-tuning, likewise."""
     layer_steps: Count = 1000
     """For each layer."""

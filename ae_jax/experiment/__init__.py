@@ -4,11 +4,8 @@ from ae_jax.cli import Count, Swept, Whole
 from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
-<<<<<<< HEAD
-from ae_jax.experiment.filters import Filter, clipped_psnr, filters, linear_map, tuned
-=======
 from ae_jax.experiment.filling import Holes, closed_fills, filled_measure, holes_in
->>>>>>> main
+from ae_jax.experiment.filters import Filter, clipped_psnr, filters, linear_map, tuned
 from ae_jax.experiment.generation import (
     check_generated,
     class_features,
@@ -32,11 +29,8 @@ from ae_jax.training import Model, model
 __all__ = [
     "Config",
     "Count",
-<<<<<<< HEAD
     "Filter",
-=======
     "Holes",
->>>>>>> main
     "MachineConfig",
     "Model",
     "Outcome",
@@ -54,11 +48,8 @@ __all__ = [
     "claimed",
     "class_features",
     "classes",
-<<<<<<< HEAD
     "clipped_psnr",
-=======
     "closed_fills",
->>>>>>> main
     "complete",
     "described",
     "earlier",
@@ -69,12 +60,9 @@ __all__ = [
     "firsts",
     "gaussian_images",
     "generated",
-<<<<<<< HEAD
     "grey_patches",
     "grey_photographs",
-=======
     "holes_in",
->>>>>>> main
     "label_orders",
     "lanes",
     "linear_map",

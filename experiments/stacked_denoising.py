@@ -47,7 +47,7 @@ class Config(experiment.Config):
     weight_decay: Annotated[float, NOT_NEGATIVE] = 1e-4
     layer_learning_rate: Annotated[float, POSITIVE] = 5e-3
     """Of the greedy training, at first; it falls to 0 as a half cosine."""
-    learning_rate: Swept[float] = (1e-3,)
+    learning_rate: Swept[float] = (2e-3,)
     """Of fine-tuning, likewise."""
     layer_steps: Count = 1000
     """For each layer."""

@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
         *("cli", "core", "data", "inversion", "losses", "methods", "metrics", "nets", "plots"),
-        *("recipes", "training", "coding"),
+        *("recipes", "tiling", "training", "coding"),
     },
 }
 

@@ -133,6 +133,10 @@ LATE = [
     ("sparse_ae", "--contractive-weight 1 1", "--contractive-weight has a value twice"),
     ("stacked_ae", "--classifier-steps 0", "--classifier-steps is 0: use a whole"),
     ("stacked_ae", "--steps 0", "--steps is 0: use a whole"),
+    ("stacked_denoising", "--patch-size 40", "a piece of 40 pixels does not fit into 32"),
+    ("stacked_denoising", "--sigma 0", "--sigma is 0.0: use more than 0"),
+    ("stacked_denoising", "--stride 7", "a stride of 7 leaves gaps between pieces of 6 pixels"),
+    ("stacked_denoising", "--widths", "--widths has no layer"),
     ("total_correlation", "--batch-size 1", "--batch-size is 1: use a whole number, 2 or more"),
     ("total_correlation", "--batch-size 4 64", "data_size is 32, less than the batch of 64"),
     ("total_correlation", "--correlation 1", "--correlation is 1.0: use 0 or more and less than 1"),
@@ -236,6 +240,8 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 OTHERS = {
     "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
     "gan": ("digits", "unknown density 'digits'"),
+    "gan": ("digits", "unknown density 'digits'"),
+    "stacked_denoising": ("digits", "photographs are photos or photos11, and not 'digits'"),
 }
 
 

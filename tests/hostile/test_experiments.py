@@ -240,7 +240,6 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 OTHERS = {
     "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
     "gan": ("digits", "unknown density 'digits'"),
-    "gan": ("digits", "unknown density 'digits'"),
     "stacked_denoising": ("digits", "photographs are photos or photos11, and not 'digits'"),
 }
 

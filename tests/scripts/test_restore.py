@@ -147,19 +147,19 @@ def test_what_is_known_comes_back_bit_for_bit(restore, run, mask, tmp_path, caps
     assert (made == expected)[hole].mean() > 0.99
 
 
-def test_nothing_is_written_over(restore, run, mask, tmp_path):
-    _, file = mask
-    path = write(tmp_path / "a.png", waves(50, 37, 1)[..., 0])
-    for _ in range(3):
-        applied(restore, run[0], path, "--mask", file)
-    names = ["a.restored.png", "a.restored-2.png", "a.restored-3.png"]
-    first, *others = [(tmp_path / name).read_bytes() for name in names]
-    assert others == [first, first]
-    (tmp_path / "a.restored.png").write_text("mine")
+def test_nothing_is_written_over(restore, run, tmp_path):
+    hole = np.zeros((8, 8), np.uint8)
+    hole[2:5, 3:6] = 255
+    mask = write(tmp_path / "mask.png", hole)
+    path = write(tmp_path / "a.png", waves(8, 8, 1)[..., 0])
+    (tmp_path / "a.restored-2.png").write_text("mine")
+    applied(restore, run[0], path, path, "--mask", mask)
+    first, third = (tmp_path / f"a.restored{end}.png" for end in ("", "-3"))
+    assert first.read_bytes() == third.read_bytes()
     (tmp_path / "elsewhere").mkdir()
-    applied(restore, run[0], path, "--mask", file, "--out", tmp_path / "elsewhere")
-    assert (tmp_path / "elsewhere" / "a.restored.png").read_bytes() == first
-    assert (tmp_path / "a.restored.png").read_text() == "mine"
+    applied(restore, run[0], path, "--mask", mask, "--out", tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / first.name).read_bytes() == first.read_bytes()
+    assert (tmp_path / "a.restored-2.png").read_text() == "mine"
 
 
 def test_what_cannot_be_restored_is_named_and_the_others_are_done(

@@ -1,6 +1,8 @@
 import contextlib
 import importlib
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import jax
@@ -34,6 +36,23 @@ def waves(height, width, channels=3):
 def deep(height, width):
     """16 bits, the lower 8 of which are not those that the upper would be repeated as."""
     return 256 * waves(height, width, 1)[..., 0].astype(np.uint16) + np.arange(width, dtype="u2")
+
+
+def write_deep_colour(path):
+    """A PNG of one pixel with 16 bits a channel, which Pillow reads as 8."""
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(bytes(range(7))), b"IEND": b""}
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(content))
+            + name
+            + content
+            + struct.pack(">I", zlib.crc32(name + content))
+            for name, content in parts.items()
+        )
+    )
+    return path
 
 
 def write(path, pixels, **options):
@@ -173,17 +192,13 @@ def test_what_cannot_be_restored_is_named_and_the_others_are_done(
     write(tmp_path / "other.png", waves(37, 50))
     write(tmp_path / "small.png", waves(3, 50))
     clear = write(tmp_path / "clear.png", deep(50, 37), transparency=300)
-    names = ["broken.png", "absent.png", "frames.gif", "other.png", "small.png", clear.name]
-    bad = [tmp_path / name for name in names]
+    names = ["broken.png", "absent.png", "frames.gif", "other.png", "small.png"]
+    bad = [*(tmp_path / name for name in names), clear, write_deep_colour(tmp_path / "rgb.png")]
     applied(restore, run[0], good[0], *bad, good[1], "--mask", file, status=1)
     assert all(path.with_suffix(".restored.png").exists() for path in good)
     said = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
-    for path, line, reason in zip(
-        bad,
-        said,
-        ("cannot read", "No such file", "several frames", "the mask 37x50", "4 pixels", "16 bits"),
-        strict=True,
-    ):
+    reasons = ("cannot read", "No such file", "several frames", "the mask 37x50", "4 pixels")
+    for path, line, reason in zip(bad, said, (*reasons, "16 bits", "16 bits"), strict=True):
         assert line.count(str(path)) == 1
         assert reason in line
         assert not path.with_suffix(".restored.png").exists()

@@ -12,6 +12,8 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.losses`: objectives and penalties, in nats per example.
 - `ae_jax.methods`: factories that return a `Method`, by family; what they are composed of.
 - `ae_jax.metrics`: evaluation of what was learned.
+- `ae_jax.inversion`: images and latents found by descending what a trained model says of them.
+- `ae_jax.coding`: compression: a range coder, and pictures as files, by trained models.
 - `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
 - `ae_jax.testing`: the contract as a check of a method.
 - `ae_jax.recipes`: several runs that make one model: greedy stacks.
@@ -29,11 +31,13 @@ __version__ = "0.2.0"
 
 _PARTS = (
     "cli",
+    "coding",
     "colour",
     "core",
     "corruptions",
     "data",
     "experiment",
+    "inversion",
     "losses",
     "methods",
     "metrics",

@@ -5,7 +5,8 @@ engine (`ae_jax.training`) trains whatever honours this contract; it never looks
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import jax
@@ -44,10 +45,15 @@ class Domain(NamedTuple):
     high_open: bool = False
     whole: bool = False
 
-    def __contains__(self, value: float) -> bool:
+    def __contains__(self, value: Any) -> bool:
+        try:
+            if not math.isfinite(value):
+                return False
+        except (TypeError, OverflowError):  # no number, or none that is computed with
+            return False
         above = value > self.low if self.low_open else value >= self.low
         below = value < self.high if self.high_open else value <= self.high
-        return math.isfinite(value) and above and below and (not self.whole or value % 1 == 0)
+        return above and below and (not self.whole or value % 1 == 0)
 
     def __str__(self) -> str:
         low, high = self.low > -math.inf, self.high < math.inf
@@ -74,6 +80,19 @@ BELOW_ONE = Domain(0, 1, high_open=True)
 BETWEEN = Domain(0, 1, low_open=True, high_open=True)
 #: A number of things.
 COUNT = Domain(1, whole=True)
+
+
+def require(domain: Domain, **values: Any) -> None:
+    """Raises InputError where a static number, given by its argument's name, is not allowed.
+
+    Args:
+      domain: what is allowed; where it is of whole numbers, 4 is one and 4.0 none.
+      **values: by name, with spaces for underscores where the name is no argument's.
+    """
+    kind = Integral if domain.whole else Real
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, kind) or value not in domain:
+            raise InputError(f"{name} is {value!r}: use {domain}")
 
 
 def traced(**numbers: tuple[float, Domain]) -> dict[str, dict[str, Any]]:
@@ -193,6 +212,52 @@ class Dataset(NamedTuple):
     fetch: Callable[[Any, Array], Batch]
     factor_sizes: Mapping[str, int] = {}
     digest: str = ""
+
+
+def require_kind(kind: type, example: str, **values: Any) -> None:
+    """Raises InputError where a part, given by its argument's name, is of another kind.
+
+    Args:
+      kind: the part's class.
+      example: a call that makes one.
+      **values: parts by name.
+    """
+    for name, value in values.items():
+        if not isinstance(value, kind):
+            raise mistaken(name, value, example)
+
+
+def require_each(kind: type, example: str, **values: Any) -> None:
+    """Raises InputError where a list of parts, given by its argument's name, is none or has others.
+
+    Args:
+      kind: the parts' class.
+      example: a call that makes one.
+      **values: lists by name.
+    """
+    for name, parts in values.items():
+        if isinstance(parts, (str, kind)) or not isinstance(parts, Sequence):
+            raise mistaken(name, parts, f"a list of them, [{example}]")
+        require_kind(kind, example, **{f"{name}[{i}]": part for i, part in enumerate(parts)})
+
+
+def mistaken(name: str, value: Any, example: str) -> InputError:
+    """Returns what is wrong with an argument that is no part, but perhaps what makes one."""
+    if callable(value) and hasattr(value, "__name__"):
+        return InputError(f"{name} is the function {value.__name__}: call it, as in {example}")
+    shown = repr(value) if isinstance(value, (str, Real)) else f"a {type(value).__name__}"
+    return InputError(f"{name} is {shown}: use what a function makes, such as {example}")
+
+
+def require_networks(**networks: Network) -> None:
+    """Raises InputError where what is given by an argument's name is no network."""
+    for name, network in networks.items():
+        if callable(getattr(network, "init", None)) and not hasattr(network, "train"):
+            raise InputError(
+                f"{name} is a {type(network).__name__}: make a network of a Linen module by "
+                "nets.flax_network(module), of two functions by Network(init, apply)"
+            )
+    require_kind(Network, "nets.mlp(8)", **networks)
 
 
 def check_ranges(ranges: Mapping[str, Domain], dataset: Dataset, which: str) -> None:

@@ -158,16 +158,38 @@ def block(key: Array, x: Array, level: Array | float) -> Array:
     """
     x, level = _checked(block, x, level)
     height, width = _sides(x)
-    shorter = min(height, width)
-    side = jnp.clip(jnp.round(level * shorter), 0, shorter).astype(jnp.int32)
+    side = _side(x, level)
 
-    def covered(key: Array, length: int) -> Array:
-        first = jax.random.randint(key, (x.shape[0], 1), 0, length - side + 1, jnp.int32)
-        place = jnp.arange(length, dtype=jnp.int32)[None] - first
-        return (place >= 0) & (place < side)
+    def first(key: Array, length: int) -> Array:
+        return jax.random.randint(key, (x.shape[0], 1), 0, length - side + 1, jnp.int32)
 
     row_key, column_key = jax.random.split(key)
-    return covered(row_key, height)[:, :, None] & covered(column_key, width)[:, None, :]
+    return _square(x, side, first(row_key, height), first(column_key, width))
+
+
+def centre(key: Array, x: Array, level: Array | float) -> Array:
+    """One square hole in the middle of each image, the same for all.
+
+    Args:
+      key: not looked at.
+      x: float [B, H, W, ...].
+      level: as for `block`; of a hole that cannot be in the middle, the upper left is meant.
+
+    Returns:
+      bool [B, H, W], True in the hole.
+
+    Raises:
+      InputError: if x has no height and width.
+    """
+    del key
+    x, level = _checked(centre, x, level)
+    height, width = _sides(x)
+    side = _side(x, level)
+
+    def first(length: int) -> Array:
+        return jnp.broadcast_to((length - side) // 2, (x.shape[0], 1))
+
+    return _square(x, side, first(height), first(width))
 
 
 def scattered(key: Array, x: Array, level: Array | float) -> Array:
@@ -198,7 +220,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "heavy_tailed": heavy_tailed,
 }
 #: The holes by name.
-HOLES: Mapping[str, Hole] = {"block": block, "scattered": scattered}
+HOLES: Mapping[str, Hole] = {"block": block, "centre": centre, "scattered": scattered}
 #: The levels that each makes sense at.
 LEVELS: Mapping[Corruption | Hole, Domain] = {
     masking: FRACTION,
@@ -208,6 +230,7 @@ LEVELS: Mapping[Corruption | Hole, Domain] = {
     dropout: BELOW_ONE,
     heavy_tailed: NOT_NEGATIVE,
     block: FRACTION,
+    centre: FRACTION,
     scattered: FRACTION,
 }
 
@@ -227,3 +250,20 @@ def _sides(x: Array) -> tuple[int, int]:
     if x.ndim < 3:
         raise InputError(f"holes are made in images [B, H, W, ...], got {list(x.shape)}")
     return x.shape[1:3]
+
+
+def _side(x: Array, level: Array) -> Array:
+    """A hole's side in pixels, of a level of the image's shorter side."""
+    shorter = min(_sides(x))
+    return jnp.clip(jnp.round(level * shorter), 0, shorter).astype(jnp.int32)
+
+
+def _square(x: Array, side: Array, top: Array, left: Array) -> Array:
+    """Squares in images [B, H, W, ...], of upper left corners [B, 1]: bool [B, H, W]."""
+
+    def covered(first: Array, length: int) -> Array:
+        place = jnp.arange(length, dtype=jnp.int32)[None] - first
+        return (place >= 0) & (place < side)
+
+    height, width = _sides(x)
+    return covered(top, height)[:, :, None] & covered(left, width)[:, None, :]

@@ -29,7 +29,7 @@ class Config(experiment.Config):
     """Each value is compiled on its own."""
     beta: experiment.Swept[float] = (1.0, 2.0, 4.0, 8.0)
     """Weight of the KL divergence."""
-    architecture: Literal["mlp", "conv", "disentanglement", "keras"] = "mlp"
+    architecture: Literal["mlp", "conv", "disentanglement", "disentanglement_lib", "keras"] = "mlp"
     widths: tuple[experiment.Count, ...] = (128, 128)
     """Hidden layers of the mlp architecture; not swept."""
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
@@ -51,7 +51,7 @@ PRESETS = {
         beta=(1.0, 2.0, 4.0, 6.0, 8.0, 16.0),
         learning_rate=(1e-4,),
         seeds=50,
-        architecture="conv",
+        architecture="disentanglement_lib",
         steps=300_000,
     ),
 }

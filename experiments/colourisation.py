@@ -48,7 +48,7 @@ class Config(experiment.Config):
     learning_rate: Swept[float] = (2e-3,)
     """At first; it falls to 0 as a half cosine."""
     seeds: Count = 3
-    steps: Count = 1200
+    steps: Count = 1000
     batch_size: Count = 16
     test_images: Count = 300
 

@@ -226,7 +226,7 @@ def figures(
     else:
         panels = {name: {"test": test[:1000], "samples": x[:1000]} for name, x in drawn.items()}
         found["Test points, and samples."] = plots.clouds(panels)
-    rows, words = [row for row in rows if value in row], value.replace("_", " ")
+    rows, words = [row for row in rows if value in row], plots.label(value)
     means = plots.mean_table(rows, label, [value])
     scaled = [row for row in rows if row["kernel_scale"] is not None]
     if scaled and len(config.kernel_scale) > 1:

@@ -28,7 +28,16 @@ MODULES = (
     *("methods.learners.objective", "methods.learners.game"),
     *("methods.adversarial.regularisers", "methods.adversarial.conditions"),
     *("methods.boltzmann", "methods.boltzmann.general", "training", "testing"),
-    *("recipes.greedy", "recipes.growing", "metrics", "plots", "cli", "experiment"),
+    *(
+        "recipes.greedy",
+        "recipes.growing",
+        "metrics",
+        "inversion",
+        "inversion.fills",
+        "plots",
+        "cli",
+        "experiment",
+    ),
 )
 
 

@@ -1,7 +1,9 @@
 """Domains: what is in them, and how they are said."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 
 from ae_jax import core
@@ -39,3 +41,56 @@ def test_a_number_is_declared_in_one_place():
         "hparams": {"rate": 0.1, "k": 3},
         "domains": {"rate": core.POSITIVE, "k": core.COUNT},
     }
+
+
+@pytest.mark.parametrize("wrong", ["1", "many", None, [1], (), {}, 1j, object(), len, 10**400])
+def test_what_is_no_number_is_in_no_domain(wrong):
+    for domain in (core.REAL, core.POSITIVE, core.COUNT, core.Domain(high=3, high_open=True)):
+        assert wrong not in domain
+        assert np.array([1.0, 2.0]) not in domain
+
+
+def test_a_static_number_is_refused_by_its_name():
+    core.require(core.COUNT, size=1, other=np.int64(7))
+    core.require(core.POSITIVE, bound=2, other=np.float32(0.5))
+    said = "size is {}: use a whole number, 1 or more"
+    for wrong in (0, -1, 2.5, 4.0, math.nan, "many", None, True, [3]):
+        with pytest.raises(core.InputError, match=f"^{re.escape(said.format(repr(wrong)))}$"):
+            core.require(core.COUNT, fine=2, size=wrong)
+    for wrong in (0, -1.0, math.inf, math.nan, None, True):
+        with pytest.raises(core.InputError, match=r"bound is .*: use more than 0"):
+            core.require(core.POSITIVE, bound=wrong)
+
+
+class Module:
+    """Has what a module of a library of networks has."""
+
+    def init(self, key, x):
+        """As Linen's."""
+
+    def apply(self, params, x):
+        """Likewise."""
+
+
+def test_a_part_of_another_kind_is_refused_by_its_name():
+    network = core.Network(lambda key, x: {}, lambda params, x: x)
+    core.require_networks(encoder=network)
+    core.require_each(core.Network, "mlp(8)", networks=[network, network], none=())
+    for wrong, said in (
+        (Module(), "encoder is a Module: make a network of a Linen module by nets.flax_network"),
+        ("mlp", r"encoder is 'mlp': use what a function makes, such as nets.mlp\(8\)"),
+        (None, "encoder is a NoneType: use what"),
+        (abs, r"encoder is the function abs: call it, as in nets.mlp\(8\)"),
+        ((network.init, network.apply), "encoder is a tuple: use"),
+    ):
+        with pytest.raises(core.InputError, match=f"^{said}"):
+            core.require_networks(encoder=wrong)
+    for wrong, said in (
+        (network, r"networks is a Network: use what .*, such as a list of them, \[mlp\(8\)\]"),
+        ("mlp", "networks is 'mlp': use what .* a list"),
+        (None, "networks is a NoneType: use what .* a list"),
+        ({}, "networks is a dict: use what .* a list"),
+        ([network, 3], r"networks\[1\] is 3: use what a function makes, such as mlp\(8\)"),
+    ):
+        with pytest.raises(core.InputError, match=f"^{said}"):
+            core.require_each(core.Network, "mlp(8)", networks=wrong)

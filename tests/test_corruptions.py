@@ -215,12 +215,24 @@ def test_holes_are_of_the_level_and_the_key(name):
     assert (none.shape, none.dtype, none.any()) == ((3, 6, 5), bool, False)
     assert every.all() == (name == "scattered")  # a square leaves a row of a taller image
     assert every.sum() == (90 if name == "scattered" else 75)
-    assert np.any(some != np.asarray(hole(jax.random.key(1), GREY, 0.5)))
+    assert np.any(some != np.asarray(hole(jax.random.key(1), GREY, 0.5))) == (name != "centre")
     if name == "block":
         covered = np.asarray(corrupted("occlusion", KEY, GREY, 0.5)) == 0
         np.testing.assert_array_equal(covered, np.repeat(some[..., None], 2, axis=-1))
-    else:
+    elif name == "scattered":
         many = np.zeros((4, 100, 100, 3), np.float32)
         check_rate(np.asarray(hole(KEY, many, 0.3)), 0.3, 40_000)
     with pytest.raises(InputError, match="images"):
         corruptions.HOLES[name](KEY, GREY[:, 0, 0], 0.5)
+
+
+@pytest.mark.parametrize(("level", "side"), [(0.4, 2), (0.5, 2), (0.6, 3), (1.0, 5)])
+def test_a_hole_in_the_middle_is_there_or_a_pixel_before_it(level, side):
+    expected = np.zeros((3, 6, 5), bool)
+    top, left = (6 - side) // 2, (5 - side) // 2
+    expected[:, top : top + side, left : left + side] = True
+    np.testing.assert_array_equal(corruptions.centre(KEY, GREY, level), expected)
+    # 12 of 28 pixels, with 8 on each side
+    mnist = np.asarray(corruptions.centre(KEY, np.zeros((1, 28, 28, 1), np.float32), 3 / 7))[0]
+    rows, columns = np.nonzero(mnist)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (8, 19, 8, 19)

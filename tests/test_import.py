@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "__init__": set(),
     "core": set(),
     "cli": {"core", "training"},
+    "coding": {"core"},
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,
@@ -36,12 +37,14 @@ MAY_IMPORT = {
     "data": {"core", "corruptions", "shuffle"},
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,
+    "inversion": BUILDING_BLOCKS,
     "training": {"core", "shuffle"},
     "testing": {"core", "training"},
     "plots": BUILDING_BLOCKS | {"metrics"},
     "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
-        *("cli", "core", "data", "methods", "metrics", "plots", "recipes", "training"),
+        *("cli", "core", "data", "inversion", "losses", "methods", "metrics", "nets", "plots"),
+        *("recipes", "training", "coding"),
     },
 }
 

@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset, InputError
+from ae_jax.core import Array, Batch, Dataset, Domain, InputError, require, require_kind
 from ae_jax.data.content import derived, shared
 from ae_jax.data.pairs import beside
 from ae_jax.data.transforms import subset
 
 #: So many pairs there are by default; of stored images, which are copied, at most so many.
 PAIRS, STORED_PAIRS = 1_000_000, 100_000
+#: An index counts them in 32 bits.
+_SIZE = Domain(1, 2**31 - 1, whole=True)
 
 
 def restricted(dataset: Dataset, values: Mapping[str, int | Sequence[int]]) -> Dataset:
@@ -34,6 +36,8 @@ def restricted(dataset: Dataset, values: Mapping[str, int | Sequence[int]]) -> D
         twice; no factor would vary, or no example is left.
     """
     sizes = known_factors(dataset, "values are chosen")
+    if not isinstance(values, Mapping):
+        raise InputError(f"values is {values!r}: name factors and values, as {{'scale': [0, 2]}}")
     if "other_factors" in dataset.spec:
         raise InputError("choose the factors' values first, and make pairs of what is left")
     if unknown := [name for name in values if name not in sizes]:
@@ -103,15 +107,22 @@ def changed(dataset: Dataset, count: int | None = None, size: int | None = None)
     Reference:
       Locatello et al. (2020), Weakly-supervised disentanglement without compromises, section 5.
     """
+    known = known_factors(dataset, "pairs are made")
     if "other" in dataset.spec:
         raise InputError("pairs are made of single images, and these are pairs")
-    if 1 in known_factors(dataset, "pairs are made").values():
+    if max(known.values()) < 2:
+        raise InputError("pairs differ in factors that vary, and of these data's none does")
+    if 1 in known.values():
         dataset = restricted(dataset, {})
     sizes = tuple(dataset.factor_sizes.values())
     if count is None and len(sizes) < 2:
-        raise InputError("a random number of factors changes only where there are two or more")
-    if count is not None and not 1 <= count <= len(sizes):
-        raise InputError(f"of {len(sizes)} factors 1 to {len(sizes)} can change, not {count}")
+        raise InputError(
+            "a random number of factors changes only where there are two or more that vary: give a "
+            "count, as in changed1:NAME"
+        )
+    if count is not None:
+        most = Domain(1, len(sizes), whole=True)
+        require(most, **{"the number of factors that change": count})
     cells = np.ravel_multi_index(tuple(all_factors(dataset).T), sizes)
     there = np.bincount(cells, minlength=np.prod(sizes))
     if not there.all():
@@ -122,8 +133,7 @@ def changed(dataset: Dataset, count: int | None = None, size: int | None = None)
     if size is None:
         stored = jax.tree.leaves(dataset.arrays) and "image" in dataset.arrays
         size = min(dataset.size, STORED_PAIRS) if stored else PAIRS
-    if size < 1:
-        raise InputError(f"there must be at least one pair, not {size}")
+    require(_SIZE, size=size)
     rows, starts = np.argsort(cells, kind="stable"), np.cumsum(there) - there
     first, second = (
         subset(dataset, rows[starts[cell] + np.floor(which * there[cell]).astype(int)])
@@ -156,6 +166,7 @@ def known_factors(dataset: Dataset, purpose: str) -> dict[str, int]:
     Raises:
       InputError: if there are none; `purpose` opens the message.
     """
+    require_kind(Dataset, 'data.load("sprites16", "all")', dataset=dataset)
     if "factors" not in dataset.spec or not dataset.factor_sizes:
         raise InputError(
             f"{purpose} by factors, and these data have none, but {', '.join(dataset.spec)}"

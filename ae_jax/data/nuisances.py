@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ae_jax.core import Array, Batch, Dataset, InputError
+from ae_jax.core import Array, Batch, Dataset, Domain, InputError, require
 from ae_jax.data.content import derived, digest, shared
 from ae_jax.data.factors import known_factors
 from ae_jax.data.stored import gather
@@ -102,8 +102,10 @@ def with_nuisance(dataset: Dataset, nuisance: Nuisance, copies: int = 1) -> Data
         raise InputError(f"nuisances are of grey images [H, W, 1], and these are {list(shape)}")
     if "other" in dataset.spec or "target" in dataset.spec:
         raise InputError("nuisances are of single images: make pairs of what has them")
-    if copies < 1:
-        raise InputError(f"there must be at least one copy, not {copies}")
+    if not callable(nuisance):
+        raise InputError(f"nuisance is {nuisance!r}: use a function of (key, image), or NUISANCES'")
+    most = (2**31 - 1) // dataset.size  # an index counts them in 32 bits
+    require(Domain(1, most, whole=True), copies=copies)
     key = jax.eval_shape(_key)
     spec = {**dataset.spec, "image": jax.eval_shape(nuisance, key, dataset.spec["image"])}
     content = "nuisance", copies, *_content(dataset, nuisance)

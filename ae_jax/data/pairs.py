@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset, InputError
+from ae_jax.core import Array, Batch, Dataset, InputError, require_kind
 from ae_jax.data.content import derived, digest_of_arrays, shared
 from ae_jax.data.stored import gather
 from ae_jax.data.transforms import subset
@@ -139,6 +139,7 @@ def paired(conditions: Dataset, targets: Dataset) -> Dataset:
     Raises:
       InputError: if one has more examples than the other, or no images.
     """
+    _images(conditions, targets)
     if conditions.size != targets.size:
         raise InputError(
             f"pairs need as many targets as conditions, got {targets.size} and {conditions.size}: "
@@ -160,6 +161,7 @@ def unpaired(first: Dataset, second: Dataset) -> Dataset:
     Raises:
       InputError: if one has no images.
     """
+    _images(first, second)
     size = max(first.size, second.size)
     every = np.arange(size, dtype=np.int32)
     key = jax.random.key(0, impl="threefry2x32")
@@ -174,6 +176,7 @@ def swapped(dataset: Dataset) -> Dataset:
     Raises:
       InputError: if there are no targets.
     """
+    _images(dataset)
     if "target" not in dataset.spec:
         raise InputError(f"only pairs can be swapped, and there are {', '.join(dataset.spec)}")
     return dataset._replace(
@@ -197,6 +200,7 @@ def _fetch_exchanged(fetch: Callable) -> Callable:
 
 def _images(*datasets: Dataset) -> None:
     for dataset in datasets:
+        require_kind(Dataset, 'data.load("digits")', dataset=dataset)
         if "image" not in dataset.spec:
             raise InputError(f"pairs and domains are of images, not of {', '.join(dataset.spec)}")
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset, InputError
+from ae_jax.core import COUNT, REAL, Array, Batch, Dataset, InputError, require, require_kind
 from ae_jax.data.content import derived, shared
 from ae_jax.data.stored import gather, scaled
 
@@ -26,6 +26,7 @@ def subset(dataset: Dataset, indices: np.ndarray | slice) -> Dataset:
     Raises:
       InputError: indices are not integers, are out of range, or are none.
     """
+    require_kind(Dataset, 'data.load("digits")', dataset=dataset)
     if not isinstance(indices, slice):
         indices = np.asarray(indices)
         if indices.ndim != 1 or indices.dtype.kind not in "iu":
@@ -56,7 +57,13 @@ def _chosen(fetch: Callable) -> Callable:
 
 
 def binarized(dataset: Dataset, threshold: float = 0.5) -> Dataset:
-    """A data set whose images are zeros and ones: 1 above the threshold."""
+    """A data set whose images are zeros and ones: 1 above the threshold.
+
+    Raises:
+      InputError: the threshold is no finite number.
+    """
+    require_kind(Dataset, 'data.load("digits")', dataset=dataset)
+    require(REAL, threshold=threshold)
     threshold = float(threshold)
     return dataset._replace(
         fetch=_binarized(dataset.fetch, threshold),
@@ -84,10 +91,12 @@ def resized(dataset: Dataset, side: int) -> Dataset:
     Raises:
       InputError: if images are not square, or cannot be cut into so many blocks.
     """
+    require_kind(Dataset, 'data.load("digits")', dataset=dataset)
+    require(COUNT, side=side)
     shape = dataset.spec["image"].shape if "image" in dataset.spec else ()
     if len(shape) != 3 or shape[0] != shape[1]:
         raise InputError(f"only square images [H, H, C] are resized, got {list(shape)}")
-    if side < 1 or shape[0] % side:
+    if shape[0] % side:
         raise InputError(f"images of {shape[0]} pixels a side cannot be cut into {side} blocks")
     if side == shape[0]:
         return dataset

@@ -4,6 +4,7 @@ from ae_jax.cli import Count, Swept, Whole
 from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
+from ae_jax.experiment.filling import Holes, closed_fills, filled_measure, holes_in
 from ae_jax.experiment.generation import (
     check_generated,
     class_features,
@@ -26,6 +27,7 @@ from ae_jax.training import Model, model
 __all__ = [
     "Config",
     "Count",
+    "Holes",
     "MachineConfig",
     "Model",
     "Outcome",
@@ -43,14 +45,17 @@ __all__ = [
     "claimed",
     "class_features",
     "classes",
+    "closed_fills",
     "complete",
     "described",
     "earlier",
     "features_of",
+    "filled_measure",
     "film_times",
     "firsts",
     "gaussian_images",
     "generated",
+    "holes_in",
     "label_orders",
     "lanes",
     "load_splits",

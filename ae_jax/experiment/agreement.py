@@ -100,7 +100,7 @@ def shares(
         own = _finite(rows, name)
         chosen = ([row[level] for row in own] for level in levels[:-1])
         parts = metrics.shares_of_variance([row[name] for row in own], *chosen)
-        found[name.replace("_", " ")] = dict(zip(levels, parts, strict=True))
+        found[plots.label(name)] = dict(zip(levels, parts, strict=True))
     return found
 
 

@@ -14,6 +14,7 @@ from ae_jax.losses.disentanglement import (
     density_ratio_loss,
     permuted_dimensions,
 )
+from ae_jax.losses.images import total_variation
 from ae_jax.losses.moments import (
     covariance,
     gaussian_kernel,
@@ -85,4 +86,5 @@ __all__ = [
     "sliced_wasserstein",
     "squared_error",
     "student_nll",
+    "total_variation",
 ]

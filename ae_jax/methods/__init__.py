@@ -4,6 +4,7 @@ from ae_jax.methods import boltzmann
 from ae_jax.methods.adversarial import conditions, regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
+from ae_jax.methods.adversarial.context_encoder import context_encoder
 from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.adversarial.image_to_image import image_to_image
@@ -50,6 +51,7 @@ __all__ = [
     "bounds",
     "classifier",
     "conditions",
+    "context_encoder",
     "cycle_gan",
     "deep_belief_network",
     "discrepancies",

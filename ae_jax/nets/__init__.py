@@ -13,6 +13,7 @@ from ae_jax.nets.architectures import conv_encoder as conv_encoder
 from ae_jax.nets.architectures import decoder as decoder
 from ae_jax.nets.architectures import encoder as encoder
 from ae_jax.nets.combine import Tie as Tie
+from ae_jax.nets.combine import added as added
 from ae_jax.nets.combine import chain as chain
 from ae_jax.nets.combine import correction as correction
 from ae_jax.nets.combine import dropout as dropout
@@ -47,6 +48,7 @@ from ae_jax.nets.residual import BatchNorm as BatchNorm
 from ae_jax.nets.residual import residual_decoder as residual_decoder
 from ae_jax.nets.residual import residual_encoder as residual_encoder
 from ae_jax.nets.spectral import spectral as spectral
+from ae_jax.nets.translation import hourglass as hourglass
 from ae_jax.nets.translation import instance_norm as instance_norm
 from ae_jax.nets.translation import patch as patch
 from ae_jax.nets.translation import receptive_field as receptive_field

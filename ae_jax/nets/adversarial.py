@@ -12,12 +12,12 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.layers import Conv, ConvTranspose, dense
 from ae_jax.nets.mlp import flax_network
 from ae_jax.nets.pooling import avg_pool, upsample
 from ae_jax.nets.residual import BatchNorm
-from ae_jax.nets.stages import Stages, check_positive, stages_of
+from ae_jax.nets.stages import Stages, stages_of
 
 Normalization = Literal["batch", "layer", "none"]
 
@@ -276,14 +276,14 @@ def residual_critic(image_shape: Sequence[int], channels: int = 128) -> Network:
 
 def _dcgan(image_shape: Sequence[int], channels: int, normalization: str) -> Stages:
     _check_normalization(normalization)
-    check_positive(channels, "channels")
+    require(COUNT, channels=channels)
     stages = stages_of(image_shape, "dcgan")
     widths = [channels * width // stages.channels[0] for width in stages.channels]
     return Stages(tuple(widths), stages.side)
 
 
 def _residual(image_shape: Sequence[int], channels: int) -> Stages:
-    check_positive(channels, "channels")
+    require(COUNT, channels=channels)
     return stages_of(image_shape, "residual")
 
 

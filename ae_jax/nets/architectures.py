@@ -9,27 +9,30 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.layers import Conv, ConvTranspose, dense
 from ae_jax.nets.mlp import flax_network, mlp
 from ae_jax.nets.pooling import max_pool, upsample
 from ae_jax.nets.residual import residual_decoder, residual_encoder
-from ae_jax.nets.stages import check_positive, stages_of
+from ae_jax.nets.stages import stages_of
 
+_PUBLISHED = ("disentanglement", "disentanglement_lib", "keras")
 _RESIDUAL = {"residual": "fixup", "residual_batchnorm": "batch"}
 
 
 class DisentanglementEncoder(nn.Module):
-    """Convolutions 4x4 of stride 2, then two dense layers."""
+    """Convolutions of stride 2, from the third on `late` pixels a side, then two dense layers."""
 
     channels: tuple[int, ...]
     outputs: int
+    late: int = 4
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [B, H, W, C] to [B, outputs]."""
-        for channels in self.channels:
-            x = nn.relu(Conv(channels, (4, 4), strides=(2, 2))(x))
+        for stage, channels in enumerate(self.channels):
+            side = 4 if stage < 2 else self.late
+            x = nn.relu(Conv(channels, (side, side), strides=(2, 2))(x))
         x = nn.relu(dense(256)(x.reshape(x.shape[0], -1)))
         return dense(self.outputs)(x)
 
@@ -98,6 +101,9 @@ def conv_encoder(
     "disentanglement" (64x64; the last stages are dropped for 32x32, 28x28, 16x16 and 8x8):
     convolutions 4x4 of stride 2 with 32, 32, 64, 64 channels, a dense layer of 256, ReLU.
 
+    "disentanglement_lib": the same with 2x2 kernels in the third and fourth convolution, as in
+    Locatello et al.'s study.
+
     "keras" (28x28, and 32x32 and 8x8): convolutions 3x3 with 16, 8, 8 channels, ReLU, each
     followed by 2x2 max-pooling. Flattened, that is 128 numbers (32 for 8x8 images, where one
     stage is dropped): the published latent. Any other `outputs` adds a dense layer.
@@ -105,7 +111,7 @@ def conv_encoder(
     Args:
       image_shape: (H, W, C).
       outputs: the latent size, or twice that for a mean and a log-variance.
-      architecture: "disentanglement" or "keras".
+      architecture: "disentanglement", "disentanglement_lib" or "keras".
 
     Returns:
       A Network from [B, H, W, C] to [B, outputs].
@@ -113,14 +119,15 @@ def conv_encoder(
     Raises:
       InputError: an unknown architecture or an image size that it does not accept.
 
-    Reference: Locatello et al. 2019, table 1 (arXiv:1811.12359), with 4x4 kernels
-    throughout; Chollet 2016, "Building autoencoders in Keras".
+    Reference: Locatello et al. 2019, table 1 (arXiv:1811.12359); Chollet 2016, "Building
+    autoencoders in Keras".
     """
     stages = stages_of(image_shape, _published(architecture))
-    check_positive(outputs, "outputs")
+    require(COUNT, outputs=outputs)
     if architecture == "keras":
         return flax_network(KerasEncoder(stages.channels, outputs))
-    return flax_network(DisentanglementEncoder(stages.channels, outputs))
+    late = 2 if architecture == "disentanglement_lib" else 4
+    return flax_network(DisentanglementEncoder(stages.channels, outputs, late))
 
 
 def conv_decoder(
@@ -128,8 +135,8 @@ def conv_decoder(
 ) -> Network:
     """The decoder published with `conv_encoder`'s encoder; its output is linear.
 
-    "disentanglement": dense layers of 256 and 1024, transposed convolutions 4x4 of stride 2
-    with 64, 32, 32, C channels, ReLU between them.
+    "disentanglement", "disentanglement_lib": dense layers of 256 and 1024, transposed convolutions
+    4x4 of stride 2 with 64, 32, 32, C channels, ReLU between them.
 
     "keras": convolutions 3x3 with 8, 8, 16 channels (the last unpadded for 28x28), ReLU,
     each followed by 2x upsampling, then one with C channels. A latent size other than the
@@ -138,7 +145,7 @@ def conv_decoder(
     Args:
       image_shape: (H, W, C).
       latent_size: Z.
-      architecture: "disentanglement" or "keras".
+      architecture: as for `conv_encoder`.
 
     Returns:
       A Network from [B, Z] to [B, H, W, C].
@@ -149,7 +156,7 @@ def conv_decoder(
     Reference: as for `conv_encoder`.
     """
     stages = stages_of(image_shape, _published(architecture))
-    check_positive(latent_size, "latent_size")
+    require(COUNT, latent_size=latent_size)
     if architecture == "keras":
         return flax_network(KerasDecoder(stages.channels, stages.side, tuple(image_shape)))
     return flax_network(DisentanglementDecoder(stages.channels, stages.side, image_shape[2]))
@@ -157,7 +164,7 @@ def conv_decoder(
 
 def architectures() -> tuple[str, ...]:
     """The names that `encoder` and `decoder` know; "conv" means "disentanglement"."""
-    return "mlp", "conv", "disentanglement", "keras", *_RESIDUAL
+    return "mlp", "conv", *_PUBLISHED, *_RESIDUAL
 
 
 def encoder(
@@ -225,8 +232,9 @@ def _convolutional(name: str) -> str:
 
 
 def _published(architecture: str) -> str:
-    if architecture not in ("disentanglement", "keras"):
+    if architecture not in _PUBLISHED:
         raise InputError(
-            f"unknown convolutional architecture {architecture!r}; use disentanglement or keras"
+            f"unknown convolutional architecture {architecture!r}; use one of: "
+            f"{', '.join(_PUBLISHED)}"
         )
     return architecture

@@ -1,4 +1,4 @@
-"""Networks made of networks: chains, and decoders that share their encoder's kernels."""
+"""Networks made of networks: chains, sums, and decoders that share their encoder's kernels."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, InputError, Network, require
 from ae_jax.nets.parameters import in_order
 
 
@@ -50,6 +50,42 @@ def chain(*networks: Network) -> Network:
             if moved:
                 changes[str(i)] = moved
         return x, changes
+
+    moves = any(network.train is not None for network in networks)
+    return Network(init, apply, train if moves else None)
+
+
+def added(*networks: Network) -> Network:
+    """The sum of what networks make of the same input; the parameters are a mapping, `0`, `1`, ...
+
+    Such as a linear one, which may start at principal components, and what it misses.
+
+    Args:
+      networks: at least one, of outputs of one shape.
+
+    Raises:
+      InputError: where there is none.
+    """
+    if not networks:
+        raise InputError("a sum needs at least one network")
+    numbered = {str(i): network for i, network in enumerate(networks)}
+
+    def init(key: Array, x: Array) -> dict[str, Any]:
+        keys = jax.random.split(key, len(numbered))
+        return {i: own.init(k, x) for k, (i, own) in zip(keys, numbered.items(), strict=True)}
+
+    def apply(params: Mapping[str, Any], x: Array) -> Array:
+        return sum(own.apply(params[i], x) for i, own in numbered.items())
+
+    def train(key: Array, params: Mapping[str, Any], x: Array) -> tuple[Array, dict[str, Any]]:
+        keys = jax.random.split(key, len(numbered))
+        made = {
+            i: own.train(k, params[i], x) if own.train else (own.apply(params[i], x), {})
+            for k, (i, own) in zip(keys, numbered.items(), strict=True)
+        }
+        return sum(y for y, _ in made.values()), {
+            i: moved for i, (_, moved) in made.items() if moved
+        }
 
     moves = any(network.train is not None for network in networks)
     return Network(init, apply, train if moves else None)
@@ -111,8 +147,7 @@ def dropout(rate: float) -> Network:
     Reference:
       Srivastava et al. (2014), Dropout.
     """
-    if rate not in BELOW_ONE:
-        raise InputError(f"the rate of dropout is {rate!r}: use {BELOW_ONE}")
+    require(BELOW_ONE, rate=rate)
 
     def dropped(key: Array, x: Array) -> Array:
         kept = jax.random.bernoulli(key, 1.0 - rate, x.shape)
@@ -133,8 +168,7 @@ def noise(deviation: float) -> Network:
     Raises:
       InputError: where the deviation is negative or no number.
     """
-    if deviation not in NOT_NEGATIVE:
-        raise InputError(f"the deviation of noise is {deviation!r}: use {NOT_NEGATIVE}")
+    require(NOT_NEGATIVE, deviation=deviation)
     return _in_training(lambda key, x: x + deviation * jax.random.normal(key, x.shape, x.dtype))
 
 

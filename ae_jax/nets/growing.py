@@ -9,12 +9,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from flax import linen as nn
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.activations import activation as activation_named
 from ae_jax.nets.layers import EqualisedConv, EqualisedDense, MinibatchStddev, pixel_norm
 from ae_jax.nets.mlp import flax_network
 from ae_jax.nets.pooling import avg_pool, upsample
-from ae_jax.nets.stages import check_positive
 
 #: (name, network, x [B, ...]) -> its output [B, ...]: initialises it first, or has its parameters.
 Call = Callable[[str, Network, Array], Array]
@@ -189,8 +188,7 @@ def growing_discriminator(
 def _sides(channels: Sequence[int], side: int, **positive: int) -> list[int]:
     if not channels:
         raise InputError("a network that grows needs the channels of one block at least")
-    for name, number in {"channels": min(channels), "side": side, **positive}.items():
-        check_positive(number, name)
+    require(COUNT, channels=min(channels), side=side, **positive)
     return [side * 2**stage for stage in range(len(channels))]
 
 

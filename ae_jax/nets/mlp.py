@@ -4,9 +4,10 @@ import inspect
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from flax import linen as nn
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.activations import activation as activation_named
 from ae_jax.nets.layers import dense
 
@@ -111,8 +112,14 @@ def mlp(
     Raises:
       InputError: an unknown activation or a size that is not positive.
     """
-    shape = (outputs,) if isinstance(outputs, int) else tuple(outputs)
-    if any(size < 1 for size in (*shape, *widths)):
-        raise InputError(f"sizes must be positive: outputs {outputs}, widths {tuple(widths)}")
+    sizes = _sizes("outputs", outputs if np.ndim(outputs) else [outputs]), _sizes("widths", widths)
     activation_named(activation), activation_named(output_activation)
-    return flax_network(MLP(shape, tuple(widths), activation, output_activation))
+    return flax_network(MLP(*sizes, activation, output_activation))
+
+
+def _sizes(name: str, sizes: Sequence[int]) -> tuple[int, ...]:
+    if np.ndim(sizes) != 1:
+        raise InputError(f"{name} is {sizes!r}: use a list of numbers of units, as [64, 32]")
+    for size in sizes:
+        require(COUNT, **{f"a size of {name}": size})
+    return tuple(sizes)

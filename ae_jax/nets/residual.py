@@ -13,11 +13,11 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.layers import Conv, ConvTranspose, dense
 from ae_jax.nets.mlp import flax_network
 from ae_jax.nets.pooling import upsample
-from ae_jax.nets.stages import check_positive, stages_of
+from ae_jax.nets.stages import stages_of
 
 Normalization = Literal["batch", "fixup"]
 
@@ -248,6 +248,5 @@ def residual_decoder(
 def _checked(image_shape: Sequence[int], normalization: str, **positive: int):
     if normalization not in ("batch", "fixup"):
         raise InputError(f"unknown normalization {normalization!r}; use batch or fixup")
-    for name, number in positive.items():
-        check_positive(number, name)
+    require(COUNT, **positive)
     return stages_of(image_shape, "residual")

@@ -1,7 +1,6 @@
 """How many stages of what width a convolutional architecture has, by the images' size."""
 
 from collections.abc import Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 from ae_jax.core import InputError
@@ -29,6 +28,7 @@ _DISENTANGLEMENT = {
 }
 _STAGES = {
     "disentanglement": _DISENTANGLEMENT,
+    "disentanglement_lib": _DISENTANGLEMENT,
     "residual": _DISENTANGLEMENT,
     "dcgan": {
         8: Stages((64, 128), 2),
@@ -55,11 +55,3 @@ def stages_of(image_shape: Sequence[int], architecture: str) -> Stages:
             "use images of such a size or the mlp architecture"
         )
     return sizes[shape[0]]
-
-
-def check_positive(number: int, name: str) -> None:
-    """Raises InputError unless a number is positive and whole."""
-    if number < 1:
-        raise InputError(f"{name} must be positive, not {number}")
-    if not isinstance(number, Integral):
-        raise InputError(f"{name} must be a whole number, not {number}")

@@ -9,10 +9,10 @@ import numpy as np
 from flax import linen as nn
 from jax import lax
 
-from ae_jax.core import BELOW_ONE, Array, InputError, Network
+from ae_jax.core import BELOW_ONE, COUNT, Array, InputError, Network, require
 from ae_jax.nets.layers import Conv, ConvTranspose
 from ae_jax.nets.mlp import flax_network
-from ae_jax.nets.stages import check_positive
+from ae_jax.nets.pooling import upsample
 
 Normalization = Literal["none", "instance"]
 
@@ -76,12 +76,7 @@ class UNet(nn.Module):
     def __call__(self, x: Array, train: bool = False) -> Array:
         """x [B, H, W, C] to [B, H, W, outputs]."""
         levels = len(self.channels)
-        if x.ndim != 4 or any(size % 2**levels for size in x.shape[1:3]):
-            raise InputError(
-                f"a U-Net of {levels} levels halves images [B, H, W, C] {levels} times, which "
-                f"{list(x.shape)} cannot be: use sides that are multiples of {2**levels}, or fewer "
-                "levels"
-            )
+        _check_levels("a U-Net", x, levels)
         across = []
         for i, width in enumerate(self.channels):
             x = Conv(width, (4, 4), (2, 2), _PADS)(nn.leaky_relu(x, 0.2) if i else x)
@@ -93,6 +88,33 @@ class UNet(nn.Module):
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
             x = jnp.concatenate([x, across[i]], axis=-1)
         return ConvTranspose(self.outputs, (4, 4), (2, 2))(nn.relu(x))
+
+
+class Hourglass(nn.Module):
+    """Convolutions 3x3 of stride 2, upsampling, and narrow skips between equal sizes."""
+
+    outputs: int
+    channels: tuple[int, ...]
+    skips: int
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """x [B, H, W, C] to [B, H, W, outputs]."""
+        levels = len(self.channels)
+        _check_levels("an hourglass", x, levels)
+
+        def layer(width: int, side: int, x: Array, stride: int = 1) -> Array:
+            x = Conv(width, (side, side), (stride, stride))(x)
+            return nn.leaky_relu(instance_norm(x), 0.2)
+
+        across = []
+        for width in self.channels:
+            across.append(layer(self.skips, 1, x) if self.skips else x[..., :0])
+            x = layer(width, 3, layer(width, 3, x, stride=2))
+        for width, skipped in zip(reversed(self.channels), reversed(across), strict=True):
+            x = instance_norm(jnp.concatenate([upsample(x), skipped], axis=-1))
+            x = layer(width, 1, layer(width, 3, x))
+        return Conv(self.outputs, (1, 1))(x)
 
 
 def patch(channels: int = 64, layers: int = 3, normalization: Normalization = "none") -> Network:
@@ -119,7 +141,7 @@ def patch(channels: int = 64, layers: int = 3, normalization: Normalization = "n
       Isola et al. (2017), Image-to-Image Translation with Conditional Adversarial Networks,
       section 3.2.2 and appendix 6.1.2.
     """
-    check_positive(channels, "channels")
+    require(COUNT, channels=channels)
     _check(normalization, layers)
     return flax_network(PatchDiscriminator(channels, layers, normalization))
 
@@ -186,13 +208,54 @@ def unet(
       Ronneberger, Fischer and Brox (2015), U-Net; Isola et al. (2017), Image-to-Image
       Translation with Conditional Adversarial Networks, section 3.2.1 and appendix 6.1.1.
     """
-    check_positive(outputs, "outputs")
+    require(COUNT, outputs=outputs)
     _check(normalization, 0)
     if len(channels) < 2 or min(channels) < 1:
         raise InputError(f"a U-Net needs two levels of channels or more, got {tuple(channels)}")
-    if dropout not in BELOW_ONE:
-        raise InputError(f"dropout is {dropout!r}: use {BELOW_ONE}")
+    require(BELOW_ONE, dropout=dropout)
     return flax_network(UNet(outputs, tuple(channels), dropout, normalization))
+
+
+def hourglass(outputs: int, channels: Sequence[int] = (32, 32, 32), skips: int = 4) -> Network:
+    """The hour-glass whose structure alone is a prior of images: noise to one image.
+
+    Each level halves the image by a convolution 3x3 of stride 2 and has another one; on the way
+    back it is enlarged to its nearest neighbours, sees a few features of the same size, and has
+    convolutions 3x3 and 1x1. All are normalised over an image's own pixels, with leaky ReLU (0.2).
+    Kernels are initialised with LeCun normal, biases with zeros; the output is linear.
+
+    Args:
+      outputs: channels of the output.
+      channels: of the levels, from the outside.
+      skips: channels that each level hands across; 0 for none.
+
+    Returns:
+      A Network from [B, H, W, C] to [B, H, W, outputs].
+
+    Raises:
+      InputError: a number that makes no network; when initialised, sides that cannot be halved so
+        often.
+
+    Reference:
+      Ulyanov, Vedaldi and Lempitsky (2018), Deep Image Prior, supplementary material, with nearest
+      for bilinear upsampling and zeros for reflections beyond the edge.
+    """
+    require(COUNT, outputs=outputs)
+    if not channels or min(channels) < 1 or skips < 0:
+        raise InputError(
+            f"an hourglass needs channels of one level or more, and skips of 0 or more; got "
+            f"{tuple(channels)} and {skips}"
+        )
+    return flax_network(Hourglass(outputs, tuple(channels), skips))
+
+
+def _check_levels(what: str, x: Array, levels: int) -> None:
+    if x.ndim != 4 or any(size % 2**levels for size in x.shape[1:3]):
+        raise InputError(
+            f"{what} of {levels} levels halves images [B, H, W, C] {levels} times, which "
+            f"{list(x.shape)} cannot be: use sides that are multiples of {2**levels}, or fewer "
+            "levels"
+        )
 
 
 def _check(normalization: str, layers: int) -> None:

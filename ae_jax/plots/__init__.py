@@ -17,7 +17,7 @@ from ae_jax.plots.series import bars, dots, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, mean_curves, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
 from ae_jax.plots.tables import gains, history, mean_table, unpivoted
-from ae_jax.plots.text import console_table
+from ae_jax.plots.text import console_table, label
 from ae_jax.plots.views import plane, traverse, walk
 from ae_jax.plots.walks import walks
 
@@ -41,6 +41,7 @@ __all__ = [
     "history",
     "image_grid",
     "image_rows",
+    "label",
     "learning_curves",
     "lines",
     "manifold",

@@ -10,6 +10,7 @@ from ae_jax.plots import style
 from ae_jax.plots.text import value
 
 _LINE = 1.35  # height of a line of text, in font sizes
+_FAR = 0.85  # of the width: a line that ends before it is led to its name by dots
 
 
 def apart(positions: Mapping[Any, float], logarithmic: bool, gap: float) -> list[Any]:
@@ -58,17 +59,24 @@ def end_labels(axes: Any, ends: Sequence[tuple[float, float, str, Any]], heading
     axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())
     texts = [style.plain(name) for _, _, name, _ in ends] + [style.plain(heading)] * bool(heading)
     to_axes = axes.transData + axes.transAxes.inverted()
-    heights = [float(to_axes.transform((x, y))[1]) for x, y, _, _ in ends]
+    reached = [to_axes.transform((x, y)) for x, y, _, _ in ends]
+    heights = [float(height) for _, height in reached]
     tall = axes.get_window_extent().height / axes.get_figure().dpi  # inches
     places = _spread([*heights, 1.0][: len(texts)], _LINE * style.FONT / 72 / tall)
     text = {"fontsize": style.FONT, "color": style.INK, "va": "center", "annotation_clip": False}
     text |= {"textcoords": "axes fraction"}
-    for place, words, end in zip(places, texts, [*ends, None][: len(texts)], strict=True):
+    far = [across < _FAR for across, _ in reached]
+    named = zip(
+        places, texts, [*ends, None][: len(texts)], [*far, False][: len(texts)], strict=True
+    )
+    for place, words, end, dotted in named:
         if end is None:
             axes.annotate(words, (1, place), xytext=(1.04, place), **text | {"color": style.MUTED})
             continue
         line = {"arrowstyle": "-", "color": end[3], "lw": 2, "shrinkA": 2, "shrinkB": 5}
         line |= {"relpos": (0, 0.5)}
+        if dotted:  # a line that ended early does not seem to go on
+            line |= {"lw": 1.2, "linestyle": (0, (1, 3))}
         axes.annotate(words, end[:2], xytext=(1.04, place), arrowprops=line, **text)
 
 

@@ -15,6 +15,7 @@ from ae_jax.plots.text import column, value
 _FLOOR = 1e-6  # of the largest singular value; what lies below is rounding in float32
 NOTHING = "no lane has a finite value"
 _DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of formulas
+_WIDEST = 16.0  # inches: what does not fit side by side stands below each other
 _TICKED = 12  # so many x values at most have a tick each
 
 
@@ -230,6 +231,8 @@ def dots(
 ) -> Any:
     """What `bars` draws, as points on an axis that does not start at 0.
 
+    Groups stand below each other where there is no room for all side by side.
+
     Args:
       table: as for `bars`.
       ylabel: what the points measure, with its unit.
@@ -244,22 +247,30 @@ def dots(
       InputError: as `bars`.
     """
     groups, labels, cells = _cells(table)
-    room = max(0.4 * (len(labels) + 1), _room(groups))
-    figure = style.figure(ylabel, max(3.0 + len(groups) * room, 6.5), 4.8)
+    across = 3.0 + len(groups) * max(0.4 * (len(labels) + 1), _room(groups))
+    down = across > _WIDEST
+    if down:
+        height = 1.5 + len(groups) * max(0.25 * len(labels), 0.45)
+        figure = style.figure(ylabel, 7.0 + _room(groups), height)
+    else:
+        figure = style.figure(ylabel, max(across, 6.5), 4.8)
     axes = figure.subplots()
-    style.dress(axes, "", ylabel, heading)
+    style.dress(axes, *((ylabel, "") if down else ("", ylabel)), heading)
     wide, handles = 1 / (len(labels) + 1.5), []
     for index, label in enumerate(labels):
         at = np.arange(len(groups)) + wide * (index - (len(labels) - 1) / 2)
         mean, band = cells[:, index].T
+        points = (mean, at) if down else (at, mean)
+        whiskers = {"xerr" if down else "yerr": np.nan_to_num(band)}
         style_of = {"fmt": "o", "ms": 10, "mec": "white", "capsize": 4, "elinewidth": 1.8}
         drawn = axes.errorbar(
-            at, mean, np.nan_to_num(band), color=_shade(index), label=style.plain(label), **style_of
+            *points, **whiskers, color=_shade(index), label=style.plain(label), **style_of
         )
         handles.append(drawn)
-    axes.margins(x=0.1, y=0.1)
-    axes.set_xlim(-0.6, len(groups) - 0.4)
-    _name_groups(figure, groups, handles, name)
+    axes.margins(0.1)
+    if not down:
+        axes.set_xlim(-0.6, len(groups) - 0.4)
+    _name_groups(figure, groups, handles, name, down)
     if np.any(cells[..., 1] > 0):
         style.footnote(figure, f"mean ± {spread}")
     return figure
@@ -282,14 +293,22 @@ def _room(groups: list[str]) -> float:
     return max((larger * style.width(group) for group in groups), default=0.0) + 0.25
 
 
-def _name_groups(figure: Any, groups: list[str], handles: list[Any], name: str) -> None:
-    """Writes the groups below the axis, and a legend where a group has several labels."""
+def _name_groups(
+    figure: Any, groups: list[str], handles: list[Any], name: str, down: bool = False
+) -> None:
+    """Writes the groups along their axis, and a legend where a group has several labels."""
     (axes,) = figure.axes
     if not handles:
         style.message(axes, NOTHING)
         return
-    axes.set_xticks(range(len(groups)), [style.plain(group) for group in groups])
-    axes.tick_params(axis="x", length=0, labelsize=style.FONT)
+    names = [style.plain(group) for group in groups]
+    if down:
+        axes.set_yticks(range(len(groups)), names)
+        axes.set_ylim(len(groups) - 0.4, -0.6)
+        axes.grid(axis="x", color=style.FAINT, linewidth=0.8)
+    else:
+        axes.set_xticks(range(len(groups)), names)
+    axes.tick_params(axis="y" if down else "x", length=0, labelsize=style.FONT)
     if len(handles) > 1:
         style.legend(figure, handles, name)
 

@@ -10,8 +10,10 @@ Reference:
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, InputError
+from ae_jax.core import Array, Domain, require
 from ae_jax.probability._examples import matched, sum_dimensions, widened
+
+_LEVELS = Domain(2, whole=True)
 
 
 def log_prob(x: Array, location: Array, log_scale: Array, levels: int = 256) -> Array:
@@ -32,7 +34,7 @@ def log_prob(x: Array, location: Array, log_scale: Array, levels: int = 256) -> 
     Reference:
       Salimans et al. (2017).
     """
-    _require_levels(levels)
+    require(_LEVELS, levels=levels)
     location, x, log_scale = matched("location x log_scale", location, x, log_scale)
     level, rate = jnp.round(x * (levels - 1)), jnp.exp(-log_scale)
     above = ((level + 0.5) / (levels - 1) - location) * rate
@@ -60,15 +62,10 @@ def sample(key: Array, location: Array, log_scale: Array, levels: int = 256) -> 
     Raises:
       InputError: if the shapes differ or there are fewer than 2 levels.
     """
-    _require_levels(levels)
+    require(_LEVELS, levels=levels)
     location, log_scale = matched("location log_scale", location, log_scale, widen=False)
     wide = widened(location)
     noise = jax.random.logistic(key, wide.shape, wide.dtype)
     drawn = wide + jnp.exp(widened(log_scale)) * noise
     level = jnp.round(jnp.clip(drawn, 0, 1) * (levels - 1))
     return (level / (levels - 1)).astype(location.dtype)
-
-
-def _require_levels(levels: int) -> None:
-    if levels not in COUNT or levels < 2:
-        raise InputError(f"levels are {levels!r}: use a whole number, 2 or more")

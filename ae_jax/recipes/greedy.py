@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import methods, nets, training
-from ae_jax.core import Dataset, Domain, InputError, Method, Network, State
+from ae_jax.core import Dataset, Domain, InputError, Method, Network, State, require
 from ae_jax.methods import boltzmann
-from ae_jax.methods.learners.composing import require
 from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.parts.shown import Shown, entry
 from ae_jax.methods.wrappers.stage import stage

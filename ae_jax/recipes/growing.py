@@ -8,8 +8,7 @@ import jax
 import numpy as np
 
 from ae_jax import data, nets, training
-from ae_jax.core import COUNT, FRACTION, Dataset, InputError, Method, State
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import COUNT, FRACTION, Dataset, InputError, Method, State, require
 from ae_jax.nets import Growing
 from ae_jax.training.lanes import grouped
 from ae_jax.training.plan import fitting

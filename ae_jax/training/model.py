@@ -1,14 +1,13 @@
 """A trained lane, ready to be used."""
 
 from collections.abc import Callable, Mapping
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, State
+from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, State, require
 from ae_jax.training.results import Result
 
 
@@ -72,8 +71,7 @@ class Model(NamedTuple):
     def sample(self, key: Array, count: int) -> Array:
         """-> [count, ...]."""
         sample = self._view("sample")
-        if not isinstance(count, Integral) or count not in COUNT:
-            raise InputError(f"sample of {count!r}: use {COUNT}")
+        require(COUNT, count=count)
         return sample(key, self.state, count, self.hparams)
 
     def generate(self, key: Array, batch: Batch) -> Array:

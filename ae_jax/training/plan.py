@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Dataset, HParams, InputError, Method, State
+from ae_jax.core import REAL, Dataset, HParams, InputError, Method, State
 from ae_jax.training.evaluation import SUMMARY_EXAMPLES
 from ae_jax.training.lanes import Group
+from ae_jax.training.population import scheduled
 from ae_jax.training.reporting import Logger
 from ae_jax.training.schedules import Schedule
 
@@ -118,7 +119,7 @@ def fitting(dataset: Dataset) -> Iterator[None]:
             f"the method asks for {error}, which its batch ({', '.join(dataset.spec)}), its "
             "hyperparameters or its start do not have"
         ) from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the method does not fit the data: {reason}") from error
 
@@ -191,6 +192,37 @@ def check(plan: Plan, group: Group) -> tuple[set[str], set[str]]:
     if taken := sorted(figures & set(summary)):
         raise InputError(f"the evaluation and the summary both have {taken[0]}: rename one")
     return figures, set(summary)
+
+
+def check_scheduled(plan: Plan, group: Group) -> None:
+    """Looks at what schedules make of a group's hyperparameters, at 1000 steps of the run at most.
+
+    They may reach the ends of an interval that are left out of it, as a learning rate that is
+    warmed up from 0 does, and pass between whole numbers.
+
+    Raises:
+      InputError: where they leave a domain.
+    """
+    if not plan.schedules:
+        return
+    steps = np.unique(np.linspace(0, plan.steps - 1, min(plan.steps, 1000)).astype(np.int32))
+
+    def over_steps(hparams: HParams) -> HParams:
+        return jax.vmap(lambda step: scheduled(plan.schedules, step, hparams))(steps)
+
+    domains = {**group.method.domains}
+    for schedule in plan.schedules:
+        domains |= schedule.domains
+    for name, values in jax.jit(jax.vmap(over_steps))(dict(group.hparams)).items():
+        domain = domains.get(name, REAL)
+        closed = domain._replace(low_open=False, high_open=False, whole=False)
+        for lane, course in zip(group.index, np.asarray(values), strict=True):
+            for place in (np.argmin(course), np.argmax(course)):  # of what is no number, too
+                if (value := float(course[place])) not in closed:
+                    raise InputError(
+                        f"at step {steps[place]} a schedule has {name} at {value:g} in lane "
+                        f"{lane}: use {domain}"
+                    )
 
 
 def _summary(plan: Plan, method: Method) -> Callable:

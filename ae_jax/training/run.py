@@ -11,14 +11,23 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from ae_jax.core import Array, Dataset, HParams, InputError, Method, State, check_ranges
+from ae_jax.core import (
+    Array,
+    Dataset,
+    HParams,
+    InputError,
+    Method,
+    State,
+    check_ranges,
+    require_kind,
+)
 from ae_jax.training import directory as run_directory
 from ae_jax.training import manifest, processes, reporting, results
 from ae_jax.training.devices import Backend, device_map
 from ae_jax.training.engine import train_group
 from ae_jax.training.interruption import signals
 from ae_jax.training.lanes import Setting, grouped, take, with_start
-from ae_jax.training.plan import PLACES, Outlets, Plan, Trained, check
+from ae_jax.training.plan import PLACES, Outlets, Plan, Trained, check, check_scheduled
 from ae_jax.training.results import COLUMNS, Result
 from ae_jax.training.resuming import elsewhere
 from ae_jax.training.schedules import Schedule
@@ -147,6 +156,7 @@ def run(
         if split is not None:
             check_ranges(group.method.ranges, split, name)
     for group in groups if start is None else share:
+        check_scheduled(plan, group)
         figures, summary = check(plan, group)
         for what, names in (("evaluation", figures), ("summary's", summary)):
             if taken := sorted(names & {*PLACES, *COLUMNS, *lanes[0]}):
@@ -206,6 +216,9 @@ def run(
 
 
 def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, backend) -> None:
+    splits = {"validation": validation, "test": test}
+    given = {name: split for name, split in splits.items() if split is not None}
+    require_kind(Dataset, 'data.load("digits")', dataset=dataset, **given)
     every = 1 if evaluate_every is None else evaluate_every
     counts = {"steps": steps, "batch_size": batch_size, "chunk": chunk, "evaluate_every": every}
     for name, value in counts.items():
@@ -221,8 +234,8 @@ def _check(dataset, validation, test, steps, batch_size, evaluate_every, chunk, 
         raise InputError(f"batch_size * chunk + examples must stay below 2^31: lower chunk {chunk}")
     if backend not in ("pmap", "shard", "vmap"):
         raise InputError(f"unknown backend {backend!r}: known are pmap, shard, vmap")
-    for other in (validation, test):
-        if other is not None and dict(other.spec) != dict(dataset.spec):
+    for other in given.values():
+        if dict(other.spec) != dict(dataset.spec):
             raise InputError(
                 f"the data sets' examples differ: {dict(dataset.spec)} and {dict(other.spec)}"
             )

@@ -18,6 +18,8 @@ from ae_jax.core import (
     Domain,
     HParams,
     InputError,
+    require,
+    require_each,
 )
 
 
@@ -101,8 +103,7 @@ def ramp(steps: float, name: str, start: float = 0.0) -> Schedule:
     Reference:
       Burgess et al. (2018), Understanding disentangling in beta-VAE, section 5, for a capacity.
     """
-    if start not in NOT_NEGATIVE:
-        raise InputError(f"start of a ramp is {start}: use {NOT_NEGATIVE}")
+    require(NOT_NEGATIVE, start=start)
 
     def apply(step: Array, hparams: HParams) -> HParams:
         whole, first = (hparams[f"{name}_ramp_{number}"] for number in ("steps", "start"))
@@ -164,9 +165,10 @@ def numbers(schedules: Sequence[Schedule], hparams: Mapping[str, float]) -> dict
       hparams: the method's, and their defaults.
 
     Raises:
-      InputError: if two schedules share a name, or one has a name of the method's, or
+      InputError: if one is no schedule, two share a name, or one has a name of the method's, or
         schedules a hyperparameter that the method does not have.
     """
+    require_each(Schedule, 'training.ramp(1000, "beta")', schedules=schedules)
     own: dict[str, float] = {}
     for schedule in schedules:
         if shared := sorted(schedule.hparams.keys() & (own.keys() | hparams.keys())):
@@ -175,15 +177,19 @@ def numbers(schedules: Sequence[Schedule], hparams: Mapping[str, float]) -> dict
                 "give each schedule another hyperparameter"
             )
         own |= schedule.hparams
-    known = {**hparams, **own}
+    known = dict.fromkeys({**hparams, **own}, 0.0)  # whatever they are
     for schedule in schedules:
         try:
             scheduled = jax.eval_shape(schedule.apply, 0, known)
+        except InputError:
+            raise
         except KeyError as error:
             raise InputError(
                 f"a schedule needs the hyperparameter {error.args[0]}, which the method does not "
                 f"have: its own are {', '.join(sorted(hparams))}"
             ) from error
+        except (TypeError, ValueError) as error:
+            raise InputError(f"a schedule fails: {str(error).splitlines()[0]}") from error
         if new := sorted(scheduled.keys() ^ known.keys()):
             raise InputError(
                 f"a schedule adds or drops the hyperparameter {new[0]}: it may only change those "

@@ -131,13 +131,24 @@ def test_what_has_no_factors_or_not_all_of_them_is_refused():
         InputError, match="every combination of the factors, and 1 of 24 are missing"
     ):
         data.changed(lacking)
-    for count in (0, 4, -1):
-        with pytest.raises(InputError, match=f"of 3 factors 1 to 3 can change, not {count}"):
+    for count in (0, 4, -1, 1.5, "1", True):
+        said = f"factors that change is {count!r}: use a whole number, from 1 to 3"
+        with pytest.raises(InputError, match=said):
             data.changed(grid(), count)
     with pytest.raises(InputError, match="only where there are two or more"):
         data.changed(data.restricted(grid(), {"a": 0, "b": 0}))
-    with pytest.raises(InputError, match="at least one pair, not 0"):
-        data.changed(grid(), size=0)
+    still = data.stored(np.zeros((3, 2, 2)), factors=np.zeros((3, 2), int))
+    with pytest.raises(InputError, match="differ in factors that vary, and of these data's none"):
+        data.changed(still)
+    for size in (0, 2**31, 2.5, "many"):
+        with pytest.raises(InputError, match=f"size is {size!r}: use a whole number, from 1 to"):
+            data.changed(grid(), size=size)
+    for values in (None, 3, [("a", 0)]):
+        with pytest.raises(InputError, match=r"values is .*: name factors and values"):
+            data.restricted(grid(), values)
+    for make in (data.changed, lambda dataset: data.restricted(dataset, {"a": 0})):
+        with pytest.raises(InputError, match=r"dataset is 'sprites16': use .* data.load\("):
+            make("sprites16")
     pairs = data.changed(grid(), size=5)
     with pytest.raises(InputError, match="these are pairs"):
         data.changed(pairs)

@@ -1,5 +1,7 @@
 """What the factors of sprites do not tell, and that nothing else is in it."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,7 +159,12 @@ def test_what_has_no_grey_images_or_no_factors_is_refused(monkeypatch):
         data.load("coloured:scenes16")
     with pytest.raises(InputError, match="make pairs of what has them"):
         data.with_nuisance(data.changed(data.load("sprites16"), size=5), photo)
-    with pytest.raises(InputError, match="at least one copy, not 0"):
+    for copies in (1.5, "two", None, math.nan, 2**31):
+        with pytest.raises(InputError, match=r"copies is .*: use a whole number, from 1 to"):
+            data.with_nuisance(data.load("sprites16"), noisy, copies)
+    with pytest.raises(InputError, match="nuisance is 'noisy': use a function"):
+        data.with_nuisance(data.load("sprites16"), "noisy")
+    with pytest.raises(InputError, match="copies is 0: use a whole number, from 1 to"):
         data.with_nuisance(data.load("sprites16"), noisy, 0)
     large = data.stored(np.zeros((2, 500, 3)), factors=np.array([[0], [1]]))
     with pytest.raises(InputError, match=r"the photo has \[427, 640\] pixels, images 500 x 3"):

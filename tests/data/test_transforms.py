@@ -5,6 +5,7 @@ import pytest
 
 from ae_jax.core import InputError
 from ae_jax.data import (
+    binarized,
     resized,
     shapes,
     stored,
@@ -86,7 +87,13 @@ def test_images_are_made_smaller_by_the_means_of_blocks():
 
 
 def test_images_that_cannot_be_made_smaller_are_refused():
-    for side in (4, 0, 12):
+    for side in (0, -1, 2.0, "2"):
+        with pytest.raises(InputError, match=f"side is {side!r}: use a whole number, 1 or more"):
+            resized(stored(np.zeros((1, 6, 6))), side)
+    for make in (lambda x: resized(x, 2), lambda x: subset(x, np.arange(2)), binarized):
+        with pytest.raises(InputError, match="dataset is 'digits': use"):
+            make("digits")
+    for side in (4, 12):
         with pytest.raises(InputError, match="6 pixels a side cannot be cut into") as error:
             resized(stored(np.zeros((1, 6, 6))), side)
         check_one_line(error)

@@ -49,7 +49,7 @@ def test_what_explains_a_figure_is_said_beside_what_would_by_chance():
     levels = ("method", "strength", "seed")
     expected = metrics.shares_of_variance(figures, "aaaabb", [1, 1, 2, 2, 1, 1])
     found = agreement.shares(own, ["mig"], levels)
-    assert found == {"mig": dict(zip(levels, expected, strict=True))}
+    assert found == {"MIG": dict(zip(levels, expected, strict=True))}
     (line,) = agreement.explained(own, "mig", levels)
     shares = [f"{share:.0%}" for share in expected]
     assert f"method {shares[0]} (20%); strength {shares[1]} (20%); seed {shares[2]} (60%)" in line

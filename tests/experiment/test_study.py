@@ -166,7 +166,7 @@ def test_what_later_phases_do_not_fit_is_said_before_the_first():
     for shape, size, message in (
         ((8, 8, 1), 20, None),
         ((8, 8, 1), 21, "batch_size 21 is larger than the data set: lower it to 20"),
-        ((8, 7, 1), 20, r"got x_hat \[20, 8, 7, 1\], x \[20, 8, 8, 1\]"),
+        ((8, 7, 1), 20, r"the decoder makes \[20, 8, 7, 1\] of a batch of \[20, 8, 8, 1\]"),
     ):
         method = methods.autoencoder(nets.mlp(2, ()), nets.mlp(shape, ()))
         said = pytest.raises(InputError, match=message) if message else contextlib.nullcontext()

@@ -22,6 +22,7 @@ from ae_jax.methods import (
 from ae_jax.methods.adversarial import regularisers
 from ae_jax.methods.adversarial.adversarial_autoencoder import adversarial_autoencoder
 from ae_jax.methods.adversarial.bigan import bigan
+from ae_jax.methods.adversarial.context_encoder import context_encoder
 from ae_jax.methods.adversarial.cycle_gan import cycle_gan
 from ae_jax.methods.adversarial.gan import gan
 from ae_jax.methods.adversarial.image_to_image import image_to_image
@@ -39,7 +40,7 @@ from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
-from ae_jax.methods.parts import posteriors
+from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.variational.factor_vae import factor_vae
@@ -131,6 +132,13 @@ def _importance_weighted_vae() -> Method:
     return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, bound=bound)
 
 
+def _compressing_vae() -> Method:
+    """Latents for a coder: noise in the place of rounding, and a learned prior."""
+    coded = {"posterior": posteriors.uniform(), "prior": prior_parts.factorised(2)}
+    encoder, decoder = nets.mlp(4, (32,)), nets.mlp(IMAGE_SHAPE, (32,))
+    return vae(encoder, decoder, 4, **coded, likelihood=observations.gaussian(0.05))
+
+
 def _factor_vae() -> Method:
     networks = nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), nets.mlp(1, (8,))
     return factor_vae(*networks, latent_size=4, tc_weight=2.0, discriminator_learning_rate=1e-3)
@@ -216,6 +224,17 @@ def _progressive_gan() -> Method:
 def _image_to_image() -> Method:
     return image_to_image(
         nets.mlp((8, 4, 1), (32,)), nets.mlp(1, (32,)), l1_weight=10.0, learning_rate=1e-3
+    )
+
+
+def _context_encoder() -> Method:
+    """Of holes anywhere, with pixels around them."""
+    return context_encoder(
+        nets.mlp(IMAGE_SHAPE, (32,)),
+        nets.mlp(1, (16,)),
+        shown.holed(corruptions.block, 0.4),
+        overlap=1,
+        adversarial_weight=0.01,
     )
 
 
@@ -359,6 +378,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae),
     "importance_weighted_vae": Registered(_importance_weighted_vae),
+    "compressing_vae": Registered(_compressing_vae),
     "factor_vae": Registered(_factor_vae),
     "paired_vae": Registered(_paired_vae, two_domains),
     "spherical_vae": Registered(_spherical_vae),
@@ -385,6 +405,7 @@ REGISTRY: Mapping[str, Registered] = {
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")
     ),
+    "context_encoder": Registered(_context_encoder, score=evaluated("squared_error")),
     "cycle_gan": Registered(_cycle_gan, two_domains, score=evaluated("cycle_error")),
     "recurrent_autoencoder": Registered(
         _recurrent_autoencoder, lambda: sequences.row_sequences(digits()), "sequence"

@@ -7,9 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from ae_jax import losses, methods, nets
+from ae_jax import corruptions, losses, methods, nets
 from ae_jax.core import BELOW_ONE, FRACTION, NOT_NEGATIVE, POSITIVE
-from ae_jax.methods import discrepancies, observations
+from ae_jax.methods import discrepancies, observations, shown
 from ae_jax.methods.adversarial import regularisers
 
 ADAM, HALF = optax.scale_by_adam(0.9, 0.999, 1e-8), optax.scale_by_adam(0.5, 0.999, 1e-8)
@@ -20,6 +20,7 @@ DOMAINS = {
     "sinkhorn_epsilon": POSITIVE,
     "ema_decay": BELOW_ONE,
     "fade": FRACTION,
+    "hole_level": FRACTION,
 }
 LOGISTIC = {"objective": losses.adversarial.non_saturating(), "regularisers": ()}
 CODED = {
@@ -60,6 +61,10 @@ def growing():
 def matched(discrepancy=None):
     given = {} if discrepancy is None else {"discrepancy": discrepancy}
     return lambda **options: methods.matching_network(image(), 3, **(given | options))
+
+
+def holed():
+    return shown.holed(corruptions.centre)
 
 
 def one():
@@ -150,6 +155,29 @@ CASES = {
         lambda **options: methods.image_to_image(image(), one(), **options),
         {**RATES, "l1_weight": 100.0, "adversarial_weight": 1.0},
         {**PLAYED, **TURNS},
+    ),
+    "context_encoder": (
+        lambda **options: methods.context_encoder(image(), one(), holed(), **options),
+        {
+            "learning_rate": 2e-3,
+            "discriminator_learning_rate": 2e-4,
+            "reconstruction_weight": 0.999,
+            "adversarial_weight": 0.001,
+            "hole_level": 0.5,
+        },
+        {**PLAYED, **TURNS, "overlap": 0},
+    ),
+    "overlapping": (
+        lambda **options: methods.context_encoder(image(), one(), holed(), overlap=1, **options),
+        {
+            "learning_rate": 2e-3,
+            "discriminator_learning_rate": 2e-4,
+            "reconstruction_weight": 0.999,
+            "adversarial_weight": 0.001,
+            "overlap_weight": 10.0,
+            "hole_level": 0.5,
+        },
+        {},
     ),
     "cycle_gan": (
         lambda **options: methods.cycle_gan(image(), image(), one(), one(), **options),

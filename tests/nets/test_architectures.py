@@ -40,6 +40,19 @@ def test_disentanglement_64_is_the_published_network():
     ]
 
 
+def test_disentanglement_lib_has_smaller_kernels_in_late_convolutions():
+    params, _ = shapes(nets.encoder("disentanglement_lib", (64, 64, 1), 20), images(2, 64, 64, 1))
+    assert kernels(params) == [
+        *[(4, 4, 1, 32), (4, 4, 32, 32), (2, 2, 32, 64), (2, 2, 64, 64)],
+        *[(1024, 256), (256, 20)],
+    ]
+    own, plain = (
+        shapes(nets.decoder(name, (64, 64, 3), 10), images(2, 10))
+        for name in ("disentanglement_lib", "disentanglement")
+    )
+    assert own == plain
+
+
 def test_keras_28_is_the_published_network():
     encoder = nets.conv_encoder((28, 28, 1), 128, "keras")
     params, output = shapes(encoder, images(2, 28, 28, 1))
@@ -56,6 +69,7 @@ def test_keras_28_is_the_published_network():
         ("mlp", [5]),
         ("conv", [8, 16, 28, 32, 64]),
         ("disentanglement", [32]),
+        ("disentanglement_lib", [32, 64]),
         ("keras", [8, 28, 32]),
     ],
 )
@@ -195,9 +209,15 @@ def test_flax_network_refuses_other_state():
         (lambda: nets.encoder("conv", (20, 20, 1), 2), "8x8, 16x16, 28x28, 32x32, 64x64, not"),
         (lambda: nets.decoder("keras", (64, 64, 1), 2), "8x8, 28x28, 32x32, not"),
         (lambda: nets.decoder("conv", (32, 64, 1), 2), "not \\(32, 64, 1\\)"),
-        (lambda: nets.encoder("conv", (32, 32, 1), 0), "outputs must be positive"),
-        (lambda: nets.mlp(0), "sizes must be positive"),
-        (lambda: nets.mlp(2, (3, 0)), "sizes must be positive"),
+        (lambda: nets.encoder("conv", (32, 32, 1), 0), "outputs is 0: use"),
+        (lambda: nets.mlp(0), "a size of outputs is 0: use a whole number, 1 or more"),
+        (lambda: nets.mlp(2, (3, 0)), "a size of widths is 0: use"),
+        (lambda: nets.mlp(2.5), "a size of outputs is 2.5: use"),
+        (lambda: nets.mlp(None), "a size of outputs is None: use"),
+        (lambda: nets.mlp(2, 64), r"widths is 64: use a list of numbers of units, as \[64, 32\]"),
+        (lambda: nets.mlp(2, "64"), "widths is '64': use a list of numbers of units"),
+        (lambda: nets.mlp(2, None), "widths is None: use a list of numbers of units"),
+        (lambda: nets.mlp(2, (3.0,)), "a size of widths is 3.0: use"),
         (lambda: nets.encoder("conv", (32, 32, 0), 1), "not \\(32, 32, 0\\)"),
         (lambda: nets.mlp(2, activation="nope"), "unknown activation"),
     ],

@@ -36,6 +36,25 @@ def test_a_chain_passes_on_what_its_networks_move():
     chex.assert_trees_all_equal(changes, {"1": {"seen": np.float32(4)}})
 
 
+def test_a_sum_is_that_of_its_networks_and_passes_on_what_they_move():
+    x = np.random.default_rng(0).standard_normal((4, 3), np.float32)
+    moving = Network(
+        lambda key, x: {"seen": jnp.zeros(())},
+        lambda params, x: x,
+        lambda key, params, x: (2 * x, {"seen": params["seen"] + 1}),
+    )
+    both = nets.added(nets.mlp(3, ()), moving)
+    params = jax.jit(both.init)(jax.random.key(0), x)
+    linear = x @ params["0"]["Dense_0"]["kernel"]
+    np.testing.assert_allclose(both.apply(params, x), linear + x, rtol=1e-5)
+    output, changes = jax.jit(both.train)(jax.random.key(1), params, x)
+    np.testing.assert_allclose(output, linear + 2 * x, rtol=1e-5)
+    assert changes == {"1": {"seen": 1}}
+    assert nets.added(nets.mlp(3, ()), nets.mlp(3, ())).train is None
+    with pytest.raises(InputError, match="at least one"):
+        nets.added()
+
+
 LAYERS = {"dropout": lambda: nets.dropout(0.25), "noise": lambda: nets.noise(0.5)}
 
 
@@ -64,7 +83,7 @@ def test_dropout_keeps_the_mean():
     assert set(np.unique(dropped)) == {0, 4}
     assert abs(np.mean(dropped == 0) - 0.25) < 4 * (0.25 * 0.75 / x.size) ** 0.5
     np.testing.assert_array_equal(nets.dropout(0).train(jax.random.key(1), {}, x)[0], x)
-    with pytest.raises(InputError, match="the rate of dropout is 1: use 0 or more and less than 1"):
+    with pytest.raises(InputError, match="rate is 1: use 0 or more and less than 1"):
         nets.dropout(1)
 
 
@@ -76,7 +95,7 @@ def test_noise_has_its_deviation():
     assert stats.kstest(added.ravel() / 0.5, "norm").pvalue > 0.01
     np.testing.assert_array_equal(nets.noise(0.0).train(jax.random.key(1), {}, x)[0], x)
     for deviation in (-1.0, np.nan):
-        with pytest.raises(InputError, match=r"the deviation of noise is .*: use 0 or more"):
+        with pytest.raises(InputError, match=r"deviation is .*: use 0 or more"):
             nets.noise(deviation)
 
 

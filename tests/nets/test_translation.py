@@ -137,19 +137,46 @@ def test_dropout_is_the_noise_of_a_training_pass():
     np.testing.assert_allclose(still, jax.jit(network.apply)(params, x), rtol=1e-5)
 
 
+@pytest.mark.parametrize("skips", [0, 2])
+def test_an_hourglass_keeps_the_sides_and_hands_little_across(skips):
+    network = nets.hourglass(1, (3, 5), skips)
+    x = np.random.default_rng(1).normal(size=(2, 8, 12, 2)).astype(np.float32)
+    params = parameters(network, x)
+    apply = jax.jit(network.apply)
+    assert apply(params, x).shape == (2, 8, 12, 1)
+    shapes = [params[f"Conv_{i}"]["kernel"].shape for i in range(len(params))]
+    across = [(1, 1, 2, skips), (1, 1, 3, skips)] if skips else []
+    assert sorted(shapes) == sorted(
+        [
+            *across,
+            *((3, 3, 2, 3), (3, 3, 3, 3), (3, 3, 3, 5), (3, 3, 5, 5)),
+            *((3, 3, 5 + skips, 5), (1, 1, 5, 5), (3, 3, 5 + skips, 3), (1, 1, 3, 3)),
+            (1, 1, 3, 1),
+        ]
+    )
+    # an image's own pixels normalise it: the others of a batch do not matter
+    np.testing.assert_allclose(apply(params, x[1:]), apply(params, x)[1:], rtol=1e-4, atol=1e-5)
+
+
 def test_what_cannot_be_made_is_refused():
     with pytest.raises(InputError, match=r"of 2 strided layers needs images of 12 pixels.*11x12"):
         shape(nets.patch(2, 2), 1, 11, 12, 1)
     assert shape(nets.patch(2, 2), 1, 12, 12, 1) == (1, 1, 1, 1)
     with pytest.raises(InputError, match=r"3 levels halves .* 3 times, .*multiples of 8, or fewer"):
         shape(nets.unet(1, (2, 2, 2)), 1, 12, 12, 1)
+    with pytest.raises(InputError, match=r"an hourglass of 2 levels .* multiples of 4, or fewer"):
+        shape(nets.hourglass(1, (2, 2)), 1, 8, 6, 1)
     for make, message in (
-        (lambda: nets.patch(0), "channels must be positive"),
+        (lambda: nets.hourglass(0), "outputs is 0: use a whole number"),
+        (lambda: nets.hourglass(1, ()), "needs channels of one level or more"),
+        (lambda: nets.hourglass(1, (2, 0)), "needs channels of one level or more"),
+        (lambda: nets.hourglass(1, skips=-1), "skips of 0 or more"),
+        (lambda: nets.patch(0), "channels is 0: use a whole number"),
         (lambda: nets.patch(2, -1), "layers may not be negative"),
         (lambda: nets.patch(4, 1.5), "layers must be a whole number, not 1.5"),
-        (lambda: nets.patch(4.5), "channels must be a whole number, not 4.5"),
+        (lambda: nets.patch(4.5), "channels is 4.5: use a whole number"),
         (lambda: nets.patch(2, 1, "batch"), "unknown normalization 'batch'; use none or instance"),
-        (lambda: nets.unet(0), "outputs must be positive"),
+        (lambda: nets.unet(0), "outputs is 0: use a whole number"),
         (lambda: nets.unet(1, (4,)), "two levels of channels or more"),
         (lambda: nets.unet(1, (4, 0)), "two levels of channels or more"),
         (lambda: nets.unet(1, dropout=1.0), "dropout is 1.0: use from 0|dropout is 1.0: use 0"),

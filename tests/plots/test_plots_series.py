@@ -65,6 +65,27 @@ def test_histograms_share_bins_and_sum_to_a_hundred_percent():
     assert text.get_text() == "no value is finite"
 
 
+def test_a_line_that_ends_early_is_led_to_its_name_by_dots():
+    curves = {"short": ([1, 10], [1, 2], [0, 0]), "long": ([1, 100], [1, 3], [0, 0])}
+    (axes,) = lines(curves, "x", "y").axes
+    styles = {t.get_text(): t.arrow_patch.get_linestyle() for t in axes.texts}
+    assert styles["long"] in ("-", "solid")
+    assert styles["short"] == (0, (1, 3))
+
+
+def test_many_dots_stand_below_each_other():
+    table = {f"a way of many words, {i}": {"PSNR": (10.0 + i, 0.5)} for i in range(12)}
+    (axes,) = (figure := dots(table, "PSNR (dB)")).axes
+    assert figure.get_size_inches()[0] < 16
+    assert axes.get_xlabel() == "PSNR (dB)"
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == list(table)
+    (points, *_) = axes.containers[0]
+    np.testing.assert_allclose(points.get_xdata(), 10.0 + np.arange(12))
+    np.testing.assert_array_equal(points.get_ydata(), np.arange(12))
+    low, high = axes.get_ylim()
+    assert low > high  # the first on top
+
+
 def test_dots_are_at_their_values():
     table = {"CD-1": {"AIS": (-84.9, 0.1), "reverse AIS": -96.6}, "PCD": {"AIS": -85.0}}
     figure = dots(table, "log-likelihood (nats)")

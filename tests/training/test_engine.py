@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ae_jax import data, methods, nets, training
-from ae_jax.core import InputError, Method, Network
+from ae_jax.core import REAL, InputError, Method, Network
 
 
 def read(directory):
@@ -102,7 +102,9 @@ def test_the_best_state_is_that_of_the_lowest_validation(images, tmp_path):
 
 def test_the_best_state_holds_what_inference_needs_and_no_optimizer(images, tmp_path):
     method = methods.autoencoder(nets.mlp(1, ()), nets.mlp((2, 3, 1), ()))
-    method = method._replace(inference=lambda state: state._replace(optimizer=()))
+    method = method._replace(
+        inference=lambda state: state._replace(optimizer=()), domains={"learning_rate": REAL}
+    )
     options = {"batch_size": 40, "validation": images(50, 1), "evaluate_every": 1, "chunk": 1}
     lanes = training.grid(learning_rate=0.2)
     uphill = training.Schedule(  # after three steps
@@ -232,6 +234,7 @@ def bad(toy, **change):
 
 def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path):
     wide = methods.vae(nets.mlp(4, ()), nets.mlp((8, 8, 1), ()), 2)
+    nothing = methods.vae(Network(lambda key, x: {}, lambda p, x: None), nets.mlp(3, ()), 2)
     odd = methods.vae(nets.mlp(3, ()), nets.mlp((2, 3, 1), ()), 2)
     grows = bad(toy, step=lambda key, state, batch, h: ((state, state), {"loss": 0.0}))
     silent = bad(toy, step=lambda key, state, batch, h: (state, {}))
@@ -266,6 +269,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, {"test": data.stored(np.zeros((4, 5, 5), np.uint8))}, "examples differ"),
         (wide, {}, "shapes must be equal"),
         (odd, {}, "."),
+        (nothing, {}, "does not fit the data: 'NoneType' object has no attribute 'shape'"),
         (grows, {}, "changes the shapes or dtypes of its state"),
         (silent, {}, "Info is empty"),
         (vector, {}, "Info loss must be a scalar"),
@@ -277,6 +281,7 @@ def test_bad_arguments_are_refused_before_anything_is_made(toy, images, tmp_path
         (toy, summary(status=0.0), "summary's status has the name of another column"),
         (toy, summary(loss=0.0), "evaluation and the summary both have loss"),
         (toy, summary(sizes=np.zeros(3)), "summary's sizes must be a scalar"),
+        (toy, {"validation": "digits"}, r"validation is 'digits': use .* data.load\("),
     ]:
         options = {"lanes": training.grid(), "steps": 3, "batch_size": 40, **options}
         with pytest.raises(InputError, match=message) as caught:

@@ -79,6 +79,6 @@ def test_the_lanes_that_there_are_are_said(result):
 def test_samples_are_counted(result, count):
     method = training.model(result, 0).method._replace(views=Views(sample=lambda *given: given))
     model = training.model(result, 0)._replace(method=method)
-    with pytest.raises(InputError, match=f"sample of {count}: use a whole number, 1 or more"):
+    with pytest.raises(InputError, match=f"count is {count}: use a whole number, 1 or more"):
         model.sample(KEY, count)
     assert model.sample(KEY, np.int64(3))[2] == 3

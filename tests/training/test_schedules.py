@@ -1,10 +1,11 @@
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ae_jax import training
-from ae_jax.core import NOT_NEGATIVE, InputError
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, Domain, InputError
 from ae_jax.training import schedules
 
 
@@ -43,7 +44,7 @@ def test_ramp():
     assert falling.hparams == {"beta_ramp_steps": 2, "beta_ramp_start": 10.0}
     assert falling.domains == {"beta_ramp_steps": NOT_NEGATIVE, "beta_ramp_start": NOT_NEGATIVE}
     for start in (math.nan, -1.0):
-        with pytest.raises(InputError, match=f"start of a ramp is {start}: use 0 or more"):
+        with pytest.raises(InputError, match=f"start is {start}: use 0 or more"):
             training.ramp(2, "beta", start=start)
 
 
@@ -97,6 +98,24 @@ def test_the_numbers_of_a_schedule_carry_the_name_of_what_it_schedules():
         found = schedule.apply(np.int32(10), found)
     np.testing.assert_allclose(found["learning_rate"], 1e-5, rtol=1e-6)
     np.testing.assert_allclose(found["beta"], 4.0, rtol=1e-6)
+
+
+def test_what_is_no_schedule_is_refused():
+    for wrong, said in (
+        (training.warmup(9), "schedules is a Schedule: use .* a list of them"),
+        ([training.warmup], r"schedules\[0\] is the function warmup: call it"),
+        ([training.warmup(9), None], r"schedules\[1\] is a NoneType: use what"),
+        ([schedules.Schedule({}, lambda step: {})], "a schedule fails: .* takes 1 positional"),
+    ):
+        with pytest.raises(InputError, match=said):
+            schedules.numbers(wrong, HPARAMS)
+
+
+@pytest.mark.parametrize("wrong", ["many", None, [3], 1j, 10**400])
+def test_a_number_of_a_schedule_is_one(wrong, toy, images):
+    options = {"schedules": [training.warmup(wrong)], "batch_size": 3, "dry": True}
+    with pytest.raises(InputError, match=r"^learning_rate_warmup_steps must be a finite number"):
+        training.run(toy, images(9), training.grid(), 5, **options)
 
 
 @pytest.mark.parametrize(
@@ -154,3 +173,50 @@ def test_schedules_that_do_not_go_together_are_refused_before_training(toy, imag
     for chosen, message in [(twice, "share the hyperparameter"), (unknown, "needs .* beta")]:
         with pytest.raises(InputError, match=message):
             training.run(toy, images(100), training.grid(), 5, batch_size=40, schedules=chosen)
+
+
+def real(step):
+    return jnp.asarray(step, jnp.result_type(float))
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        (
+            lambda step: 1.0 - step / 2,
+            "at step 4 a schedule has learning_rate at -1 in lane 0",
+        ),
+        (
+            lambda step: 1 / (step - 3.0) ** 2,
+            "at step 3 a schedule has learning_rate at inf in lane 0",
+        ),
+        (lambda step: (step - 2.0) ** 0.5, "at step 0 a schedule has learning_rate at nan in lane"),
+        (lambda step: step * 1.0, None),  # from 0, which the domain leaves out
+    ],
+)
+def test_a_scheduled_value_stays_in_its_domain(rate, said, toy, images):
+    chosen = schedules.Schedule({}, lambda step, h: {**h, "learning_rate": rate(real(step))})
+    declared = toy._replace(domains={**toy.domains, "learning_rate": POSITIVE})
+    given = (declared, images(9), training.grid(learning_rate=[0.1, 0.2]), 5)
+    options = {"batch_size": 3, "schedules": [chosen], "dry": True}
+    if said is None:
+        training.run(*given, **options)
+    else:
+        with pytest.raises(InputError, match=f"^{said}"):
+            training.run(*given, **options)
+
+
+def test_each_lane_is_looked_at_over_the_whole_run_and_whole_numbers_passed_between(toy, images):
+    """The numbers of one lane alone leave the domain, after many steps."""
+    declared = toy._replace(domains={**toy.domains, "noise": Domain(0, 100, whole=True)})
+
+    def run(drop, steps):
+        falls = schedules.Schedule(
+            {"drop": 0.0}, lambda step, h: {**h, "noise": h["noise"] - h["drop"] * real(step)}
+        )
+        lanes = training.grid(noise=[100.0], drop=drop)
+        training.run(declared, images(9), lanes, steps, batch_size=3, schedules=[falls], dry=True)
+
+    run([0.001, 0.01], 10_001)
+    with pytest.raises(InputError, match=r"^at step 10001 .* noise at -0.0.* lane 1: use a whole"):
+        run([0.001, 0.01], 10_002)

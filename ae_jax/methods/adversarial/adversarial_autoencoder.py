@@ -20,6 +20,9 @@ from ae_jax.core import (
     HParams,
     Method,
     Network,
+    require,
+    require_kind,
+    require_networks,
     traced,
 )
 from ae_jax.losses import adversarial
@@ -28,7 +31,7 @@ from ae_jax.methods.adversarial.codes import Coder, deviations, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
-from ae_jax.methods.learners.composing import Numbers, of_classes, require, require_kind
+from ae_jax.methods.learners.composing import Numbers, of_classes
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -102,6 +105,7 @@ def adversarial_autoencoder(
       Makhzani et al. (2016), sections 2 and 2.3; Tolstikhin et al. (2018), algorithm 1, for the
       merged one.
     """
+    require_networks(encoder=encoder, decoder=decoder, discriminator=discriminator)
     require(COUNT, latent_size=latent_size)
     draw = drawn_from(prior, latent_size, classes)
     objective = adversarial.non_saturating() if objective is None else objective

@@ -14,14 +14,25 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Method,
+    Network,
+    require,
+    require_kind,
+    require_networks,
+)
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.codes import drawn_from, latents_of
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require, require_kind, require_shape
+from ae_jax.methods.learners.composing import require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -80,6 +91,9 @@ def bigan(
     Reference:
       Donahue, Kraehenbuehl and Darrell (2017), section 3.
     """
+    require_networks(encoder=encoder, generator=generator, discriminator=discriminator)
+    if features is not None:
+        require_networks(features=features)
     require(COUNT, latent_size=latent_size)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer

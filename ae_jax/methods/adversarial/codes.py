@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, Domain, HParams, InputError, Network
+from ae_jax.core import Array, Batch, Domain, HParams, InputError, Network, mistaken, require
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import mistaken, require, require_shape
+from ae_jax.methods.learners.composing import require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.observations import Observation
 from ae_jax.probability.priors import Prior

@@ -12,11 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Domain, HParams, InputError, Network, traced
+from ae_jax.core import (
+    NOT_NEGATIVE,
+    Array,
+    Batch,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    require,
+    traced,
+)
 from ae_jax.methods.adversarial.contest import Task
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require
 from ae_jax.nets import mlp, spectral
 
 

@@ -6,11 +6,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, HParams, InputError, Network
+from ae_jax.core import Array, HParams, InputError, Network, require_each, require_kind
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.regularisers import Regulariser, together
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import mistaken, require_kind
 
 #: (key, parameters, x [B, ...], given, training) -> logits of "real" [B, ...], and what the pass
 #: moves of the parameters. `given` is what an example is judged beside, such as its label. Where
@@ -97,10 +96,7 @@ def contest(
         hyperparameter.
     """
     require_kind(Adversarial, "losses.adversarial.hinge()", objective=objective)
-    if isinstance(regularisers, (str, Regulariser)) or not isinstance(regularisers, Sequence):
-        raise mistaken("regularisers", regularisers, "a list of them, [regularisers.r1()]")
-    for place, each in enumerate(regularisers):
-        require_kind(Regulariser, "regularisers.r1()", **{f"regularisers[{place}]": each})
+    require_each(Regulariser, "regularisers.r1()", regularisers=regularisers)
     regulariser = together(*regularisers)
 
     def asked(

@@ -21,6 +21,8 @@ from ae_jax.core import (
     Method,
     Network,
     Views,
+    require,
+    require_networks,
     traced,
 )
 from ae_jax.losses import absolute_error, adversarial
@@ -29,7 +31,7 @@ from ae_jax.methods.adversarial import pool
 from ae_jax.methods.adversarial.contest import contest, judged_by, mean_moved
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require
+from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 
@@ -104,6 +106,12 @@ def cycle_gan(
     Reference:
       Zhu et al. (2017), equations 1 to 3, sections 4 and 5.2 (identity loss).
     """
+    require_networks(
+        forward=forward,
+        backward=backward,
+        discriminator_a=discriminator_a,
+        discriminator_b=discriminator_b,
+    )
     require(_SIZE, pool_size=pool_size)
     objective = adversarial.least_squares() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer

@@ -11,7 +11,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    Method,
+    Network,
+    Views,
+    require,
+    require_kind,
+    require_networks,
+)
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.codes import drawn_from
@@ -24,7 +35,7 @@ from ae_jax.methods.adversarial.conditions import (
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import of_classes, require, require_kind, require_shape
+from ae_jax.methods.learners.composing import of_classes, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 
@@ -103,6 +114,7 @@ def gan(
       Goodfellow et al. (2014), algorithm 1 and section 3; Radford et al. (2016) for
       the optimizer.
     """
+    require_networks(generator=generator, discriminator=discriminator)
     require(COUNT, latent_size=latent_size, discriminator_steps=discriminator_steps)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer

@@ -20,6 +20,7 @@ from ae_jax.core import (
     Method,
     Network,
     Views,
+    require_networks,
     traced,
 )
 from ae_jax.losses import absolute_error, adversarial
@@ -88,6 +89,7 @@ def image_to_image(
     Reference:
       Isola et al. (2017), equations 1 to 4 and section 3.3.
     """
+    require_networks(generator=generator, discriminator=discriminator)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_adam(b1=0.5) if optimizer is None else optimizer
     judge = judged_by(discriminator, lambda target, image: _beside(image, target))

@@ -21,6 +21,7 @@ from ae_jax.core import (
     Method,
     Network,
     Views,
+    require,
     traced,
 )
 from ae_jax.losses import adversarial
@@ -30,7 +31,7 @@ from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.gan import Noise
 from ae_jax.methods.adversarial.regularisers import Regulariser, drift, gradient_penalty
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require, require_shape
+from ae_jax.methods.learners.composing import Numbers, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.nets import growing

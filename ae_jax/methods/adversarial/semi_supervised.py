@@ -20,6 +20,9 @@ from ae_jax.core import (
     HParams,
     Method,
     Network,
+    require,
+    require_kind,
+    require_networks,
     traced,
 )
 from ae_jax.losses import adversarial
@@ -30,7 +33,7 @@ from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, of_classes, require, require_kind
+from ae_jax.methods.learners.composing import Numbers, of_classes
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -106,6 +109,12 @@ def semi_supervised_adversarial_autoencoder(
     Reference:
       Makhzani et al. (2016), section 5, figure 8.
     """
+    require_networks(
+        encoder=encoder,
+        decoder=decoder,
+        class_discriminator=class_discriminator,
+        style_discriminator=style_discriminator,
+    )
     require(Domain(2, whole=True), classes=classes)
     require(COUNT, style_size=style_size)
     draw_style = drawn_from(prior, style_size)

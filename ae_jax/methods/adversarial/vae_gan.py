@@ -20,6 +20,8 @@ from ae_jax.core import (
     HParams,
     Method,
     Network,
+    require,
+    require_networks,
     traced,
 )
 from ae_jax.losses import adversarial
@@ -27,7 +29,7 @@ from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.contest import contest, one_logit
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, require, require_shape
+from ae_jax.methods.learners.composing import Numbers, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
@@ -96,6 +98,7 @@ def vae_gan(
     Reference:
       Larsen et al. (2016), algorithm 1.
     """
+    require_networks(encoder=encoder, decoder=decoder, features=features, head=head)
     require(COUNT, latent_size=latent_size)
     objective = adversarial.non_saturating() if objective is None else objective
     optimizer = optax.scale_by_rms(0.9, 1e-8) if optimizer is None else optimizer

@@ -8,9 +8,19 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, InputError, Method, Network
+from ae_jax.core import (
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Method,
+    Network,
+    require_each,
+    require_kind,
+    require_networks,
+)
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, require_kind, require_shape
+from ae_jax.methods.learners.composing import joined, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.learners.views import coded
@@ -69,16 +79,20 @@ def autoencoder(
       mean; `latent` [B, Z] is what it is concluded from.
 
     Raises:
-      InputError: if two parts share a hyperparameter, or what is shown is told twice; when
-        initialised, if a penalty does not hold for the encoder, or the decoder does not make a
-        target.
+      InputError: if a network or a part is none, two parts share a hyperparameter, or what is shown
+        is told twice; when initialised, if a penalty does not hold for the encoder, or the decoder
+        does not make a target.
 
     Reference:
       Hinton and Salakhutdinov (2006), Reducing the Dimensionality of Data with Neural
       Networks; Vincent et al. (2008), Extracting and Composing Robust Features with
       Denoising Autoencoders, for corruption.
     """
+    require_networks(encoder=encoder, decoder=decoder)
     reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
+    require_each(Penalty, "penalties.l1()", penalties=penalties)
+    require_each(Bottleneck, "bottlenecks.dropout()", bottlenecks=bottlenecks)
     if corruption is not None:
         if shown is not None:
             raise InputError("what is shown is told twice: leave out corruption, or shown")

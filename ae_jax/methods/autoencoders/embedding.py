@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, Domain, HParams, Method, Views
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import COUNT, Array, Batch, Domain, HParams, Method, Views, require
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 

@@ -42,7 +42,15 @@ from ae_jax.methods.boltzmann.partition import (
     log_partition_base,
     log_partition_reverse_ais,
 )
-from ae_jax.methods.boltzmann.sampling import Clamp, base_of, between, gibbs, swap, trajectory
+from ae_jax.methods.boltzmann.sampling import (
+    Clamp,
+    base_of,
+    between,
+    clamped_means,
+    gibbs,
+    swap,
+    trajectory,
+)
 from ae_jax.methods.boltzmann.units import (
     BERNOULLI,
     Hidden,
@@ -74,6 +82,7 @@ __all__ = [
     "between",
     "bounds_above",
     "check_annealing",
+    "clamped_means",
     "class_logits",
     "columns",
     "conditional_logits",

@@ -20,6 +20,7 @@ from ae_jax.core import (
     InputError,
     Method,
     Views,
+    require,
     traced,
 )
 from ae_jax.methods import boltzmann
@@ -27,7 +28,6 @@ from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.enumeration import MOST_ENUMERATED
 from ae_jax.methods.boltzmann.general import BoltzmannParams
 from ae_jax.methods.boltzmann.visible import pixels, visible_units
-from ae_jax.methods.learners.composing import require
 from ae_jax.probability import bernoulli
 
 #: Sweeps over the hidden units, given data, in an evaluation.

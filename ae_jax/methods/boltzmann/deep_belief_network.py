@@ -17,6 +17,7 @@ from ae_jax.core import (
     Info,
     InputError,
     Method,
+    require,
     traced,
 )
 from ae_jax.losses.classification import classified
@@ -25,7 +26,7 @@ from ae_jax.methods.boltzmann import RBMParams, Units, estimators
 from ae_jax.methods.boltzmann.belief import DBNParams, bound, draw, logits_of
 from ae_jax.methods.boltzmann.units import CLASSES
 from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
-from ae_jax.methods.learners.composing import of_classes, require, started
+from ae_jax.methods.learners.composing import of_classes, started
 from ae_jax.methods.learners.views import coded
 from ae_jax.probability import bernoulli
 

@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import BELOW_ONE, COUNT, NOT_NEGATIVE, Array, Domain, HParams, InputError, traced
+from ae_jax.core import (
+    BELOW_ONE,
+    COUNT,
+    NOT_NEGATIVE,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    require,
+    traced,
+)
 from ae_jax.methods.boltzmann.energy import (
     energy,
     free_energy,
@@ -20,7 +30,6 @@ from ae_jax.methods.boltzmann.enumeration import log_partition_exact
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import base_of, between, gibbs, swap
 from ae_jax.methods.boltzmann.units import RBMParams, Units
-from ae_jax.methods.learners.composing import require
 
 Info = Mapping[str, Array]
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, InputError
+from ae_jax.core import COUNT, Array, InputError, require
 from ae_jax.methods.boltzmann.energy import (
     free_energy,
     hidden_logits,
@@ -21,7 +21,6 @@ from ae_jax.methods.boltzmann.energy import (
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.sampling import between, log_mass, visible_part
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
-from ae_jax.methods.learners.composing import require
 
 #: Standard errors to either side of a mean that hold it 95 times of 100.
 _NORMAL_95 = 1.959964

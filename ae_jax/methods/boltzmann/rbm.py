@@ -20,6 +20,7 @@ from ae_jax.core import (
     Info,
     InputError,
     Method,
+    require,
 )
 from ae_jax.losses.classification import classified
 from ae_jax.methods import boltzmann
@@ -27,7 +28,7 @@ from ae_jax.methods.boltzmann import Estimator, Hidden, RBMParams, Units, Visibl
 from ae_jax.methods.boltzmann.centering import Offsets, centered, uncentered
 from ae_jax.methods.boltzmann.units import CLASSES, LEAST_VARIANCE
 from ae_jax.methods.boltzmann.visible import pixels, visible_units, with_label
-from ae_jax.methods.learners.composing import joined, of_classes, require
+from ae_jax.methods.learners.composing import joined, of_classes
 from ae_jax.methods.learners.views import coded
 
 #: How much of a running mean each batch replaces.

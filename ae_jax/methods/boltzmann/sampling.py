@@ -6,11 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, InputError
+from ae_jax.core import COUNT, Array, InputError, require
 from ae_jax.methods.boltzmann.energy import hidden_logits, visible_field
 from ae_jax.methods.boltzmann.noise import uniforms
 from ae_jax.methods.boltzmann.units import BERNOULLI, RBMParams, Units
-from ae_jax.methods.learners.composing import require
 
 
 class Clamp(NamedTuple):
@@ -57,6 +56,40 @@ def gibbs(
 
     h = jnp.zeros((v.shape[0], params.hidden_bias.size), v.dtype)
     return jax.lax.scan(step, (v, h), jax.random.split(key, steps))[0]
+
+
+def clamped_means(
+    key: Array, params: RBMParams, clamp: Clamp, sweeps: int, units: Units = BERNOULLI
+) -> Array:
+    """Means of visible units given some of them, by Gibbs sampling.
+
+    Means given the hidden units vary less than draws; those of a chain's second half are averaged.
+
+    Args:
+      key: PRNG key.
+      params: of V visible and H hidden units.
+      clamp: what is given.
+      sweeps: of the chains, which start from the means when all hidden units are off.
+      units: the kinds of units.
+
+    Returns:
+      [B, V], those that are given as they are.
+
+    Raises:
+      InputError: if sweeps is below 1.
+    """
+    require(COUNT, sweeps=sweeps)
+
+    def sweep(v: Array, key: Array) -> tuple[Array, Array]:
+        v, h = _sweep(key, params, v, units, clamp)
+        return v, units.visible.mean(params, visible_field(params, h))
+
+    off = jnp.zeros((len(clamp.values), params.hidden_bias.size), clamp.values.dtype)
+    start = units.visible.mean(params, visible_field(params, off))
+    start = jnp.where(clamp.where[None, :], clamp.values, start)
+    _, means = jax.lax.scan(sweep, start, jax.random.split(key, sweeps))
+    found = jnp.mean(means[sweeps // 2 :], axis=0)
+    return jnp.where(clamp.where[None, :], clamp.values, found)
 
 
 def trajectory(

@@ -1,14 +1,15 @@
 """Joins a method's parts, and parameters to start from; refuses what does not fit."""
 
+import contextlib
 import math
 from collections.abc import Mapping
-from numbers import Integral, Real
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import optax
 
-from ae_jax.core import Array, Domain, InputError, traced
+from ae_jax.core import Array, Domain, InputError, require_kind, traced
 
 
 class Part(Protocol):
@@ -60,33 +61,27 @@ def of_classes(classes: int | None, unknown: bool = False) -> dict[str, Domain]:
     return {"label": Domain(least, classes - 1, whole=True)} if classes else {}
 
 
-def require(domain: Domain, **values: float) -> None:
-    """Raises InputError where a static number, given by its argument's name, is not allowed."""
-    for name, value in values.items():
-        kind = Integral if domain.whole else Real
-        if not isinstance(value, kind) or value not in domain:
-            raise InputError(f"{name} is {value!r}: use {domain}")
+def require_optimizer(**optimizers: optax.GradientTransformation | None) -> None:
+    """Raises InputError where what is given by an argument's name gives no direction to descend.
 
-
-def require_kind(kind: type, example: str, **values: Any) -> None:
-    """Raises InputError where a part, given by its argument's name, is of another kind.
-
-    Args:
-      kind: the part's class.
-      example: a call that makes one.
-      **values: parts by name.
+    An optimizer with a learning rate of its own gives minus that times the direction: it would
+    ascend. Those that cannot be tried on one number are taken as they are.
     """
-    for name, value in values.items():
-        if not isinstance(value, kind):
-            raise mistaken(name, value, example)
-
-
-def mistaken(name: str, value: Any, example: str) -> InputError:
-    """Returns what is wrong with an argument that is no part, but perhaps what makes one."""
-    if callable(value) and hasattr(value, "__name__"):
-        return InputError(f"{name} is the function {value.__name__}: call it, as in {example}")
-    shown = repr(value) if isinstance(value, (str, Real)) else f"a {type(value).__name__}"
-    return InputError(f"{name} is {shown}: use what a function makes, such as {example}")
+    for name, optimizer in optimizers.items():
+        if optimizer is None:
+            continue
+        example = "optax.scale_by_adam(), without a learning rate: that is the method's own"
+        require_kind(optax.GradientTransformation, example, **{name: optimizer})
+        ascends = False
+        with (
+            jax.ensure_compile_time_eval(),  # a factory may be called while something is traced
+            jax.numpy_dtype_promotion("standard"),
+            contextlib.suppress(Exception),
+        ):
+            one = jnp.ones(())
+            ascends = bool(optimizer.update(one, optimizer.init(one), one)[0] < 0)
+        if ascends:
+            raise InputError(f"{name} has a learning rate of its own: use {example}")
 
 
 def require_shape(

@@ -20,9 +20,10 @@ from ae_jax.core import (
     InputError,
     Method,
     Views,
+    require,
 )
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Part, joined, require, started
+from ae_jax.methods.learners.composing import Part, joined, require_optimizer, started
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Terms, begun, mean_loss
 
@@ -116,6 +117,7 @@ def game(
             raise InputError(f"{twice[0]} moves twice in one turn: give it two")
     for move in moves:
         require(COUNT, **{f"repeats of {move.name}": move.repeats})
+        require_optimizer(**{f"the optimizer of {move.name}": move.optimizer})
     optimizers = {move.name: move.optimizer or optax.scale_by_adam() for move in moves}
     rates = {name: "learning_rate" if name == main else f"{name}_learning_rate" for name in names}
     own = {

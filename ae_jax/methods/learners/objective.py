@@ -8,7 +8,7 @@ import optax
 
 from ae_jax.core import POSITIVE, Array, Batch, Domain, HParams, Info, InputError, Method, Views
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, started
+from ae_jax.methods.learners.composing import joined, require_optimizer, started
 from ae_jax.methods.learners.gradient import Aux, GradientState
 
 #: (key, params, batch, hparams, training) -> values of each example, [B], the `loss` among them,
@@ -64,6 +64,7 @@ def descend(
       The method. Its `init` takes parameters to start from as a fourth argument, of any of the
       networks, by name.
     """
+    require_optimizer(optimizer=optimizer)
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
 
     def init(

@@ -13,9 +13,19 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, HParams, Method, Network, Views
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    Method,
+    Network,
+    Views,
+    require,
+    require_networks,
+)
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import require, require_shape
+from ae_jax.methods.learners.composing import require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.parts.discrepancies import Discrepancy, mmd
@@ -68,6 +78,7 @@ def matching_network(
       InputError: if there are no latents; when traced, if the generator does not make examples of
         the data's shape.
     """
+    require_networks(generator=generator)
     require(COUNT, latent_size=latent_size)
     discrepancy = mmd() if discrepancy is None else discrepancy
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.core import COUNT, POSITIVE, Array, Domain, HParams, InputError, traced
+from ae_jax.core import COUNT, POSITIVE, Array, Domain, HParams, InputError, require, traced
 
 
 class Between(Protocol):
@@ -122,8 +122,7 @@ def sliced_wasserstein(directions: int = 32) -> Discrepancy:
       Deshpande, Zhang and Schwing (2018), Generative Modeling using the Sliced Wasserstein
       Distance.
     """
-    if directions not in COUNT:
-        raise InputError(f"directions is {directions}: use {COUNT}")
+    require(COUNT, directions=directions)
 
     def between(
         key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None
@@ -149,8 +148,7 @@ def sinkhorn(epsilon: float = 0.02, iterations: int = 20) -> Discrepancy:
       Feydy et al. (2019), Interpolating between Optimal Transport and MMD using Sinkhorn
       Divergences.
     """
-    if iterations not in COUNT:
-        raise InputError(f"iterations is {iterations}: use {COUNT}")
+    require(COUNT, iterations=iterations)
 
     def between(
         key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None

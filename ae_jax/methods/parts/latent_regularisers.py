@@ -11,7 +11,19 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.core import COUNT, NOT_NEGATIVE, Array, Domain, HParams, InputError, Network, traced
+from ae_jax.core import (
+    COUNT,
+    NOT_NEGATIVE,
+    REAL,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_kind,
+    traced,
+)
 from ae_jax.losses.disentanglement import Weights
 from ae_jax.losses.moments import count_present
 from ae_jax.methods.parts.discrepancies import Discrepancy, inverse_multiquadric
@@ -128,8 +140,7 @@ def total_correlation(
     Reference:
       Chen et al. (2018), Isolating Sources of Disentanglement in VAEs, equations 2 and 4.
     """
-    if data_size not in COUNT:
-        raise InputError(f"data_size is {data_size!r}: use {COUNT}")
+    require(COUNT, data_size=data_size)
     losses.aggregate_weights(2, max(data_size, 2), weights)
 
     def of_batch(seen: Encoded) -> tuple[Array, Array]:
@@ -202,7 +213,8 @@ def dip(
       `dip_i_diagonal`, or `dip_ii_...`.
 
     Raises:
-      InputError: for another kind; for a posterior whose dimensions depend on each other.
+      InputError: for another kind, or a weight below 0; for a posterior whose dimensions depend on
+        each other; when traced, for a batch of 1.
 
     Reference:
       Kumar, Sattigeri and Balakrishnan (2018), Variational Inference of Disentangled Latent
@@ -210,12 +222,15 @@ def dip(
     """
     if kind not in ("i", "ii"):
         raise InputError(f"unknown kind {kind!r} of DIP-VAE: use i or ii")
+    require(NOT_NEGATIVE, off_diagonal_weight=off_diagonal_weight)
     if diagonal_weight is None:
         diagonal_weight = off_diagonal_weight * (10 if kind == "i" else 1)
     off, on = f"dip_{kind}_off_diagonal", f"dip_{kind}_diagonal"
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
         mean = seen.posterior.mean(seen.parameters)
+        if present is None and len(mean) < 2:
+            raise InputError("the covariance of a batch of 1 is not defined: use 2 or more")
         variance = seen.posterior.variance(seen.parameters) if kind == "ii" else None
         squares = losses.covariance_penalties(mean, variance, present)
         term = sum(
@@ -250,11 +265,15 @@ def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> La
       The regulariser. The discrepancy is reported as `prior_discrepancy`; of a whole data set from
       at most 1000 of its examples.
 
+    Raises:
+      InputError: if that is no discrepancy.
+
     Reference:
       Tolstikhin et al. (2018), Wasserstein Auto-Encoders, algorithm 2; Zhao, Song and Ermon (2019),
       InfoVAE, section 4.
     """
     discrepancy = inverse_multiquadric() if discrepancy is None else discrepancy
+    require_kind(Discrepancy, "discrepancies.mmd()", discrepancy=discrepancy)
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
         rows = slice(None) if present is None else _compared(seen.latent)
@@ -280,11 +299,12 @@ def info_vae(alpha: float = 0.0, scale: float = 1000.0) -> dict[str, float]:
       scale: lambda, of the aggregate posterior's divergence.
 
     Raises:
-      InputError: if a weight were below 0, so that its term would be raised.
+      InputError: if one is no number, or a weight were below 0, so that its term would be raised.
 
     Reference:
       Zhao, Song and Ermon (2019), InfoVAE, section 4.
     """
+    require(REAL, alpha=alpha, scale=scale)
     beta, weight = 1 - alpha, alpha + scale - 1
     if not (beta >= 0 and weight >= 0):
         raise InputError(

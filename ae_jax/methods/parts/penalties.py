@@ -15,12 +15,14 @@ from ae_jax import losses
 from ae_jax.core import (
     BELOW_ONE,
     BETWEEN,
+    COUNT,
     NOT_NEGATIVE,
     Array,
     Domain,
     HParams,
     InputError,
     Network,
+    require,
     traced,
 )
 
@@ -99,8 +101,7 @@ def contractive(
 
     if method not in ("jacobian", "sigmoid", "hutchinson"):
         raise InputError(f"unknown method {method!r}: use jacobian, sigmoid or hutchinson")
-    if samples < 1:
-        raise InputError(f"samples is {samples}: use 1 or more")
+    require(COUNT, samples=samples)
     return Penalty(
         **traced(contractive_weight=(weight, NOT_NEGATIVE)),
         apply=lambda key, seen, hparams: hparams["contractive_weight"] * norm(key, seen),

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import probability
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError
+from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require
 from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
+from ae_jax.probability._examples import sum_dimensions
 
 #: Where latents lie: in R^Z, or at length 1 in it.
 Support = Literal["plane", "sphere"]
@@ -73,8 +74,8 @@ def gaussian(log_var_bound: float | None = None) -> Posterior:
     Reference:
       Kingma and Welling (2014), Auto-Encoding Variational Bayes, section 3.
     """
-    if log_var_bound is not None and log_var_bound not in POSITIVE:
-        raise InputError(f"log_var_bound is {log_var_bound!r}: use {POSITIVE}")
+    if log_var_bound is not None:
+        require(POSITIVE, log_var_bound=log_var_bound)
 
     def read(outputs: Array, latent_size: int, hparams: HParams) -> Gaussian:
         if outputs.shape[1:] != (2 * latent_size,):
@@ -96,6 +97,48 @@ def gaussian(log_var_bound: float | None = None) -> Posterior:
         kl_standard=lambda parameters: normal.kl_standard(*parameters),
         log_probs=lambda z, parameters: normal.log_probs(z, *parameters),
         variance=lambda parameters: jnp.exp(parameters.log_var),
+    )
+
+
+def uniform() -> Posterior:
+    """Uniform, of width 1, about the encoder's outputs: rounding, as it is trained.
+
+    A draw has the noise that rounding to whole numbers makes of a smooth density. Where one latent
+    is asked for it is the whole numbers themselves, through which gradients pass as if they were
+    the outputs. So `encode` gives what a coder is to write, `reconstruct` what is made of that, and
+    with `priors.factorised()` the divergence is what it costs: the density of the posterior is 1.
+
+    Reference:
+      Balle, Laparra and Simoncelli (2017), End-to-end Optimized Image Compression, section 3.
+    """
+
+    def read(outputs: Array, latent_size: int, hparams: HParams) -> Array:
+        if outputs.shape[1:] != (latent_size,):
+            raise InputError(
+                f"the encoder must give the centres of {latent_size} latents, [B, {latent_size}], "
+                f"and gives {list(outputs.shape)}"
+            )
+        return outputs
+
+    def sample(key: Array, centre: Array) -> Array:
+        return centre + jax.random.uniform(key, centre.shape, centre.dtype, -0.5, 0.5)
+
+    def log_probs(z: Array, centre: Array) -> Array:
+        # of a draw at the edge rounding may be the larger part
+        rounding = 2 * jnp.finfo(centre.dtype).eps * (1 + jnp.abs(centre))
+        inside = jnp.abs(z - centre) <= 0.5 + rounding
+        return jnp.where(inside, jnp.zeros_like(z), -jnp.inf)
+
+    return Posterior(
+        outputs=lambda latent_size: latent_size,
+        read=read,
+        sample=sample,
+        log_prob=lambda z, centre: sum_dimensions(log_probs(z, centre)),
+        mean=lambda centre: centre + jax.lax.stop_gradient(jnp.round(centre) - centre),
+        # E[z^2] = c^2 + 1/12
+        kl_standard=lambda centre: sum_dimensions((centre**2 + 1 / 12 + normal.LOG_2PI) / 2),
+        log_probs=log_probs,
+        variance=lambda centre: jnp.full_like(centre, 1 / 12),
     )
 
 

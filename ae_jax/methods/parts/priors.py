@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from ae_jax import probability
-from ae_jax.core import Array, Domain, HParams
+from ae_jax.core import COUNT, Array, Domain, HParams, require, require_kind
 from ae_jax.methods.parts.posteriors import Posterior, Support
 
 
@@ -36,7 +38,12 @@ class Prior(NamedTuple):
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
-    """A density without parameters, such as `probability.priors.ring()`, for all classes alike."""
+    """A density without parameters, such as `probability.priors.ring()`, for all classes alike.
+
+    Raises:
+      InputError: if that is none.
+    """
+    require_kind(probability.priors.Prior, "probability.priors.ring()", density=density)
     return Prior(
         sample=lambda key, params, shape, hparams: density(key, shape),
         log_prob=lambda z, params, hparams: density.log_prob(z),
@@ -58,6 +65,37 @@ def sphere() -> Prior:
         log_prob=lambda z, params, hparams: probability.sphere.log_prob(z),
         standard=True,
         support="sphere",
+    )
+
+
+def factorised(components: int = 3) -> Prior:
+    """What whole numbers cost that are coded one by one: learned, for each latent by itself.
+
+    A mixture of logistic variables, rounded. With `posteriors.uniform()` the divergence is the
+    rate of such a code, in nats.
+
+    Args:
+      components: of each latent's mixture; static. They start at different places, one apart.
+
+    Raises:
+      InputError: if there is none.
+
+    Reference:
+      Balle, Laparra and Simoncelli (2017), End-to-end Optimized Image Compression, section 3, where
+      the density is piecewise linear.
+    """
+    require(COUNT, components=components)
+    density = probability.rounded_logistic
+
+    def init(key: Array, x: Array, latent_size: int) -> dict[str, Array]:
+        start = jnp.arange(components, dtype=x.dtype) - (components - 1) / 2
+        zeros = jnp.zeros((latent_size, components), x.dtype)
+        return {"location": zeros + start[None], "log_scale": zeros, "logits": zeros}
+
+    return Prior(
+        sample=lambda key, params, shape, hparams: density.sample(key, shape[0], **params["prior"]),
+        log_prob=lambda z, params, hparams: density.log_prob(z, **params["prior"]),
+        init=init,
     )
 
 

@@ -6,10 +6,21 @@ from typing import Any
 import jax
 import optax
 
-from ae_jax.core import Array, Batch, Domain, HParams, InputError, Method, Network, Views
+from ae_jax.core import (
+    Array,
+    Batch,
+    Domain,
+    HParams,
+    InputError,
+    Method,
+    Network,
+    Views,
+    require,
+    require_networks,
+)
 from ae_jax.losses.classification import classified
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import of_classes, require
+from ae_jax.methods.learners.composing import of_classes
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.nets import mlp
@@ -44,6 +55,7 @@ def classifier(
     Reference:
       Erhan et al. (2010), Why Does Unsupervised Pre-training Help Deep Learning?, section 3.
     """
+    require_networks(encoder=encoder)
     require(Domain(2, whole=True), classes=classes)
     head = mlp(classes, ())
 

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.core import COUNT, Array, InputError
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import COUNT, Array, InputError, require
 
 
 class Terms(NamedTuple):

@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import optax
 
 from ae_jax import losses
-from ae_jax.core import Array, Batch, HParams, InputError, Method, Network
+from ae_jax.core import (
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Method,
+    Network,
+    require_each,
+    require_networks,
+)
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
@@ -79,6 +88,8 @@ def factor_vae(
     Reference:
       Kim and Mnih (2018), algorithm 2.
     """
+    require_networks(discriminator=discriminator)
+    require_each(LatentRegulariser, "latent_regularisers.dip()", regularisers=regularisers)
     posterior = gaussian() if posterior is None else posterior
     prior = normal() if prior is None else prior
     objective = vae_objective(

@@ -11,8 +11,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, Network
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Method,
+    Network,
+    require,
+    require_kind,
+)
 from ae_jax.methods.learners.objective import descend
 from ae_jax.methods.parts.observations import Observation, bernoulli
 from ae_jax.methods.parts.posteriors import Gaussian, Posterior, gaussian
@@ -82,6 +91,7 @@ def paired_vae(
         raise InputError(f"unknown average {average!r}: use group or multilevel")
     posterior = gaussian() if posterior is None else posterior
     prior = normal() if prior is None else prior
+    require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
 
     def read(outputs: Array, latent_size: int, hparams: HParams) -> Gaussian:
         """Of all first images and all second ones, one behind the other."""

@@ -23,9 +23,13 @@ from ae_jax.core import (
     Method,
     Network,
     Views,
+    require,
+    require_each,
+    require_kind,
+    require_networks,
 )
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import joined, mistaken, require, require_kind
+from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.learners.views import coded
@@ -80,9 +84,10 @@ def vae(
       alone.
 
     Raises:
-      InputError: if the likelihood has no density, two parts share a hyperparameter, posterior and
-        prior lie in different places, a regulariser does not hold for the posterior, or there are
-        no latents or samples; when traced, if the encoder's outputs are not the posterior's.
+      InputError: if a network or a part is none, the likelihood has no density, two parts share a
+        hyperparameter, posterior and prior lie in different places, a regulariser does not hold
+        for the posterior, or there are no latents or samples; when traced, if the encoder's outputs
+        are not the posterior's.
 
     Reference:
       Higgins et al. (2017), equation 4; Burda et al. (2016), equation 8, for the
@@ -101,7 +106,6 @@ def vae(
         bound=bound,
         beta=beta,
     )
-    require(COUNT, importance_samples=importance_samples)
     views = vae_views(
         encoder,
         decoder,
@@ -146,6 +150,7 @@ def vae_objective(
     posterior = gaussian() if posterior is None else posterior
     prior = normal() if prior is None else prior
     bound = elbo() if bound is None else bound
+    require_networks(encoder=encoder, decoder=decoder)
     _check_parts(likelihood, posterior, prior, regularisers, bound)
     require(COUNT, latent_size=latent_size)
     closed = closed_form(posterior, prior) if bound.closed else None
@@ -280,12 +285,8 @@ def _check_parts(
             f"a posterior on the {posterior.support} needs a prior there, and this one is on the "
             f"{prior.support}: use priors.{where}()"
         )
-    if isinstance(regularisers, LatentRegulariser) or not isinstance(regularisers, Sequence):
-        example = "a list of them, [latent_regularisers.dip()]"
-        raise mistaken("regularisers", regularisers, example)
-    for place, regulariser in enumerate(regularisers):
-        named = {f"regularisers[{place}]": regulariser}
-        require_kind(LatentRegulariser, "latent_regularisers.dip()", **named)
+    require_each(LatentRegulariser, "latent_regularisers.dip()", regularisers=regularisers)
+    for regulariser in regularisers:
         regulariser.check(posterior)
 
 
@@ -298,7 +299,12 @@ def vae_views(
     prior: Prior,
     importance_samples: int,
 ) -> Views:
-    """Returns the views of whoever moves `vae_objective`, of a GradientState."""
+    """Returns the views of whoever moves `vae_objective`, of a GradientState.
+
+    Raises:
+      InputError: if there are no samples.
+    """
+    require(COUNT, importance_samples=importance_samples)
 
     def posteriors(state: GradientState, batch: Batch, hparams: HParams) -> Any:
         outputs = encoder.apply(state.params["encoder"], batch["image"])

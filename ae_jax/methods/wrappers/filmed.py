@@ -7,8 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import COUNT, Array, Batch, HParams, Info, InputError, Method, State, Views
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    Info,
+    InputError,
+    Method,
+    State,
+    Views,
+    require,
+    require_kind,
+)
 
 
 class Filmed(NamedTuple):
@@ -37,6 +48,7 @@ def filmed(method: Method, count: int, times: Sequence[int]) -> Method:
     Raises:
       InputError: if it cannot be sampled from, there is no sample, or times do not ascend.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     require(COUNT, count=count)
     when = np.asarray(times)
     if when.ndim != 1 or not when.size or when[0] < 0 or not np.all(np.diff(when) > 0):

@@ -5,8 +5,17 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Method, State
-from ae_jax.methods.learners.composing import require
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Method,
+    State,
+    require,
+    require_kind,
+)
 
 #: Data and samples, [N, ...] both -> scalars by name.
 Measure = Callable[[Array, Array], Mapping[str, Array]]
@@ -27,6 +36,7 @@ def measured(method: Method, measure: Measure, count: int) -> Method:
     Raises:
       InputError: if it cannot be sampled from, or nothing would be compared.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     require(COUNT, count=count)
     if method.views.sample is None:
         raise InputError("samples are measured, but the method has no view sample: use another")

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from ae_jax.core import Array, Batch, HParams, InputError, Method, State
+from ae_jax.core import Array, Batch, HParams, InputError, Method, State, require_kind
 from ae_jax.probability._examples import widened
 
 #: (key, batch) -> batch of the same shapes.
@@ -31,6 +31,8 @@ def prepared(method: Method, preparation: Preparation) -> Method:
 
     A step draws anew. Evaluation and the views that take a key draw by it, and so the same at every
     evaluation; the views without one see the data as they are, of binary images the probabilities.
+    So the codes of one draw are those of a batch that is drawn before: `encode` of what `binarized`
+    makes of it.
 
     Args:
       method: what learns.
@@ -38,8 +40,9 @@ def prepared(method: Method, preparation: Preparation) -> Method:
         images are compared on.
 
     Raises:
-      InputError: if the preparation is no function.
+      InputError: if the method is none, or the preparation no function.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     if not callable(preparation):
         raise InputError(
             f"preparation is {preparation!r}: use a function of (key, batch), such as binarized"

@@ -19,8 +19,10 @@ from ae_jax.core import (
     State,
     Views,
     check_ranges,
+    require,
+    require_kind,
 )
-from ae_jax.methods.learners.composing import joined, require
+from ae_jax.methods.learners.composing import joined
 
 
 class FewLabels(NamedTuple):
@@ -43,6 +45,7 @@ def one_of_several(method: Method, count: int) -> Method:
     Raises:
       InputError: if there is none.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     require(COUNT, count=count)
 
     def seen(batch: Batch, hparams: HParams) -> Batch:
@@ -81,6 +84,7 @@ def few_labels(method: Method, pool: Dataset) -> Method:
     Raises:
       InputError: if the pool has no labels; when initialised, if there is no such start.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
 
     def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
         start = _checked(start, "order", "encoder")
@@ -132,6 +136,7 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
     Raises:
       InputError: if the pool has no labels; when initialised, if there is no such start.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
 
     def shown(key: Array, state: FewLabels, batch: Batch, hparams: HParams) -> Batch:
         own = _own_examples(key, state, pool, len(batch["label"]), hparams)

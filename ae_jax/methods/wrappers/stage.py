@@ -5,7 +5,18 @@ from typing import Any, NamedTuple
 
 import jax
 
-from ae_jax.core import Array, Batch, HParams, Info, Method, Network, State, Views
+from ae_jax.core import (
+    Array,
+    Batch,
+    HParams,
+    Info,
+    Method,
+    Network,
+    State,
+    Views,
+    require_kind,
+    require_networks,
+)
 from ae_jax.methods.learners.composing import joined, started
 from ae_jax.methods.parts.shown import Shown
 
@@ -49,6 +60,10 @@ def stage(
       Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 3.2, for
       what is shown.
     """
+    require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
+    require_networks(encoder=encoder)
+    if decoder is not None:
+        require_networks(decoder=decoder)
 
     def seen(
         frozen: Mapping[str, Any], batch: Batch, hparams: HParams, key: Array | None = None

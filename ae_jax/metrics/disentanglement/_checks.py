@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array, InputError, require
 from ae_jax.probability._examples import matched
 
 
@@ -52,12 +52,14 @@ def coded(
       InputError: if the shapes, the bins or the factors' values do not fit.
     """
     latents, factors = checked(latents, factors)
-    if bins < 1:
-        raise InputError(f"latents are counted in at least 1 bin, got {bins}")
+    require(COUNT, bins=bins)
     if factor_sizes is None:
         factors, factor_sizes = _relabelled(factors)
-    elif len(factor_sizes) != factors.shape[1]:
-        raise InputError(f"{len(factor_sizes)} factor_sizes for {factors.shape[1]} factors")
+    elif np.shape(factor_sizes) != factors.shape[1:]:
+        raise InputError(
+            f"factor_sizes is {factor_sizes!r}: use a list of the numbers of values of "
+            f"{factors.shape[1]} factors"
+        )
     elif not isinstance(factors, jax.core.Tracer):
         values = np.asarray(factors)
         if np.any(values < 0) or np.any(values >= np.asarray(factor_sizes)):

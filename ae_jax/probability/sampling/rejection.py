@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import COUNT, Array, InputError
+from ae_jax.core import COUNT, Array, InputError, require
 from ae_jax.probability.sampling.inverse import uniform
 
 #: x [N, ...] -> [N], nats.
@@ -89,7 +89,7 @@ def propose(key: Array, envelope: Envelope, count: int) -> Proposed:
       Von Neumann (1951), Various techniques used in connection with random digits; Devroye
       (1986), Non-Uniform Random Variate Generation, section II.3.1.
     """
-    _require_count(count)
+    require(COUNT, count=count)
     x, accepted, excess = _tried(key, envelope, count)
     rate = jnp.mean(accepted.astype(excess.dtype))
     return Proposed(x, accepted, rate, jnp.exp(jnp.max(excess)))
@@ -113,8 +113,7 @@ def reject(key: Array, envelope: Envelope, count: int, *, rounds: int = 10_000) 
     Raises:
       InputError: if the shapes do not fit; unless it is traced, as `checked`.
     """
-    _require_count(count)
-    _require_count(rounds)
+    require(COUNT, count=count, rounds=rounds)
     x, _, excess = jax.eval_shape(lambda key: _tried(key, envelope, count), key)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise InputError(f"the sampler must give floats, not {x.dtype}")
@@ -198,8 +197,3 @@ def _tried(key: Array, envelope: Envelope, count: int) -> tuple[Array, Array, Ar
 def _tolerance(dtype: np.dtype) -> float:
     # by how much a log-ratio may be above 0 by rounding, where the envelope touches the density
     return float(jnp.finfo(dtype).eps) ** 0.5
-
-
-def _require_count(count: int) -> None:
-    if count not in COUNT:
-        raise InputError(f"samples and rounds are counted: use {COUNT}, not {count}")

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import methods, nets
+from ae_jax import corruptions, methods, nets
 from ae_jax.core import InputError, Network
 from ae_jax.losses import adversarial
-from ae_jax.methods import conditions, observations
+from ae_jax.methods import conditions, observations, shown
 from ae_jax.methods.adversarial.regularisers import r1
 from ae_jax.probability import priors
 
@@ -37,6 +37,7 @@ TURNED, CODE, JUDGE = nets.mlp((2, 3, 1), ()), nets.mlp(2, ()), Network(unseen, 
         ),
         ("generator", methods.gan(CODE, JUDGE, 2, output=jnp.sin)),
         ("generator", methods.bigan(CODE, TURNED, JUDGE, 2, features=JUDGE)),
+        ("generator", methods.context_encoder(TURNED, JUDGE, shown.holed(corruptions.centre))),
         ("decoder", methods.vae_gan(nets.mlp(4, ()), TURNED, JUDGE, JUDGE, 2)),
         ("decoder", methods.adversarial_autoencoder(CODE, TURNED, JUDGE, 2)),
         (
@@ -126,11 +127,13 @@ def gan(**options):
 
 
 PAIR = nets.mlp(1, ()), nets.mlp(1, ())
+HOLED = shown.holed(corruptions.centre)
 ADVERSARIES = {
     "gan": gan,
     "bigan": lambda **options: methods.bigan(CODE, *PAIR, 2, **options),
     "vae_gan": lambda **options: methods.vae_gan(CODE, CODE, *PAIR, 1, **options),
     "image_to_image": lambda **options: methods.image_to_image(*PAIR, **options),
+    "context_encoder": lambda **options: methods.context_encoder(*PAIR, HOLED, **options),
     "cycle_gan": lambda **options: methods.cycle_gan(*PAIR, *PAIR, **options),
     "adversarial_autoencoder": lambda **options: methods.adversarial_autoencoder(
         CODE, *PAIR, 2, **options
@@ -177,7 +180,7 @@ def test_parts_of_another_kind_are_named(build, options, words):
         *(
             (lambda build=build, prior=prior: build(prior=prior), f"^prior is {said}: ")
             for name, build in ADVERSARIES.items()
-            if name not in ("vae_gan", "image_to_image", "cycle_gan")
+            if name not in ("vae_gan", "image_to_image", "context_encoder", "cycle_gan")
             for prior, said in (
                 (priors.swiss_roll, "the function swiss_roll"),
                 ("normal", "'normal'"),

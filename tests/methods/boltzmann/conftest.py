@@ -23,7 +23,7 @@ def whole(function, **options):
 class Compiled:
     """The functions of `boltzmann`, each as a whole."""
 
-    static = frozenset({"chains", "classes", "count", "steps", "temperatures", "units"})
+    static = frozenset({"chains", "classes", "count", "steps", "sweeps", "temperatures", "units"})
 
     def __getattr__(self, name):
         function = getattr(boltzmann, name)

@@ -82,9 +82,27 @@ def test_a_clamped_chain_draws_the_rest_given_what_is_clamped(machines):
     assert stats.chisquare(observed, count * p / p.sum()).pvalue > 0.01
 
 
+def test_clamped_means_are_those_given_what_is_clamped(machines):
+    params, count = machines.make(4, 3), 500
+    given = np.concatenate([machines.states(2), np.repeat([[1.0, 0]], 4, axis=0)], axis=1)
+    p = np.exp(-machines.compiled.free_energy(params, given, BERNOULLI))
+    clamp = Clamp(np.repeat(given[-1:], count, axis=0), np.array([False] * 2 + [True] * 2))
+    means = machines.compiled.clamped_means(jax.random.key(0), params, clamp, 60)
+    np.testing.assert_array_equal(means[:, 2:], np.repeat([[1.0, 0]], count, axis=0))
+    found, error = means.mean(axis=0), means.std(axis=0) / np.sqrt(count)
+    assert np.all(np.abs(found - p @ given / p.sum())[:2] < 4 * error[:2])
+    # what the last draws say is the same, and varies more
+    drawn = machines.compiled.gibbs(jax.random.key(1), params, clamp.values, 30, BERNOULLI, clamp)
+    assert np.all(means.std(axis=0)[:2] < 0.5 * drawn[0].std(axis=0)[:2])
+
+
 def test_gibbs_needs_a_step(machines):
     with pytest.raises(InputError, match="steps is 0"):
         boltzmann.gibbs(jax.random.key(0), machines.make(), np.zeros((1, 3)), 0)
+    with pytest.raises(InputError, match="sweeps is 0"):
+        boltzmann.clamped_means(
+            jax.random.key(0), machines.make(), Clamp(np.zeros((1, 3)), None), 0
+        )
 
 
 @pytest.mark.parametrize("units", [BERNOULLI, GAUSSIAN])

@@ -1,8 +1,8 @@
 import jax.numpy as jnp
-import numpy as np
+import optax
 import pytest
 
-from ae_jax.core import COUNT, NOT_NEGATIVE, POSITIVE, REAL, InputError
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, REAL, InputError
 from ae_jax.methods import bottlenecks, penalties
 from ae_jax.methods.learners import composing
 
@@ -20,18 +20,6 @@ def test_hyperparameters_are_joined_with_their_domains_and_never_shared():
             composing.joined(penalties.l1(), second, **own)
 
 
-def test_a_static_number_is_refused_by_its_name():
-    composing.require(COUNT, size=1, other=np.int64(7))
-    composing.require(POSITIVE, bound=2, other=0.5)
-    said = "size is {}: use a whole number, 1 or more"
-    for wrong in (0, -1, 2.5, 4.0, np.nan, "many", None):
-        with pytest.raises(InputError, match=f"^{said.format(repr(wrong))}$"):
-            composing.require(COUNT, fine=2, size=wrong)
-    for wrong in (0, -1.0, np.inf, np.nan, None):
-        with pytest.raises(InputError, match=r"bound is .*: use more than 0"):
-            composing.require(POSITIVE, bound=wrong)
-
-
 def test_what_is_started_from_must_fit():
     params = {"encoder": {"w": jnp.ones((2, 3))}, "decoder": {"w": jnp.ones(3)}}
     assert composing.started(params, None) == params
@@ -40,3 +28,15 @@ def test_what_is_started_from_must_fit():
     for wrong in ({"encoder": {"w": jnp.ones((3, 2))}}, {"encoder": {"v": jnp.ones(1)}}, {"x": 1}):
         with pytest.raises(InputError, match=f"do not fit the {next(iter(wrong))}"):
             composing.started(params, wrong)
+
+
+def test_an_optimizer_gives_a_direction_and_has_no_rate_of_its_own():
+    rates = optax.masked(optax.scale_by_adam(), lambda params: {"encoder": True})
+    for good in (None, optax.identity(), optax.scale_by_adam(), optax.scale_by_lion(), rates):
+        composing.require_optimizer(optimizer=good)
+    for wrong in (optax.adam(1e-3), optax.sgd(0.1, momentum=0.9), optax.adamw(lambda step: 1e-3)):
+        with pytest.raises(InputError, match=r"^optimizer has a learning rate of its own: use"):
+            composing.require_optimizer(optimizer=wrong)
+    for wrong, said in (("adam", "is 'adam'"), (optax.adam, "is the function adam: call it")):
+        with pytest.raises(InputError, match=f"^optimizer {said}"):
+            composing.require_optimizer(optimizer=wrong)

@@ -196,9 +196,14 @@ def test_matching_is_any_discrepancy_from_the_prior(monkeypatch):
 def test_an_info_vae_raises_no_discrepancy():
     assert regularisers.info_vae(0.0, 10.0) == {"beta": 1.0, "matching_weight": 9.0}
     assert regularisers.info_vae(1.0, 1.0) == {"beta": 0.0, "matching_weight": 1.0}
-    for alpha, scale in ((0.0, 1e-3), (0.5, 0.4), (1.5, 3.0), (float("nan"), 1.0)):
+    for alpha, scale in ((0.0, 1e-3), (0.5, 0.4), (1.5, 3.0)):
         with pytest.raises(InputError, match="use alpha <= 1 and scale >= 1 - alpha"):
             regularisers.info_vae(alpha, scale)
+    for wrong in (float("nan"), float("inf"), "1", None, [0.0]):
+        with pytest.raises(InputError, match=r"^alpha is .*: use a finite number$"):
+            regularisers.info_vae(wrong)
+        with pytest.raises(InputError, match=r"^scale is .*: use a finite number$"):
+            regularisers.info_vae(scale=wrong)
 
 
 def test_the_density_ratio_is_of_each_example():
@@ -272,6 +277,12 @@ def test_defaults_are_the_papers():
 def test_refuses():
     for call, message in (
         (lambda: regularisers.total_correlation(data_size=0), "data_size is 0: use a whole number"),
+        (lambda: regularisers.total_correlation(data_size="a"), "data_size is 'a': use a whole"),
+        (lambda: regularisers.total_correlation(data_size=None), "data_size is None: use a whole"),
+        (lambda: regularisers.dip("i", None), "off_diagonal_weight is None: use 0 or more"),
+        (lambda: regularisers.dip("i", "a"), "off_diagonal_weight is 'a': use 0 or more"),
+        (lambda: regularisers.matching(2.0, "mmd"), r"discrepancy is 'mmd': .* discrepancies.mmd"),
+        (lambda: regularisers.matching(2.0, discrepancies.mmd), "the function mmd: call it"),
         (
             lambda: regularisers.total_correlation(data_size=9, weights="wrong"),
             "unknown weights 'wrong'",

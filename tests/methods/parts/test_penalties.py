@@ -115,7 +115,7 @@ def test_their_defaults():
 def test_an_unknown_way_to_the_jacobian_is_refused():
     with pytest.raises(InputError, match="jacobian, sigmoid or hutchinson"):
         penalties.contractive(1.0, "fast")
-    with pytest.raises(InputError, match="samples is 0: use 1 or more"):
+    with pytest.raises(InputError, match="samples is 0: use a whole number, 1 or more"):
         penalties.contractive(1.0, "hutchinson", samples=0)
 
 

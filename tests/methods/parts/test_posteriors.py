@@ -1,9 +1,10 @@
 """The Gaussian posterior, read from an encoder's outputs."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
 from ae_jax.core import InputError
 from ae_jax.methods import posteriors
@@ -40,3 +41,37 @@ def test_refuses():
         posteriors.gaussian().read(OUTPUTS, 3, {})
     with pytest.raises(InputError, match="log_var_bound is 0: use more than 0"):
         posteriors.gaussian(0)
+
+
+def test_the_uniform_one_is_rounding_as_it_is_trained():
+    posterior, key = posteriors.uniform(), jax.random.key(4)
+    centre = posterior.read(3 * OUTPUTS, 4, {})
+    assert (posterior.outputs(4), posterior.support) == (4, "plane")
+    np.testing.assert_array_equal(posterior.mean(centre), np.rint(3 * OUTPUTS))
+    slope = jax.grad(lambda x: jnp.sum(posterior.mean(x) ** 2))(centre)
+    np.testing.assert_allclose(slope, 2 * np.rint(3 * OUTPUTS))
+    wide = jnp.broadcast_to(centre[:1], (20_000, 4))
+    drawn = posterior.sample(key, wide)
+    assert kstest(np.ravel(drawn - wide) + 0.5, "uniform").pvalue > 0.01
+    np.testing.assert_array_equal(posterior.log_prob(drawn, wide), 0)
+    np.testing.assert_array_equal(posterior.variance(centre), np.full((5, 4), 1 / 12))
+    # KL(q || N(0, I)) = -E log N(z; 0, I), as log q = 0
+    inside = np.linspace(-0.5, 0.5, 2001)[:, None, None] + np.asarray(centre)[None]
+    expected = -np.trapezoid(norm.logpdf(inside), axis=0, dx=1 / 2000).sum(axis=1)
+    np.testing.assert_allclose(posterior.kl_standard(centre), expected, rtol=1e-6)
+
+
+def test_draws_at_the_edge_of_the_uniform_one_are_inside_in_single_precision():
+    centre = jnp.asarray([[1000.3, -3e4, 0.0, 1e6]], jnp.float32)
+    posterior = posteriors.uniform()
+    for edge in (-0.5, 0.5):
+        np.testing.assert_array_equal(posterior.log_prob(centre + jnp.float32(edge), centre), 0)
+    assert posterior.log_prob(centre + jnp.float32(0.51), centre) == -np.inf
+    assert (
+        np.asarray(posterior.log_probs(jnp.zeros(2), jnp.zeros(2) + 0.6)).tolist() == [-np.inf] * 2
+    )
+
+
+def test_the_uniform_one_refuses():
+    with pytest.raises(InputError, match=r"centres of 3 latents, \[B, 3\], and gives \[5, 4\]"):
+        posteriors.uniform().read(OUTPUTS, 3, {})

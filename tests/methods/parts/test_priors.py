@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ae_jax import probability
+from ae_jax.core import InputError
 from ae_jax.methods import posteriors, priors
 from ae_jax.methods.parts.priors import closed_form
 from ae_jax.probability import gaussian
@@ -45,3 +46,20 @@ def test_the_sphere_has_a_uniform_prior():
         found = priors.sphere().log_prob(jnp.zeros((2, size)), {}, {})
         np.testing.assert_allclose(found, -log_area, rtol=1e-10)
     assert (priors.sphere().standard, priors.sphere().support) == (True, "sphere")
+
+
+def test_the_factorised_one_is_learned():
+    prior = priors.factorised(components=3)
+    own = prior.init(KEY, jnp.zeros((2, 5)), 2)
+    assert {name: x.shape for name, x in own.items()} == dict.fromkeys(
+        ("location", "log_scale", "logits"), (2, 3)
+    )
+    np.testing.assert_array_equal(own["location"], [[-1, 0, 1]] * 2)
+    z, params = jnp.asarray([[0.0, 7.25], [-1.0, 2.0]]), {"prior": own, "encoder": {}}
+    found = prior.log_prob(z, params, {})
+    expected = probability.rounded_logistic.log_prob(z, *own.values())
+    np.testing.assert_array_equal(found, expected)
+    assert prior.sample(KEY, params, (4, 2), {}).shape == (4, 2)
+    assert (prior.standard, prior.support) == (False, "plane")
+    with pytest.raises(InputError, match="components is 0: use a whole number, 1 or more"):
+        priors.factorised(0)

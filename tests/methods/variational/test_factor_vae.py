@@ -146,5 +146,14 @@ def test_refuses():
     odd = jax.eval_shape(method.init, KEY, images(5), dict(method.hparams))
     assert odd.params["discriminator"]["Dense_0"]["kernel"].shape == (2, 1)
     method = methods.factor_vae(nets.mlp(4, ()), nets.mlp(3, ()), nets.mlp(2, ()), 2)
+    networks = nets.mlp(4, ()), nets.mlp(3, ())
+    for discriminator, options, message in (
+        ("mlp", {}, "discriminator is 'mlp': use"),
+        (nets.mlp(1), {"regularisers": None}, "regularisers is a NoneType: use"),
+        (nets.mlp(1), {"importance_samples": 0}, "importance_samples is 0: use"),
+        (nets.mlp(1), {"discriminator_optimizer": optax.sgd(1.0)}, "discriminator has a learning"),
+    ):
+        with pytest.raises(InputError, match=message):
+            methods.factor_vae(*networks, discriminator, 2, **options)
     with pytest.raises(InputError, match=r"one logit, \[B, 1\], and gives"):
         jax.eval_shape(method.init, KEY, images(), dict(method.hparams))

@@ -171,6 +171,8 @@ def test_refuses():
     for size, options, message in (
         (1, {}, "latent_size is 1: a pair shares some of 2 or more"),
         (0, {}, "latent_size is 0: use a whole number, 1 or more"),
+        (3, {"posterior": "gaussian"}, "posterior is 'gaussian': use"),
+        (3, {"importance_samples": "a"}, "importance_samples is 'a': use a whole number"),
         (3, {"average": "mean"}, "unknown average 'mean': use group or multilevel"),
     ):
         with pytest.raises(InputError, match=message):

@@ -234,7 +234,7 @@ def test_refuses():
     ):
         with pytest.raises(InputError, match="needs a likelihood"):
             built(plain)
-    for bound in (0.0, -1.0):
+    for bound in (0.0, -1.0, "a", [1.0], np.inf):
         with pytest.raises(InputError, match=r"log_var_bound is .*: use more than 0"):
             bounded(bound)
     for count in ("latent_size", "importance_samples"):

@@ -1,6 +1,7 @@
 """VAEs of other parts than the usual ones, where the numbers are known or computed otherwise."""
 
 import chex
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -357,11 +358,27 @@ def test_refuses():
         ({"likelihood": "bernoulli"}, "likelihood is 'bernoulli'"),
         ({"regularisers": capacity}, "regularisers is a LatentRegulariser: use"),
         ({"regularisers": [methods.regularisers.r1()]}, r"regularisers\[0\] is a Regulariser"),
+        ({"regularisers": None}, "regularisers is a NoneType: use"),
+        ({"optimizer": optax.adam(1e-3)}, "optimizer has a learning rate of its own: use"),
+        ({"optimizer": "adam"}, "optimizer is 'adam': use"),
         ({"regularisers": [capacity, capacity]}, "share the hyperparameter capacity"),
     ):
         with pytest.raises(InputError, match=message):
             built(**options)
+    with pytest.raises(InputError, match=r"density is 'ring': use .*priors.ring\(\)"):
+        priors.fixed("ring")
+    for given, message in (
+        (
+            ("mlp", nets.mlp(3, ())),
+            r"encoder is 'mlp': use what a function makes, such as nets.mlp",
+        ),
+        ((nets.mlp(4, ()), nets.mlp), "decoder is the function mlp: call it"),
+        ((flax.linen.Dense(4), nets.mlp(3, ())), r"encoder is a Dense: .* nets.flax_network\("),
+    ):
+        with pytest.raises(InputError, match=message):
+            methods.vae(*given, 2)
     assert vae_objective(nets.mlp(4, ()), nets.mlp(3, ()), 2).hparams == {"beta": 1.0}
-    method = built(regularisers=[regularisers.total_correlation(data_size=9)])
-    with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
-        jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))
+    for part in (regularisers.total_correlation(data_size=9), regularisers.dip()):
+        method = built(regularisers=[part])
+        with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):
+            jax.eval_shape(method.init, KEY, {"image": jnp.zeros((1, 3))}, dict(method.hparams))

@@ -67,6 +67,8 @@ def test_both_images_of_a_pair_are_drawn_on_their_own():
 def test_what_prepares_nothing_is_refused():
     with pytest.raises(InputError, match="preparation is 'binarized': use a function"):
         prepared(watching(), "binarized")
+    with pytest.raises(InputError, match="method is the function watching: call it"):
+        prepared(watching, binarized)
 
 
 def test_steps_draw_anew_and_a_key_draws_the_same():

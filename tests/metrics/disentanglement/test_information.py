@@ -216,10 +216,15 @@ def test_double_precision_is_kept(x64):
         (np.zeros(4), np.zeros((4, 1), int), {}, r"\[N, Z\]"),
         (np.zeros((4, 2)), np.zeros((4, 1)), {}, "integers"),
         (np.zeros((0, 2)), np.zeros((0, 1), int), {}, "empty"),
-        (np.zeros((4, 2)), np.zeros((4, 1), int), {"factor_sizes": (2, 2)}, "2 factor_sizes"),
+        (np.zeros((4, 2)), np.zeros((4, 1), int), {"factor_sizes": (2, 2)}, "use a list of"),
         (np.zeros((4, 2)), np.full((4, 1), 2), {"factor_sizes": (2,)}, "between 0 and"),
         (np.zeros((4, 2)), np.full((4, 1), -1), {"factor_sizes": (2,)}, "between 0 and"),
-        (np.zeros((4, 2)), np.zeros((4, 1), int), {"bins": 0}, "at least 1 bin, got 0"),
+        (
+            np.zeros((4, 2)),
+            np.zeros((4, 1), int),
+            {"bins": 0},
+            "bins is 0: use a whole number, 1 or more",
+        ),
     ],
 )
 def test_input_that_does_not_fit_is_refused(latents, factors, options, message):

@@ -160,8 +160,8 @@ def test_precision_is_that_of_the_latents_and_single_at_least(x64):
     [
         (np.ones((4, 2)), np.ones((3, 2), int), {}, r"\[4, 2\] and \[3, 2\]"),
         (np.ones((4, 2)), np.ones((4, 2)), {}, "integers"),
-        (np.ones((4, 2)), np.ones((4, 2), int), {"bins": 0}, "at least 1 bin"),
-        (np.ones((4, 2)), np.ones((4, 2), int), {"factor_sizes": (2,)}, "1 factor_sizes"),
+        (np.ones((4, 2)), np.ones((4, 2), int), {"bins": 0}, "bins is 0: use a whole number"),
+        (np.ones((4, 2)), np.ones((4, 2), int), {"factor_sizes": (2,)}, "use a list of"),
     ],
 )
 def test_input_that_does_not_fit_is_refused(latents, factors, options, message):

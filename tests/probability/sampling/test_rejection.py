@@ -214,9 +214,9 @@ def test_densities_that_are_not_numbers():
 
 def test_what_is_no_sampler_is_refused():
     for count in (0, 1.5):
-        with pytest.raises(InputError, match=f"1 or more, not {count}"):
+        with pytest.raises(InputError, match=f"is {count}: use a whole number, 1 or more"):
             sampling.propose(KEY, HALF_NORMAL, count)
-        with pytest.raises(InputError, match=f"1 or more, not {count}"):
+        with pytest.raises(InputError, match=f"is {count}: use a whole number, 1 or more"):
             sampling.reject(KEY, HALF_NORMAL, 5, rounds=count)
     columns = HALF_NORMAL._replace(target=lambda x: x[:, None])
     with pytest.raises(InputError, match=r"log-densities \[5\], got \[5\], the target's \[5, 1\]"):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import COUNT, Array
+from ae_jax.core import COUNT, Array, require
 from ae_jax.methods.boltzmann.estimators import by_name
 from ae_jax.methods.boltzmann.general.chains import blocks, clamped, gibbs, start
 from ae_jax.methods.boltzmann.general.distribution import (
@@ -15,7 +15,6 @@ from ae_jax.methods.boltzmann.general.distribution import (
     conditional_logits,
     log_likelihood_exact,
 )
-from ae_jax.methods.learners.composing import require
 
 
 class Estimator(NamedTuple):

@@ -1,0 +1,76 @@
+"""What trained models say of images, as objectives: their views with a state put in."""
+
+import jax
+import numpy as np
+import pytest
+
+from ae_jax import inversion, losses, methods, nets
+from ae_jax.methods import boltzmann
+
+KEY = jax.random.key(0)
+IMAGES = np.random.default_rng(0).uniform(size=(3, 4, 4, 1)).astype(np.float32)
+MASK = inversion.hole((4, 4, 1), 2)
+BATCH = {"image": IMAGES, "label": np.array([0, 1, 1], np.int32)}
+
+
+def of_autoencoder(method, state):
+    def reconstruct(x):
+        return method.views.reconstruct(state, {"image": x}, method.hparams)
+
+    smooth = inversion.keyless(losses.total_variation)
+    return inversion.weighted((inversion.reconstruction_error(reconstruct), 1.0), (smooth, 0.1))
+
+
+def of_vae(method, state):
+    return inversion.improbability(
+        lambda key, x: -method.evaluate(key, state, {"image": x}, method.hparams)["loss"]
+    )
+
+
+def of_rbm(method, state):
+    def energy(x):
+        return boltzmann.free_energy(state.params, x.reshape(len(x), -1))
+
+    return inversion.keyless(energy)
+
+
+def of_classifier(method, state):
+    def logits(x):
+        return method.views.predict(state, {"image": x}, method.hparams)
+
+    return inversion.of_class(logits, BATCH["label"])
+
+
+def decoder():
+    return nets.mlp((4, 4, 1), ())
+
+
+MODELS = {
+    "autoencoder": (lambda: methods.autoencoder(nets.mlp(2, ()), decoder()), of_autoencoder),
+    "vae": (lambda: methods.vae(nets.mlp(4, ()), decoder(), 2), of_vae),
+    "rbm": (lambda: methods.rbm(3), of_rbm),
+    "classifier": (lambda: methods.classifier(nets.mlp(4, ()), 2), of_classifier),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_image_is_filled_by_what_a_model_says_of_it(name):
+    make, objective_of = MODELS[name]
+    method, traces = make(), []
+
+    @jax.jit
+    def filled(state, rate):
+        traces.append(rate)
+        fill = inversion.inpainting(objective_of(method, state), 30)
+        return fill(KEY, IMAGES, MASK, rate)
+
+    # parameters are traced: one program fills by every lane
+    for seed in (0, 1):
+        state = method.init(jax.random.key(seed), BATCH, dict(method.hparams))
+        found = filled(state, 0.02)
+        x, known = np.asarray(found.x), np.broadcast_to(MASK, IMAGES.shape)
+        np.testing.assert_array_equal(x[known], IMAGES[known])
+        assert np.all((x >= 0) & (x <= 1))
+        first, second = np.mean(found.trace[:15]), np.mean(found.trace[16:])
+        assert second < first  # the VAE's bound draws anew at each step
+    assert len(traces) == 1

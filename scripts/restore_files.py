@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ae_jax.core import InputError
-from ae_jax.data.parts import shown
+from ae_jax.data.parts import reason, shown
 from ae_jax.data.sources import images
 
 
@@ -52,6 +52,8 @@ def _upright(image: Any) -> Photo:
     grey, clear = image.mode in images.GREY, image.has_transparency_data
     kept = ("exif", "dpi", *(() if image.mode in ("CMYK", "YCbCr") else ("icc_profile",)))
     notes = {name: image.info[name] for name in kept if name in image.info}
+    if not all(0 < float(number) < np.inf for number in notes.get("dpi", ())):
+        del notes["dpi"]
     if deep:
         return Photo(np.asarray(image).astype(np.uint16)[..., None], None, notes)
     if image.mode not in images.MODES:
@@ -75,7 +77,12 @@ def holes(path: Path) -> np.ndarray:
 
 
 def write(photo: Photo, stem: Path) -> Path:
-    """Writes a picture to STEM.restored.png, or with a number that no file has, and says where."""
+    """Writes a picture to STEM.restored.png, or with a number that no file has, and says where.
+
+    Raises:
+      InputError: it cannot be made a PNG.
+      OSError: the file cannot be written; no part of it is left.
+    """
     from PIL import Image
 
     pixels = photo.pixels
@@ -83,7 +90,10 @@ def write(photo: Photo, stem: Path) -> Path:
         pixels = np.concatenate([pixels, photo.alpha[..., None]], axis=-1)
     content = io.BytesIO()
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    picture.save(content, "PNG", **photo.notes)
+    try:
+        picture.save(content, "PNG", **photo.notes)
+    except Exception as error:  # PIL raises nearly anything, of notes as well
+        raise InputError(f"it cannot be written as PNG: {reason(error)}") from error
     number = 1
     while True:
         path = stem.with_name(f"{stem.name}.restored{f'-{number}' * (number > 1)}.png")

@@ -169,10 +169,9 @@ def unet_margin(levels: int) -> int:
       levels: of the U-Net.
 
     Raises:
-      InputError: a negative number of levels.
+      InputError: no number of levels.
     """
-    if levels < 0:
-        raise InputError(f"levels may not be negative, as in {levels}")
+    require(COUNT, levels=levels)
     return 3 * (2**levels - 1)
 
 

@@ -202,6 +202,6 @@ def test_a_u_net_sees_as_far_as_its_margin(levels):
 
 
 def test_a_margin_is_of_levels():
-    assert nets.unet_margin(0) == 0
-    with pytest.raises(InputError, match="levels may not be negative"):
-        nets.unet_margin(-1)
+    assert nets.unet_margin(1) == 3
+    with pytest.raises(InputError, match="levels is 0: use"):
+        nets.unet_margin(0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ae_jax.core import InputError
 from ae_jax.training import Model
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -202,6 +203,16 @@ def test_what_cannot_be_restored_is_named_and_the_others_are_done(
         assert line.count(str(path)) == 1
         assert reason in line
         assert not path.with_suffix(".restored.png").exists()
+
+
+def test_notes_that_make_no_sense(restore, tmp_path):
+    files = restore.restore_files
+    path = tmp_path / "a.tif"
+    Image.fromarray(waves(9, 11)).save(path, resolution=(0, 0))
+    assert "dpi" not in files.read(path).notes
+    with pytest.raises(InputError, match="cannot be written as PNG"):
+        files.write(restore.Photo(waves(9, 11), None, {"dpi": "many"}), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_leaves_no_half_of_a_picture(restore, tmp_path, monkeypatch):

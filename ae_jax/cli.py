@@ -260,7 +260,7 @@ def _explained(kind: type[Execution]) -> type[Execution]:
     hints = typing.get_type_hints(kind, include_extras=True)
     said = {}
     for name, notes in _annotations(kind).items():
-        words = "; ".join(map(str, notes))
+        words = "; ".join(str(note) for note in notes if isinstance(note, str | Domain))
         if words:
             hint = tyro.conf.arg(help_behavior_hint=f"(default: {{}}; {words})".format)
             said[name] = Annotated[hints[name], hint]

@@ -6,7 +6,8 @@
 A workload is NAME or NAME:LANES: that many models trained side by side, with a step's time
 divided by their number. Every trainer has a process of its own, with all cores, and computes
 only when asked; they take turns, so that what else the machine does meets them alike. A ratio
-is the median over the turns of the peer's time by ours.
+is the median over the turns of the peer's time by ours. `restored_photo` trains nothing: its step
+is a megapixel of a photograph that a network restores, beside scipy's median of 3x3 pixels.
 """
 
 import argparse  # not tyro: this also runs where only JAX and the peers are installed
@@ -33,10 +34,21 @@ ON_CPU = (
     *("contractive", "contractive_closed_form", "lstm", "mlp_vae:16", "conv_vae:4", "lstm:4"),
     *("dcgan_r1", "wgan_gp", "mlp_gan:16"),
     *("beta_tcvae", "info_vae", "iwae", "factor_vae", "factor_vae_1000"),
-    *("beta_tcvae:16", "factor_vae:16"),
+    *("beta_tcvae:16", "factor_vae:16", "restored_photo"),
 )
 ON_GPU = (*(f"{name}:{n}" for name in ("mlp_vae", "conv_vae") for n in (1, 8, 32, 128)), "rbm")
-PACKAGES = ("ae-jax", "jax", "jaxlib", "flax", "optax", "numpy", "torch", "pythae", "scikit-learn")
+PACKAGES = (
+    "ae-jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+    "torch",
+    "pythae",
+    "scikit-learn",
+    "scipy",
+)
 TURN = 0.5  # seconds, at least
 ROUNDS = 5  # at least
 
@@ -256,6 +268,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             parser.error(f"unknown workload {name!r}; known are {known}")
         if lanes and not (lanes.isdecimal() and int(lanes)):
             parser.error(f"lanes must be a positive number, as in {name}:16, not {lanes!r}")
+        if lanes and WORKLOADS[name].use is not None:
+            parser.error(f"{name} trains nothing, and takes no lanes")
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"there is no directory {options.json.parent}")
     return options

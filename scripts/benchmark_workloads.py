@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from benchmark_pythae import silence, trainer_of
+from benchmark_restoring import CHANNELS, SHAPE, filtered, restored
 from benchmark_torch import twin_networks, twin_step
 from benchmark_torch_vaes import DRAWS, EXAMPLES, LAYERS, vae_networks
 
@@ -36,6 +37,7 @@ class Workload(NamedTuple):
       peers: names in PEERS of those that train the same.
       method: our method, made from the package `ae_jax`.
       data: what it is trained on, made from the package and a data set of images.
+      use: of what trains nothing: the method -> an iterator in the place of its training.
     """
 
     image_shape: tuple[int, int, int]
@@ -44,6 +46,7 @@ class Workload(NamedTuple):
     peers: tuple[str, ...]
     method: Callable[[ModuleType], Any]
     data: Callable[[ModuleType, Any], Any] = lambda ae, images: images
+    use: Callable[[Any], Iterator[float]] | None = None
 
 
 def _contractive(form: str) -> Workload:
@@ -112,7 +115,7 @@ class Training(NamedTuple):
       device_memory: peak use of an accelerator's memory, bytes; None on a CPU.
     """
 
-    steps: Iterator[int]
+    steps: Iterator[float]
     compile_seconds: float | None = None
     device_memory: Callable[[], int] | None = None
 
@@ -213,6 +216,17 @@ WORKLOADS = {
             discriminator_steps=5,
         ),
     ),
+    "restored_photo": Workload(  # a step is a megapixel
+        image_shape=SHAPE,
+        batch_size=1,
+        chunk=1,
+        peers=("scipy",),
+        method=lambda ae: ae.methods.restorer(
+            ae.nets.correction(ae.nets.unet(SHAPE[-1], CHANNELS, dropout=0.0)),
+            ae.methods.shown.entry(),
+        ),
+        use=restored,
+    ),
 }
 
 
@@ -239,7 +253,10 @@ def _images(workload: Workload) -> Any:
 
 
 def ours(workload: Workload, lanes: int) -> Training:
-    """Trains `lanes` models by the engine's own program, as `ae_jax.training.run` does."""
+    """Trains `lanes` models by the engine's own program, as `ae_jax.training.run` does.
+
+    What trains nothing is used as its workload says, once before it is timed.
+    """
     import jax
     import numpy as np
 
@@ -250,6 +267,11 @@ def ours(workload: Workload, lanes: int) -> Training:
     from ae_jax.training.streaming import resident_fetch
 
     jax.config.update("jax_enable_compilation_cache", False)  # its time is measured
+    if workload.use is not None:
+        start = time.perf_counter()
+        used = workload.use(workload.method(ae_jax))
+        next(used)
+        return Training(used, time.perf_counter() - start)
     devices = use_devices()
     accelerated = devices[0].platform != "cpu"
     length = 100 if accelerated else workload.chunk
@@ -360,4 +382,14 @@ def with_sklearn(workload: Workload, name: str) -> Training:
     return Training(steps())
 
 
-PEERS = {"torch": with_torch, "pythae": with_pythae, "sklearn": with_sklearn}
+def with_scipy(workload: Workload, name: str) -> Training:
+    """Takes medians, as a scale for what is no training."""
+    return Training(filtered())
+
+
+PEERS = {
+    "torch": with_torch,
+    "pythae": with_pythae,
+    "sklearn": with_sklearn,
+    "scipy": with_scipy,
+}

@@ -126,7 +126,7 @@ _FILES = {"npz": npz.load, "images": images.load}
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows; what stands in angle brackets is for you to fill in."""
-    files = "tfds:<name>", "npz:<path>", "images:<folder>"
+    files = "tfds:<name>", "npz:<path>", "images:<folder>", "patches<size>:<folder>"
     made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
     return (*_EMBEDDED, *prepared.NAMES, *files, *made)
 
@@ -144,7 +144,8 @@ def load(
         prepared once with `scripts/prepare_data.py`; edges:NAME and such are pairs made of the
         images of another one; coloured:NAME, noisy:NAME and photo:NAME are sprites with what no
         factor tells, of less than 10,000 so many draws as there is room for in 10,000;
-        changed:NAME are pairs that differ in a random number of factors, changed1:NAME in one.
+        changed:NAME are pairs that differ in a random number of factors, changed1:NAME in one;
+        patches:FOLDER and patches64:FOLDER are cut from pictures of any sizes, 32 and 64 a side.
       split: train, validation, test or all. The splits are fixed, and disjoint but for what is
         learned whole: bars and stripes, and sprites16.
       data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
@@ -182,6 +183,8 @@ def load(
         return prepared.load(name, split, data_dir, value_range)
     if kind == "tfds" and argument:
         return prepared.load(argument, split, data_dir, value_range)
+    if (side := re.fullmatch(r"patches([1-9]\d*)?", kind)) and argument:
+        return images.patches(argument, split, value_range, int(side[1] or 32))
     if kind in _FILES and argument:
         return _FILES[kind](argument, split, value_range)
     raise InputError(f"unknown data set {name!r}; choose from {', '.join(names())}")

@@ -53,3 +53,4 @@ from ae_jax.nets.translation import instance_norm as instance_norm
 from ae_jax.nets.translation import patch as patch
 from ae_jax.nets.translation import receptive_field as receptive_field
 from ae_jax.nets.translation import unet as unet
+from ae_jax.nets.translation import unet_margin as unet_margin

@@ -159,6 +159,22 @@ def receptive_field(layers: int) -> int:
     return side
 
 
+def unet_margin(levels: int) -> int:
+    """How far from a pixel of a U-Net's output a pixel of the input may be that it depends on.
+
+    A level down and up again, convolutions 4x4 of stride 2, adds 3 of its own pixels: it is
+    3 (2^levels - 1), where there is no normalisation.
+
+    Args:
+      levels: of the U-Net.
+
+    Raises:
+      InputError: no number of levels.
+    """
+    require(COUNT, levels=levels)
+    return 3 * (2**levels - 1)
+
+
 def unet(
     outputs: int,
     channels: Sequence[int] = (16, 32),

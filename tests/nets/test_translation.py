@@ -184,3 +184,24 @@ def test_what_cannot_be_made_is_refused():
     ):
         with pytest.raises(InputError, match=message):
             make()
+
+
+@pytest.mark.parametrize("levels", [2, 3])
+def test_a_u_net_sees_as_far_as_its_margin(levels):
+    """Kernels above 0, so that nothing is cut off or cancels: where does a white pixel matter?"""
+    network, margin, side = nets.unet(1, (1,) * levels, dropout=0.0), nets.unet_margin(levels), 64
+    first = np.arange(2**levels) + 24
+    x = np.zeros((len(first), side, side, 1), np.float32)
+    params = jax.tree.map(lambda p: np.abs(p) * (p.ndim > 1), parameters(network, x))
+    x[np.arange(len(first)), first, first] = 1
+    y = np.asarray(jax.jit(network.apply)(params, x))[..., 0]
+    distances = [
+        np.abs(np.argwhere(made > 0) - pixel).max() for pixel, made in zip(first, y, strict=True)
+    ]
+    assert max(distances) == margin == {2: 9, 3: 21}[levels]
+
+
+def test_a_margin_is_of_levels():
+    assert nets.unet_margin(1) == 3
+    with pytest.raises(InputError, match="levels is 0: use"):
+        nets.unet_margin(0)

@@ -125,12 +125,29 @@ def test_workloads_beyond_images_and_a_bound_fit_their_data(workloads):
         assert {value for value in info if value.endswith("loss")} == lowered
 
 
+def test_a_step_of_what_is_restored_is_a_megapixel(workloads, monkeypatch):
+    restoring = importlib.import_module("benchmark_restoring")
+    monkeypatch.setattr(restoring, "SHAPE", (40, 25, 3))
+    monkeypatch.setattr(restoring, "CHANNELS", (2, 4))
+    workload = workloads.WORKLOADS["restored_photo"]
+    small = workload._replace(
+        method=lambda ae: ae.methods.restorer(
+            ae.nets.correction(ae.nets.unet(3, (2, 4), dropout=0.0)), ae.methods.shown.entry()
+        )
+    )
+    ours, theirs = workloads.ours(small, 1), workloads.PEERS["scipy"](workload, "restored_photo")
+    assert next(ours.steps) == next(theirs.steps) == 0.001
+    assert ours.compile_seconds > 0
+    assert theirs.compile_seconds is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--workloads", "mlp_vea"], "unknown workload 'mlp_vea'; known are mlp_vae, "),
         (["--workloads", "mlp_vae:0"], "lanes must be a positive number, as in mlp_vae:16"),
         (["--workloads", "rbm:x"], "not 'x'"),
+        (["--workloads", "restored_photo:2"], "restored_photo trains nothing, and takes no lanes"),
         (["--json", "/nowhere/at/all.json"], "there is no directory /nowhere/at"),
         (["--peers", "nobody"], "invalid choice: 'nobody'"),
     ],

@@ -1,7 +1,8 @@
-"""`images:<folder>`: a folder of pictures of one size."""
+"""Folders of pictures: `images:<folder>`, of one size, and patches of those of any size."""
 
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,18 @@ import numpy as np
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.parts import PARTS, common_scale, existing, parted, reason, shown
 from ae_jax.data.sources.folders import SUFFIXES, Notes, Picture, parts_of, said
+from ae_jax.data.splits import held_out, part, shuffled
 from ae_jax.data.stored import stored
 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _GREY = {"1", "L"}
-_MODES = _GREY | {"LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+#: Of 8 bits a channel.
+MODES = _GREY | {"LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+#: Grey pictures of 16 bits, and all that are stored as grey ones.
+DEEP = {"I;16", "I;16B", "I;16L"}
+GREY = _GREY | {"LA", "La"} | DEEP
+#: Patches that a split has at most.
+MOST_PATCHES = 10_000
 #: The tag of EXIF that says how a camera was held, and its values for upright ones.
 _ORIENTATION, _ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)
 
@@ -41,24 +49,119 @@ def load(folder: str, split: str, value_range: tuple[float, float] | None = None
     Raises:
       InputError: no folder or no pictures, an unreadable one, or different sizes.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError("images: needs Pillow: pip install pillow") from error
+    notes: Notes = []
+    found = _found(folder, notes)
+    pictures = [picture for name in PARTS for picture in found.get(name, [])]
+    images = _decoded([picture.path for picture in pictures], notes)
+    labels = {name: _labels(found[name], pictures, notes) for name in found}
+    if notes:
+        warnings.warn(f"images:{folder}: {said(notes)}", stacklevel=2)
+    scale = common_scale([images], value_range, folder)
+    parts, start = {}, 0
+    for name in PARTS:
+        if name in found:
+            own = images[start : start + len(found[name])]
+            parts[name] = stored(own, labels[name], value_range=scale, layout="NHWC", origin=folder)
+            start += len(own)
+    return parted(parts, split, folder)
+
+
+def patches(
+    folder: str, split: str, value_range: tuple[float, float] | None = None, size: int = 32
+) -> Dataset:
+    """Square patches of all pictures of a folder, of any sizes, that overlap by half.
+
+    Pictures are found, split and read as by `load`, but for labels. What is split are pictures,
+    never a picture's patches, for neighbours look alike; of fewer than three pictures without
+    folders for the splits every split has all, which is said. They become grey if all are stored
+    as grey ones. Of 16 bits the upper 8 are taken.
+
+    Args:
+      folder: its path.
+      split: train, validation, test or all.
+      value_range: the grey values that stand for 0 and 1, where they are not 0 and 255.
+      size: of a patch, in pixels a side; smaller pictures are passed over, and counted.
+
+    Returns:
+      A Dataset with `image` [size, size, 1 or 3], picture by picture. It has at most
+      `MOST_PATCHES`, then as many of every picture as there is room for, chosen at random once
+      and for all.
+
+    Raises:
+      InputError: no folder or no pictures, none that is large enough, or an unreadable one.
+    """
+    notes: Notes = []
+    found = _found(folder, notes)
+    headers = {one.path: read(one.path, _header) for name in found for one in found[name]}
+    for path, (shape, mode) in headers.items():
+        _check_mode(path, mode, MODES | DEEP)
+        if min(shape) < size:
+            notes.append((f"smaller than a patch of {size} pixels skipped", path))
+    large = {
+        name: [one.path for one in found[name] if min(headers[one.path][0]) >= size]
+        for name in found
+    }
+    chosen = _of_split(large, split, notes)
+    if not chosen:
+        raise InputError(
+            f"{folder}: no picture of {split} is as large as a patch of {size} pixels a side: use "
+            f"smaller patches, as in patches{max(1, size // 2)}:FOLDER"
+        )
+    notes.extend((f"beyond {MOST_PATCHES} skipped", path) for path in chosen[MOST_PATCHES:])
+    most = max(1, MOST_PATCHES // len(chosen))
+    cut = [
+        _patches(read(path, lambda image, path=path: _pixels(image, path, notes)), size, most)
+        for path in chosen[:MOST_PATCHES]
+    ]
+    if notes:
+        warnings.warn(f"patches of {folder}: {said(notes)}", stacklevel=2)
+    grey = all(mode in GREY for _, mode in headers.values())
+    whole = np.concatenate(
+        [np.broadcast_to(some, (*some.shape[:-1], 1 if grey else 3)) for some in cut]
+    )
+    return stored(whole, value_range=value_range or (0, 255), layout="NHWC", origin=folder)
+
+
+def _of_split(found: Mapping[str, list[Path]], split: str, notes: Notes) -> list[Path]:
+    """The pictures of a split: its folder's, or some of those of train."""
+    if split == "all":
+        return [path for name in PARTS for path in found.get(name, [])]
+    if split != "train" and split in found:
+        return found[split]
+    train = found["train"]
+    sizes = tuple(0 if name in found else held_out(len(train)) for name in PARTS[1:])
+    if 0 < len(train) <= sum(sizes):
+        notes.extend(("too few to hold any out, in every split", path) for path in train)
+        return train
+    order = shuffled(len(train))
+    return [train[i] for i in part(order, split, sizes, "pictures")] if train else []
+
+
+def _patches(pixels: np.ndarray, size: int, most: int) -> np.ndarray:
+    """[N, size, size, C] of a picture [H, W, C]; those at its ends end with it."""
+    starts = [
+        np.append(np.arange(0, side - size, max(1, size // 2)), side - size)
+        for side in pixels.shape[:2]
+    ]
+    corners = np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2)
+    corners = corners[np.sort(shuffled(len(corners))[:most])]
+    return np.stack([pixels[y : y + size, x : x + size] for y, x in corners])
+
+
+def _found(folder: str, notes: Notes) -> Mapping[str, list[Picture]]:
+    """The pictures of a folder by part, of which train has some."""
 
     def is_picture(path: Path) -> bool:
         try:
-            with Image.open(path, formats=_FORMATS):
-                return True
-        except Exception as error:
-            if getattr(error, "errno", None) is not None:  # the system's, not PIL's
-                raise _unreadable(path, error) from error
+            return read(path, lambda image: True)
+        except InputError as error:
+            if getattr(error.__cause__, "errno", None) is not None:  # the system's, not PIL's
+                raise
             return False
 
     root = existing(folder, "folder")
     if root is None:
         raise InputError(f"there is no folder {folder}")
-    notes: Notes = []
     found = parts_of(root, is_picture, notes)
     if not found.get("train"):
         seen = f": {said(notes)}" if notes else ""
@@ -66,19 +169,7 @@ def load(folder: str, split: str, value_range: tuple[float, float] | None = None
             f"there are no pictures ({', '.join(sorted(SUFFIXES))}) in {folder}"
             f"{'/train' if found else ''}{seen}"
         )
-    pictures = [picture for part in PARTS for picture in found.get(part, [])]
-    images = _decoded(Image, [picture.path for picture in pictures], notes)
-    labels = {part: _labels(found[part], pictures, notes) for part in found}
-    if notes:
-        warnings.warn(f"images:{folder}: {said(notes)}", stacklevel=2)
-    scale = common_scale([images], value_range, folder)
-    parts, start = {}, 0
-    for part in PARTS:
-        if part in found:
-            own = images[start : start + len(found[part])]
-            parts[part] = stored(own, labels[part], value_range=scale, layout="NHWC", origin=folder)
-            start += len(own)
-    return parted(parts, split, folder)
+    return found
 
 
 def _labels(
@@ -97,27 +188,31 @@ def _labels(
     return np.array([place[picture.label] for picture in pictures])
 
 
-def _decoded(Image: Any, paths: Sequence[Path], notes: Notes) -> np.ndarray:
+def _decoded(paths: Sequence[Path], notes: Notes) -> np.ndarray:
     """The pictures' pixels, uint8 [N, H, W, 1 or 3]."""
     # Sizes and modes are in the headers: a folder that does not fit is refused at once.
     size = None
     for path in paths:
-        own, mode = _open(Image, path, _header)
+        own, mode = read(path, _header)
         size = size or own
         if own != size:
             raise InputError(
                 f"pictures must have one size: {shown(paths[0])} is {_by(size)}, "
-                f"{shown(path)} is {_by(own)}"
+                f"{shown(path)} is {_by(own)}; patches of any are patches32:FOLDER"
             )
-        if mode not in _MODES:
-            raise InputError(f"{shown(path)} is of mode {mode}; convert it to 8 bits per channel")
+        _check_mode(path, mode, MODES)
     images = np.empty((len(paths), size[1], size[0], 1), np.uint8)
     for index, path in enumerate(paths):
-        pixels = _open(Image, path, lambda image, path=path: _pixels(image, path, notes))
+        pixels = read(path, lambda image, path=path: _pixels(image, path, notes))
         if pixels.shape[-1] > images.shape[-1]:
             images = np.repeat(images, 3, axis=-1)
         images[index] = pixels
     return images
+
+
+def _check_mode(path: Path, mode: str, modes: set[str]) -> None:
+    if mode not in modes:
+        raise InputError(f"{shown(path)} is of mode {mode}; convert it to 8 bits per channel")
 
 
 def _header(image: Any) -> tuple[tuple[int, int], str]:
@@ -133,7 +228,11 @@ def _pixels(image: Any, path: Path, notes: Notes) -> np.ndarray:
     # A camera's MPO has previews as further frames.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         notes.append(("of several frames, the first taken", path))
+    if is_deep(image):
+        notes.append(("of 16 bits, the upper 8 taken", path))
     image = ImageOps.exif_transpose(image)
+    if image.mode in DEEP:
+        return (np.asarray(image) >> 8).astype(np.uint8)[..., None]
     if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:
@@ -145,10 +244,27 @@ def _pixels(image: Any, path: Path, notes: Notes) -> np.ndarray:
     return pixels[..., :1] if grey else pixels
 
 
-def _open(Image: Any, path: Path, read: Callable[[Any], Any]) -> Any:
+def is_deep(image: Any) -> bool:
+    """Whether a picture that was just opened has 16 bits a channel, which PIL keeps of grey."""
+    stored = " ".join(str(tile.args) for tile in image.tile)
+    return image.mode in DEEP or re.search(";16[BLN]", stored) is not None
+
+
+def read(path: Path, function: Callable[[Any], Any]) -> Any:
+    """What a function makes of a picture, as PIL opens it.
+
+    Raises:
+      InputError: names a picture that cannot be read, or Pillow, where it lacks.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise InputError("pictures are read by Pillow: pip install pillow") from error
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            return read(image)
+            return function(image)
+    except InputError:
+        raise
     except Exception as error:  # PIL raises nearly anything on damaged files
         raise _unreadable(path, error) from error
 

@@ -81,7 +81,7 @@ def test_refuses_what_is_no_folder_of_pictures(tmp_path):
 def test_names_the_first_picture_of_another_size(tmp_path):
     for name, pixels in [("a", GREY[0]), ("b", GREY[1]), ("c", GREY[2].T), ("d", GREY[2, :1])]:
         write(tmp_path / f"{name}.png", np.ascontiguousarray(pixels))
-    refused(tmp_path, r"a\.png is 3x2, .*c\.png is 2x3")
+    refused(tmp_path, r"a\.png is 3x2, .*c\.png is 2x3; patches of any are patches32:FOLDER")
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "cut"])
@@ -261,3 +261,71 @@ def test_masks_of_zeros_and_ones_and_value_ranges(tmp_path):
     data = load(f"images:{tmp_path}", "all", value_range=(0, 15))
     image = data.fetch(data.arrays, jnp.arange(1))["image"]
     np.testing.assert_allclose(image[0, ..., 0], GREY[0] % 16 / 15, rtol=1e-6)
+
+
+def test_patches_of_pictures_of_any_sizes(tmp_path):
+    """By hand: they overlap by half, and the last of a row and a column end with the picture."""
+    colour = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    write(tmp_path / "a.png", colour)
+    write(tmp_path / "b.png", GREY.reshape(10, 12)[:4, :4])
+    write(tmp_path / "c.png", GREY[0])
+    with pytest.warns(UserWarning, match=r"1 smaller than a patch of 4 pixels skipped \(c.png\)"):
+        found = load(f"patches4:{tmp_path}", "all")
+    image = found.arrays["image"]
+    expected = [colour[y : y + 4, x : x + 4] for y in (0, 1) for x in (0, 2, 3)]
+    np.testing.assert_array_equal(image[:-1], expected)
+    assert (image[-1] == GREY.reshape(10, 12)[:4, :4, None]).all()
+    unit = found.fetch(found.arrays, jnp.arange(1))["image"]
+    np.testing.assert_allclose(unit[0], expected[0] / 255, rtol=1e-6)
+
+
+def test_splits_of_patches_share_no_picture(tmp_path):
+    for i in range(20):
+        write(tmp_path / f"{i:02}.png", np.full((3, 4), 100 + i, np.uint8))
+    greys = [
+        set(np.unique(load(f"patches2:{tmp_path}", split).arrays["image"]))
+        for split in ("train", "validation", "test")
+    ]
+    assert [len(own) for own in greys] == [16, 2, 2]
+    assert len(set.union(*greys)) == 20
+    write(tmp_path / "test" / "a.png", np.zeros((3, 4), np.uint8))
+    (tmp_path / "train").mkdir()
+    for i in range(2):
+        (tmp_path / f"{i:02}.png").rename(tmp_path / "train" / f"{i}.png")
+    with pytest.warns(UserWarning, match="beside train and test"):
+        assert not load(f"patches2:{tmp_path}", "test").arrays["image"].any()
+
+
+def test_of_two_pictures_none_is_held_out(tmp_path):
+    for i in range(2):
+        write(tmp_path / f"{i}.png", GREY[i])
+    for split in ("train", "validation", "test"):
+        with pytest.warns(UserWarning, match="2 too few to hold any out, in every split"):
+            assert load(f"patches2:{tmp_path}", split).size == 4
+
+
+def test_patches_are_at_most_so_many(tmp_path, monkeypatch):
+    monkeypatch.setattr("ae_jax.data.sources.images.MOST_PATCHES", 5)
+    for i in range(3):
+        write(tmp_path / f"{i}.png", np.full((2, 9 - i), 100 + i, np.uint8))
+    image = load(f"patches2:{tmp_path}", "all").arrays["image"]
+    np.testing.assert_array_equal(image[:, 0, 0, 0], [100, 101, 102])
+    monkeypatch.setattr("ae_jax.data.sources.images.MOST_PATCHES", 2)
+    with pytest.warns(UserWarning, match=r"1 beyond 2 skipped \(2.png\)"):
+        assert load(f"patches2:{tmp_path}", "all").size == 2
+
+
+def test_patches_take_the_upper_8_of_16_bits(tmp_path):
+    write(tmp_path / "a.png", 256 * GREY[0].astype(np.uint16) + 7)
+    with pytest.warns(UserWarning, match=r"1 of 16 bits, the upper 8 taken \(a.png\)"):
+        image = load(f"patches2:{tmp_path}", "all").arrays["image"]
+    np.testing.assert_array_equal(image[0, ..., 0], GREY[0][:, :2])
+
+
+def test_refuses_what_has_no_patches(tmp_path):
+    write(tmp_path / "a.png", GREY[0])
+    with pytest.raises(InputError, match=r"patch of 32 pixels .*as in patches16:FOLDER"):
+        load(f"patches:{tmp_path}")
+    Image.fromarray(GREY[0].astype(np.float32)).save(tmp_path / "b.tif")
+    with pytest.raises(InputError, match=r"b\.tif is of mode F; convert"):
+        load(f"patches2:{tmp_path}")

@@ -132,8 +132,13 @@ def realism(logits: Callable[[Array], Array], generate: Callable[[Array], Array]
     return objective
 
 
-#: Half of a latent's squared length: minus its log-density under a standard normal prior, nats.
-normal_prior: Objective = keyless(lambda z: sum_dimensions(z**2) / 2)
+def normal_prior(key: Array, latents: Array) -> Array:
+    """An Objective: half of a latent's squared length, [B].
+
+    That is minus its log-density under a standard normal prior, in nats, but for a constant.
+    """
+    del key
+    return sum_dimensions(latents**2) / 2
 
 
 def latent_search(

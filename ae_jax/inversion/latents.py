@@ -10,7 +10,7 @@ import optax
 from ae_jax.core import Array, InputError
 from ae_jax.inversion.descent import Found, descent
 from ae_jax.inversion.masks import known_pixels
-from ae_jax.inversion.objectives import Objective, keyless, weighted
+from ae_jax.inversion.objectives import Objective, weighted
 from ae_jax.probability._examples import sum_dimensions
 
 #: The window and the weight of the prior that Yeh et al. (2017) use.

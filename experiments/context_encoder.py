@@ -1,7 +1,6 @@
 """What an adversary adds where the middle of an image is missing, beside fills in closed form.
 
     python experiments/context_encoder.py
-    python experiments/context_encoder.py --dataset npz:mnist5k.npz --side 0.43 --widths 512 512
 
 Squared error alone fills the middle of digits with the least error, and is blurred. The more weight
 an adversary has, the nearer a fill's sharpness is to that of digits, at a larger error, and as many

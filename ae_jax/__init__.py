@@ -5,6 +5,7 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.core`: the contract: `Method`, `Network`, `Dataset`. Imports nothing of ours.
 - `ae_jax.shuffle`: permutations computed, not stored: epochs without replacement.
 - `ae_jax.colour`: colour spaces, as pure functions.
+- `ae_jax.watermarks`: stamps over images, and how they come off, as pure functions.
 - `ae_jax.corruptions`: what spoils images, as pure functions.
 - `ae_jax.data`: where batches come from, `ae_jax.data.load(name, split)`.
 - `ae_jax.nets`: encoders, decoders, layers. No loss, no training.
@@ -48,6 +49,7 @@ _PARTS = (
     "shuffle",
     "testing",
     "training",
+    "watermarks",
 )
 
 __all__ = ["__version__", *_PARTS]

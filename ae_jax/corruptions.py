@@ -6,12 +6,15 @@ not traced is refused where it is out of range. Random numbers are drawn in floa
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.ndimage import map_coordinates
 
 from ae_jax.core import BELOW_ONE, FRACTION, NOT_NEGATIVE, Array, Domain, InputError
+from ae_jax.watermarks import stamper
 
 #: (key, x [B, ...], level) -> x [B, ...]
 Corruption = Callable[[Array, Array, Array | float], Array]
@@ -141,6 +144,83 @@ def occlusion(key: Array, x: Array, level: Array | float) -> Array:
     return jnp.where(hidden.reshape(*hidden.shape, *[1] * (jnp.ndim(x) - 3)), 0, x)
 
 
+def stamping(mattes: Array, colour: Array | float = 1.0, **how: Any) -> Corruption:
+    """Returns what puts a stamp over each image, at random, and rounds to 8 bits under it.
+
+    The level is the opacity, from 0 to 1.
+
+    Args:
+      mattes: as of `watermarks.stamper`.
+      colour: likewise.
+      how: its further arguments: scales, turn, least.
+
+    Returns:
+      The corruption, of images [B, H, W, C].
+
+    Raises:
+      InputError: as `watermarks.stamper`; when called, if images are no such, or too small.
+
+    Reference:
+      Dekel et al., 2017, "On the effectiveness of visible watermarks", equation 1.
+    """
+    stamp = stamper(mattes, colour, **how)
+
+    def stamping(key: Array, x: Array, level: Array | float) -> Array:
+        x, level = _checked(stamping, x, level)
+        _sides(x)
+        keys = jax.random.split(key, len(x))
+        return jax.vmap(stamp, (0, 0, None))(keys, x, level)[0]
+
+    stamping.levels = FRACTION
+    return stamping
+
+
+def levels_of(corruption: Corruption | Hole) -> Domain:
+    """The levels that a corruption, or a hole, makes sense at."""
+    known = LEVELS.get(corruption, NOT_NEGATIVE)
+    return getattr(corruption, "levels", known)
+
+
+def warped(key: Array, x: Array, level: Array | float) -> Array:
+    """Moves, turns, stretches and shears each image by an affine map that is drawn for it.
+
+    Where the middle of an image is 0 and its outermost pixels are at -1 and 1, the pixel at p shows
+    what was at p + A p + b. Between pixels that is bilinear, and beyond the image its border.
+
+    Args:
+      key: PRNG key.
+      x: float [B, H, W, ...].
+      level: scalar in [0, 1]: A [2, 2] and b [2] are uniform from -level to level.
+
+    Returns:
+      [B, H, W, ...].
+
+    Raises:
+      InputError: if x has no height and width.
+
+    Reference:
+      Simard, Steinkraus and Platt, 2003, "Best practices for convolutional neural networks applied
+      to visual document analysis", section 2.
+    """
+    x, level = _checked(warped, x, level)
+    sides = _sides(x)
+    drawn = level * jax.random.uniform(key, (x.shape[0], 2, 3), level.dtype, -1, 1)
+    pixels = jnp.stack(jnp.meshgrid(*map(jnp.arange, sides), indexing="ij")).astype(level.dtype)
+    middle = (jnp.array(sides, level.dtype)[:, None, None] - 1) / 2
+    points = (pixels - middle) / jnp.maximum(middle, 0.5)
+    # p, 1 -> A p + b, in pixels; nothing at level 0
+    points = jnp.concatenate([points, jnp.ones_like(points[:1])])
+    moves = middle[None] * jnp.einsum("bij,jhw->bihw", drawn, points, precision="highest")
+
+    def resampled(image: Array, places: Array) -> Array:
+        return map_coordinates(image, list(places), order=1, mode="nearest")
+
+    flat = x.reshape(*x.shape[:3], -1).astype(level.dtype)
+    of_channels = jax.vmap(resampled, (-1, None), -1)
+    moved = jax.vmap(of_channels)(flat, pixels[None] + moves)
+    return moved.reshape(x.shape).astype(x.dtype)
+
+
 def block(key: Array, x: Array, level: Array | float) -> Array:
     """One square hole in each image, at a place drawn uniformly.
 
@@ -218,6 +298,7 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "occlusion": occlusion,
     "dropout": dropout,
     "heavy_tailed": heavy_tailed,
+    "warped": warped,
 }
 #: The holes by name.
 HOLES: Mapping[str, Hole] = {"block": block, "centre": centre, "scattered": scattered}
@@ -229,6 +310,7 @@ LEVELS: Mapping[Corruption | Hole, Domain] = {
     occlusion: FRACTION,
     dropout: BELOW_ONE,
     heavy_tailed: NOT_NEGATIVE,
+    warped: FRACTION,
     block: FRACTION,
     centre: FRACTION,
     scattered: FRACTION,
@@ -240,7 +322,7 @@ def _checked(corruption: Corruption | Hole, x: Array, level: Array | float) -> t
     x = jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise InputError(f"corruptions are for floats, got {x.dtype}; scale images to [0, 1]")
-    levels = LEVELS[corruption]
+    levels = levels_of(corruption)
     if not isinstance(level, jax.core.Tracer) and level not in levels:
         raise InputError(f"the level of this corruption is {level}: use {levels}")
     return x, jnp.asarray(level, np.promote_types(x.dtype, np.float32))
@@ -248,7 +330,7 @@ def _checked(corruption: Corruption | Hole, x: Array, level: Array | float) -> t
 
 def _sides(x: Array) -> tuple[int, int]:
     if x.ndim < 3:
-        raise InputError(f"holes are made in images [B, H, W, ...], got {list(x.shape)}")
+        raise InputError(f"this takes images [B, H, W, ...], got {list(x.shape)}")
     return x.shape[1:3]
 
 

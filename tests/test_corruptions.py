@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 import scipy.stats
 
 from ae_jax import corruptions
@@ -224,6 +225,36 @@ def test_holes_are_of_the_level_and_the_key(name):
         check_rate(np.asarray(hole(KEY, many, 0.3)), 0.3, 40_000)
     with pytest.raises(InputError, match="images"):
         corruptions.HOLES[name](KEY, GREY[:, 0, 0], 0.5)
+
+
+def affine_by_scipy(image, drawn):
+    """What an affine map of an image [H, W] shows, of rows (A, b), by another implementation."""
+    middle = (np.array(image.shape) - 1) / 2
+    # p + A p + b, in pixels: p = (i - middle) / middle
+    matrix = np.eye(2) + middle[:, None] * drawn[:, :2] / middle
+    offset = middle + middle * drawn[:, 2] - matrix @ middle
+    return scipy.ndimage.affine_transform(image, matrix, offset, order=1, mode="nearest")
+
+
+def test_warping_is_an_affine_map_about_the_middle(x64):
+    x = np.random.default_rng(0).uniform(size=(4, 7, 5, 2))
+    drawn = 0.4 * np.asarray(jax.random.uniform(KEY, (4, 2, 3), minval=-1))
+    found = corrupted("warped", KEY, x, 0.4)
+    for image, own, made in zip(x, drawn, found, strict=True):
+        for channel in range(2):  # both are moved alike
+            expected = affine_by_scipy(image[..., channel], own)
+            np.testing.assert_allclose(made[..., channel], expected, atol=1e-12)
+
+
+def test_warping_invents_nothing_and_leaves_what_is_even():
+    made = corrupted("warped", KEY, np.full((3, 6, 4), 0.3, np.float32), 1.0)
+    np.testing.assert_allclose(made, 0.3, rtol=1e-6)
+    made = corrupted("warped", KEY, GREY, 1.0)
+    assert GREY.min() - 1e-6 <= made.min() <= made.max() <= GREY.max() + 1e-6
+    one = np.full((2, 1, 1, 3), 0.7, np.float32)
+    np.testing.assert_allclose(corrupted("warped", KEY, one, 0.5), one, rtol=1e-6)
+    with pytest.raises(InputError, match=r"takes images \[B, H, W, ...\], got \[2, 9\]"):
+        corruptions.warped(KEY, np.zeros((2, 9), np.float32), 0.5)
 
 
 @pytest.mark.parametrize(("level", "side"), [(0.4, 2), (0.5, 2), (0.6, 3), (1.0, 5)])

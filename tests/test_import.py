@@ -32,9 +32,10 @@ MAY_IMPORT = {
     "losses": ARRAYS,
     "nets": {"core"},
     "colour": {"core"},
-    "corruptions": {"core"},
+    "watermarks": {"core"},
+    "corruptions": {"core", "watermarks"},
     "tiling": {"core"},
-    "data": {"core", "corruptions", "shuffle"},
+    "data": {"core", "corruptions", "shuffle", "watermarks"},
     "methods": BUILDING_BLOCKS,
     "metrics": BUILDING_BLOCKS,
     "inversion": BUILDING_BLOCKS,
@@ -44,7 +45,7 @@ MAY_IMPORT = {
     "recipes": {"core", "data", "methods", "nets", "training"},
     "experiment": {
         *("cli", "core", "data", "inversion", "losses", "methods", "metrics", "nets", "plots"),
-        *("recipes", "training", "coding"),
+        *("recipes", "tiling", "training", "coding"),
     },
 }
 

@@ -5,6 +5,7 @@ from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
 from ae_jax.experiment.filling import Holes, closed_fills, filled_measure, holes_in
+from ae_jax.experiment.filters import Filter, clipped_psnr, filters, linear_map, tuned
 from ae_jax.experiment.generation import (
     check_generated,
     class_features,
@@ -17,6 +18,7 @@ from ae_jax.experiment.generation import (
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
+from ae_jax.experiment.patches import grey_patches, grey_photographs, patchwise
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
 from ae_jax.experiment.running import Sweep, check, claimed, complete, pretrain, run_options, sweep
@@ -27,6 +29,7 @@ from ae_jax.training import Model, model
 __all__ = [
     "Config",
     "Count",
+    "Filter",
     "Holes",
     "MachineConfig",
     "Model",
@@ -45,6 +48,7 @@ __all__ = [
     "claimed",
     "class_features",
     "classes",
+    "clipped_psnr",
     "closed_fills",
     "complete",
     "described",
@@ -52,12 +56,16 @@ __all__ = [
     "features_of",
     "filled_measure",
     "film_times",
+    "filters",
     "firsts",
     "gaussian_images",
     "generated",
+    "grey_patches",
+    "grey_photographs",
     "holes_in",
     "label_orders",
     "lanes",
+    "linear_map",
     "load_splits",
     "model",
     "named",
@@ -65,6 +73,7 @@ __all__ = [
     "open",
     "own_rows",
     "paired",
+    "patchwise",
     "pretrain",
     "records",
     "report",
@@ -73,6 +82,7 @@ __all__ = [
     "sweep",
     "trace",
     "trace_stack",
+    "tuned",
     "varied",
     "where",
 ]

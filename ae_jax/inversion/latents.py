@@ -10,7 +10,7 @@ import optax
 from ae_jax.core import Array, InputError
 from ae_jax.inversion.descent import Found, descent
 from ae_jax.inversion.masks import known_pixels
-from ae_jax.inversion.objectives import Objective, keyless, weighted
+from ae_jax.inversion.objectives import Objective, weighted
 from ae_jax.probability._examples import sum_dimensions
 
 #: The window and the weight of the prior that Yeh et al. (2017) use.
@@ -132,8 +132,13 @@ def realism(logits: Callable[[Array], Array], generate: Callable[[Array], Array]
     return objective
 
 
-#: Half of a latent's squared length: minus its log-density under a standard normal prior, nats.
-normal_prior: Objective = keyless(lambda z: sum_dimensions(z**2) / 2)
+def normal_prior(key: Array, latents: Array) -> Array:
+    """An Objective: half of a latent's squared length, [B].
+
+    That is minus its log-density under a standard normal prior, in nats, but for a constant.
+    """
+    del key
+    return sum_dimensions(latents**2) / 2
 
 
 def latent_search(

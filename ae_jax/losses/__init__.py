@@ -24,6 +24,7 @@ from ae_jax.losses.moments import (
     linear_kernel,
     mmd,
     mmd2,
+    moment_distance,
     polynomial_kernel,
 )
 from ae_jax.losses.penalties import (
@@ -78,6 +79,7 @@ __all__ = [
     "linear_kernel",
     "mmd",
     "mmd2",
+    "moment_distance",
     "optimal_gaussian_nll",
     "permuted_dimensions",
     "polynomial_kernel",

@@ -74,12 +74,13 @@ def reconstructions(
     return figure
 
 
-def image_rows(table: Mapping[str, Any], heading: str = "") -> Any:
+def image_rows(table: Mapping[str, Any], heading: str = "", size: float = 1.0) -> Any:
     """Rows of images, each with a label.
 
     Args:
       table: a row's label -> images [N, H, W, C], as many in every row; top to bottom.
       heading: a title, where the rows need one.
+      size: of an image's longer side, in inches, at the most.
 
     Returns:
       A matplotlib Figure.
@@ -92,7 +93,7 @@ def image_rows(table: Mapping[str, Any], heading: str = "") -> Any:
     cells = [_check(images, 4, f"images {name!r} [N, H, W, C]") for name, images in table.items()]
     lead = 0.3 + 1.15 * max(map(style.width, table))  # the first label may be bold
     foot = 0.3 if heading else 0.0  # with more the images would grow into the labels
-    figure, axes = _draw("reconstructions", np.stack(cells), lead=lead, foot=foot)
+    figure, axes = _draw("reconstructions", np.stack(cells), lead=lead, foot=foot, size=size)
     axes.set_anchor("E")  # what room is left is for the labels
     axes.set_xticks([])
     axes.set_yticks(range(len(table)), [style.plain(name) for name in table])
@@ -217,11 +218,16 @@ def canvas(cells: np.ndarray, gap: float = _GAP) -> tuple[np.ndarray, int]:
 
 
 def _draw(
-    name: str, cells: np.ndarray, gap: float = _GAP, lead: float = 0.1, foot: float = 0.1
+    name: str,
+    cells: np.ndarray,
+    gap: float = _GAP,
+    lead: float = 0.1,
+    foot: float = 0.1,
+    size: float = 1.0,
 ) -> tuple[Any, Any]:
     """A Figure of images in rows: image (r, k) is centred at data position (k, r)."""
     rows, columns, height, width, _ = cells.shape
-    inch = min(1.0, 9.0 / columns, 7.0 / rows)  # of an image's longer side
+    inch = min(size, 9.0 / columns, 7.0 / rows)  # of an image's longer side
     tall, wide = inch * height / max(height, width), inch * width / max(height, width)
     figure = style.figure(name, max(lead + wide * columns + 0.1, 2.0), foot + tall * rows + 0.1)
     axes = figure.subplots()

@@ -71,6 +71,14 @@ LATE = [
     ("dirac_gan", "--learning-rate 1e30", "numbers pass 1e150: lower learning_rate, gamma"),
     ("dirac_gan", "--gamma nan", "--gamma is nan: use"),
     ("dirac_gan", "--steps 1", "--steps is 1: use a whole number, 2 or more"),
+    ("domain_decoders", "--letters A", "letters are told from each other, got 'A': give two"),
+    (
+        "domain_decoders",
+        "--faces DejaVuSans DejaVuSans",
+        "two faces or two renderings are compared",
+    ),
+    ("domain_decoders", "--images 9000", "fewer than 9,000: take fewer, or more letters"),
+    ("domain_decoders", "--dataset digits", "--dataset"),
     ("gan", "--momentum 1", "--momentum is 1.0: use 0 or more and less than 1"),
     ("gan", "--dataset nonsense", "unknown density 'nonsense'; choose from ring, grid"),
     ("gan", "--r1-weight -1", "r1_weight is -1"),
@@ -125,12 +133,19 @@ LATE = [
     ("sparse_ae", "--contractive-weight 1 1", "--contractive-weight has a value twice"),
     ("stacked_ae", "--classifier-steps 0", "--classifier-steps is 0: use a whole"),
     ("stacked_ae", "--steps 0", "--steps is 0: use a whole"),
+    ("stacked_denoising", "--patch-size 40", "a piece of 40 pixels does not fit into 32"),
+    ("stacked_denoising", "--sigma 0", "--sigma is 0.0: use more than 0"),
+    ("stacked_denoising", "--stride 7", "a stride of 7 leaves gaps between pieces of 6 pixels"),
+    ("stacked_denoising", "--widths", "--widths has no layer"),
     ("total_correlation", "--batch-size 1", "--batch-size is 1: use a whole number, 2 or more"),
     ("total_correlation", "--batch-size 4 64", "data_size is 32, less than the batch of 64"),
     ("total_correlation", "--correlation 1", "--correlation is 1.0: use 0 or more and less than 1"),
     ("total_correlation", "--deviation 0", "--deviation is 0.0: use from 0.001 to 1"),
     ("total_correlation", "--latent-size 1", "--latent-size is 1: use a whole number, 2 or more"),
     ("total_correlation", "--passes 0", "--passes is 0: use a whole"),
+    ("watermark", "--dataset digits", "stamps of 12x28 pixels are larger than images of 8x8"),
+    ("watermark", "--logos moon", "there is no logo 'moon': choose from ring"),
+    ("watermark", "--opacity 1", "--opacity is 1.0: use"),
 ]
 
 
@@ -222,7 +237,11 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 
 
 #: A data set of another kind than a script's, and what is said of it; elsewhere points of a plane.
-OTHERS = {"gan": ("digits", "unknown density 'digits'")}
+OTHERS = {
+    "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
+    "gan": ("digits", "unknown density 'digits'"),
+    "stacked_denoising": ("digits", "photographs are photos or photos11, and not 'digits'"),
+}
 
 
 @pytest.mark.parametrize("name", TRAINED)

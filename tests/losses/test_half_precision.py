@@ -46,6 +46,7 @@ FUNCTIONS = {
     "mmd2, linear": lambda a, b: losses.mmd2(a, b, losses.linear_kernel, unbiased=False),
     "mmd": lambda a, b: losses.mmd(a, b, losses.gaussian_mixture_kernel([0.5, 2.0])),
     "mmd, polynomial": lambda a, b: losses.mmd(a, b, losses.polynomial_kernel),
+    "moment_distance": losses.moment_distance,
     "sliced_wasserstein": lambda a, b: losses.sliced_wasserstein(a, b, b[:5]),
     "sinkhorn_divergence": lambda a, b: losses.sinkhorn_divergence(a, b, 0.5, 5),
     "bernoulli.log_prob": lambda a, b: bernoulli.log_prob(a, b),

@@ -8,7 +8,7 @@ import pytest
 from jax.test_util import check_grads
 from scipy import stats
 
-from ae_jax import losses
+from ae_jax import losses, metrics
 from ae_jax.core import InputError
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -287,6 +287,59 @@ def test_covariance_over_padded_rows_and_its_gradient_are_exact():
         np.testing.assert_allclose(found, expected, rtol=1e-10)
         np.testing.assert_allclose(gradient[present], slope, rtol=1e-8, atol=1e-12)
         np.testing.assert_array_equal(gradient[~present], 0)
+
+
+def test_moment_distance_by_hand():
+    # means 2 and 5, deviations 1 and 3: (9 + 4) / 5; the second column's 0 and 2, 0 and 2:
+    # (4 + 4) / 2; the third has no variance
+    x = np.array([[1.0, 0.0, 7.0], [3.0, 0.0, 7.0]])
+    y = np.array([[2.0, 0.0, 7.0], [8.0, 4.0, 7.0]])
+    found = jax.jit(losses.moment_distance)
+    np.testing.assert_allclose(found(x, y), 13 / 5 + 4, rtol=1e-12)
+    np.testing.assert_allclose(found(y, x), 13 / 5 + 4, rtol=1e-12)
+    assert float(found(x, x)) == 0
+
+
+def test_moment_distance_is_that_of_gaussians_in_units_of_their_deviations():
+    """The Frechet distance of diagonal covariances, by another implementation."""
+    x, y = np.random.default_rng(8).standard_normal((2, 9, 3)) * [1.0, 2.0, 0.1] + 4
+    y = 1.5 * y + 1
+    unit = np.sqrt((x.var(axis=0) + y.var(axis=0)) / 2)
+    moments = [
+        part for rows in (x / unit, y / unit) for part in (rows.mean(0), np.diag(rows.var(0)))
+    ]
+    expected = metrics.frechet_distance(*moments)
+    found, slope = jax.value_and_grad(losses.moment_distance)(x, y)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    # no shift and no scale of both, nor of one column of both, changes it: so none is learned
+    scale = np.array([7.0, 1e-3, -2.0])
+    np.testing.assert_allclose(losses.moment_distance(scale * x - 3, scale * y - 3), found)
+    along = np.sum(slope * x + jax.grad(losses.moment_distance, 1)(x, y) * y)
+    np.testing.assert_allclose(along, 0, atol=1e-10)
+    check_grads(losses.moment_distance, (x, y), order=1, modes=["rev"], rtol=1e-6)
+
+
+def test_moment_distance_over_padded_rows_and_its_gradient_are_exact():
+    x, y = 100 + np.random.default_rng(9).standard_normal((2, 5, 3))
+    x[:, 2] = y[:, 2] = 100.1
+    value = jax.jit(
+        jax.value_and_grad(lambda x, y, p=None: losses.moment_distance(x, y, present=p))
+    )
+    expected, slope = value(x, y)
+    np.testing.assert_array_equal(slope[:, 2], 0)
+    for garbage in (1e30, np.nan, np.inf):
+        (wide, present), (other, _) = padded(x, garbage), padded(y, garbage)
+        found, gradient = value(wide, other, present)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+        np.testing.assert_allclose(gradient[present], slope, rtol=1e-8, atol=1e-12)
+        np.testing.assert_array_equal(gradient[~present], 0)
+    assert np.isnan(losses.moment_distance(x, y, present=np.zeros(5, bool)))
+
+
+@pytest.mark.parametrize("x", [np.zeros(3), np.zeros((0, 3)), np.zeros((2, 3, 1))])
+def test_moment_distance_is_of_rows(x):
+    with pytest.raises(InputError, match=r"must be \[N, D\]|start with a batch axis"):
+        losses.moment_distance(x, x)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
+from ae_jax.methods.autoencoders.domain_decoders import domain_decoders
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
 from ae_jax.methods.autoencoders.restorer import restorer
@@ -77,6 +78,15 @@ def _autoencoder() -> Method:
         corruption=corruptions.masking,
         bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
         tie=nets.transposed,
+    )
+
+
+def _domain_decoders() -> Method:
+    return domain_decoders(
+        nets.mlp(8, ()),
+        nets.mlp(IMAGE_SHAPE, ()),
+        shown=shown.corrupted(corruptions.warped, 0.1),
+        matching=discrepancies.moments(),
     )
 
 
@@ -372,6 +382,7 @@ def _skip_gram() -> Method:
 
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
+    "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer),
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),

@@ -12,6 +12,9 @@ import jax.numpy as jnp
 from ae_jax import losses
 from ae_jax.core import COUNT, POSITIVE, Array, Domain, HParams, InputError, require, traced
 
+#: Of how many examples at most, evenly spaced, pairs are compared in a whole data set.
+COMPARED = 1000
+
 
 class Between(Protocol):
     """How far two samples are from each other, differentiable in both."""
@@ -157,3 +160,22 @@ def sinkhorn(epsilon: float = 0.02, iterations: int = 20) -> Discrepancy:
         return losses.sinkhorn_divergence(x, y, epsilon, iterations, present=present)
 
     return Discrepancy(**traced(sinkhorn_epsilon=(epsilon, POSITIVE)), between=between)
+
+
+def moments() -> Discrepancy:
+    """Squared differences of means and of deviations, in units of the deviations themselves.
+
+    It costs nearly nothing, sees no more than that, and no scale of what it is shown lowers it.
+    """
+
+    def between(
+        key: Array, x: Array, y: Array, hparams: HParams, present: Array | None = None
+    ) -> Array:
+        return losses.moment_distance(x, y, present=present)
+
+    return Discrepancy({}, between)
+
+
+def compared(rows: Array) -> slice:
+    """At most COMPARED of the rows, evenly spaced."""
+    return slice(None, None, -(-len(rows) // COMPARED))

@@ -26,12 +26,10 @@ from ae_jax.core import (
 )
 from ae_jax.losses.disentanglement import Weights
 from ae_jax.losses.moments import count_present
-from ae_jax.methods.parts.discrepancies import Discrepancy, inverse_multiquadric
+from ae_jax.methods.parts.discrepancies import Discrepancy, compared, inverse_multiquadric
 from ae_jax.methods.parts.posteriors import Posterior
 from ae_jax.probability._examples import widened
 
-#: Of how many examples at most, evenly spaced, pairs are compared in a whole data set.
-COMPARED = 1000
 #: Numbers in memory at a time where the posteriors of a whole data set meet its latents.
 IN_MEMORY = 4_000_000
 
@@ -161,7 +159,7 @@ def total_correlation(
         return jax.lax.map(of_one, seen.latent[rows], batch_size=at_a_time)
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
-        rows = slice(None) if present is None else _compared(seen.latent)
+        rows = slice(None) if present is None else compared(seen.latent)
         joint, product = of_batch(seen) if present is None else of_all(seen, present, rows)
         own = seen.posterior.log_prob(seen.latent, seen.parameters)[rows]
         some = None if present is None else present[rows]
@@ -276,7 +274,7 @@ def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> La
     require_kind(Discrepancy, "discrepancies.mmd()", discrepancy=discrepancy)
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
-        rows = slice(None) if present is None else _compared(seen.latent)
+        rows = slice(None) if present is None else compared(seen.latent)
         samples = seen.latent[rows], seen.drawn[rows]
         some = None if present is None else present[rows]
         value = discrepancy.between(key, *samples, hparams, some)
@@ -355,11 +353,6 @@ def _mean(values: Array, present: Array | None) -> Array:
     if present is None:
         return jnp.mean(values)
     return jnp.sum(jnp.where(present, values, 0)) / count_present(present, values)
-
-
-def _compared(rows: Array) -> slice:
-    """At most COMPARED of the rows, evenly spaced."""
-    return slice(None, None, -(-len(rows) // COMPARED))
 
 
 def _log_probs(seen: Encoded, latent: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import corruptions
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Domain, HParams, InputError, traced
+from ae_jax.core import Array, Batch, Domain, HParams, InputError, traced
 
 
 class Shown(NamedTuple):
@@ -46,7 +46,7 @@ def corrupted(corruption: corruptions.Corruption, level: float = 0.3) -> Shown:
     Reference:
       Vincent et al. (2008), Extracting and Composing Robust Features with Denoising Autoencoders.
     """
-    levels = corruptions.LEVELS.get(corruption, NOT_NEGATIVE)
+    levels = corruptions.levels_of(corruption)
     return Shown(
         apply=lambda batch, hparams: batch["image"],
         train=lambda key, batch, hparams: corruption(
@@ -91,7 +91,7 @@ def holed(hole: corruptions.Hole, level: float = 0.5, fill: float = 0.0) -> Show
         x = batch["image"]
         return beside(x, ~hole(key, x, hparams["hole_level"]))
 
-    levels = corruptions.LEVELS.get(hole, NOT_NEGATIVE)
+    levels = corruptions.levels_of(hole)
     return Shown(apply, train, **traced(hole_level=(level, levels)))
 
 

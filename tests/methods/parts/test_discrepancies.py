@@ -43,6 +43,7 @@ def sliced(x, y):
             lambda x, y: losses.mmd2(x, y, losses.inverse_multiquadric_mixture_kernel([9, 36])),
         ),
         (discrepancies.sliced_wasserstein(7), {}, sliced),
+        (discrepancies.moments(), {}, losses.moment_distance),
         (
             discrepancies.sinkhorn(iterations=9),
             {"sinkhorn_epsilon": 0.7},

@@ -110,7 +110,7 @@ def test_the_default_total_correlation_leaves_the_rest_to_the_divergence():
 
 @pytest.mark.parametrize("compared", [B + 2, 4])
 def test_total_correlation_of_a_whole_data_set_is_exact(monkeypatch, compared):
-    monkeypatch.setattr(module, "COMPARED", compared)
+    monkeypatch.setattr(discrepancies, "COMPARED", compared)
     monkeypatch.setattr(module, "IN_MEMORY", 2 * (B + 2) * D)  # two latents at a time
     pairs = norm.logpdf(Z[:, None], MEAN[None], np.exp(LOG_VAR / 2)[None])
     joint = logsumexp(pairs.sum(axis=2), axis=1) - np.log(B)
@@ -187,7 +187,7 @@ def test_matching_is_any_discrepancy_from_the_prior(monkeypatch):
     np.testing.assert_array_equal(default, same)
     padded, present = with_padding()
     np.testing.assert_allclose(applied(part, padded, present, kernel_scale=2.0)[0], term, rtol=1e-9)
-    monkeypatch.setattr(module, "COMPARED", 3)
+    monkeypatch.setattr(discrepancies, "COMPARED", 3)
     few, _ = applied(part, present=jnp.ones(B, bool), kernel_scale=2.0)
     expected = losses.mmd2(Z[::3], DRAWN[::3], losses.gaussian_kernel(1.0))
     np.testing.assert_allclose(few, 3 * expected, rtol=1e-10)

@@ -1,0 +1,85 @@
+"""Photographs in grey, and their patches: what is restored, and what learns to."""
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+import numpy as np
+
+from ae_jax import data, tiling
+from ae_jax.core import Array
+from ae_jax.data.sources import photos
+from ae_jax.experiment.splits import Splits
+
+
+def grey_patches(size: int, more: bool = False) -> Splits:
+    """Grey patches of photographs less their mean; those to train on overlap by two thirds.
+
+    Args:
+      size: of a patch, in pixels a side.
+      more: whether to take eleven photographs instead of three.
+
+    Returns:
+      Data sets of `image` [size, size, 1], in [-1, 1], and `target`, the patch with its mean.
+
+    Raises:
+      InputError: as `data.sources.photos.patches`.
+    """
+    strides = {"train": max(1, size // 3), "validation": size, "test": size}
+    cut = {name: photos.patches(name, size, stride, more) for name, stride in strides.items()}
+    return Splits(**{name: data.pairs_of(patches, _centred) for name, patches in cut.items()})
+
+
+def grey_photographs(split: str, side: int, more: bool = False) -> dict[str, np.ndarray]:
+    """The middle of each photograph of a split.
+
+    Args:
+      split: train, validation, test or all.
+      side: of the middle, in pixels; what is smaller stays whole.
+      more: as for `grey_patches`.
+
+    Returns:
+      By name, luma [H, W, 1] in [0, 1].
+
+    Raises:
+      InputError: as `data.photographs`.
+    """
+    found = {}
+    for name, picture in data.photographs(split, more).items():
+        rows, columns = (max(0, length - side) // 2 for length in picture.shape[:2])
+        middle = picture[rows:, columns:][:side, :side]
+        scaled = jnp.asarray(middle[None] / 255, jnp.result_type(float))
+        found[name] = np.asarray(_grey(scaled)[0])
+    return found
+
+
+def patchwise(apply: tiling.Restore, size: int, stride: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Restores images by overlapping patches, of what restores patches less their mean.
+
+    Args:
+      apply: [N, size, size, C] -> [N, size, size, C], of mean 0 each; the mean is added again.
+      size: of a patch.
+      stride: from one to the next; where it is the size they lie side by side.
+
+    Returns:
+      [H, W, C] -> [H, W, C], as `tiling.in_patches`.
+    """
+
+    def restore(x: Array) -> Array:
+        mean = _mean(x)
+        return mean + apply(x - mean)
+
+    return lambda image: tiling.in_patches(restore, image, size, stride)
+
+
+def _grey(pictures: Array) -> Array:
+    return data.PAIRINGS["grey"](pictures)[0]
+
+
+def _centred(pictures: Array) -> Sequence[Array]:
+    grey = _grey(pictures)
+    return grey - _mean(grey), grey
+
+
+def _mean(patches: Array) -> Array:
+    """Of each patch, [B, 1, 1, 1]."""
+    return jnp.mean(patches, axis=(1, 2, 3), keepdims=True)

@@ -1,0 +1,275 @@
+"""Photographs restored from noise by a stacked sparse denoising autoencoder, beside filters.
+
+    python experiments/stacked_denoising.py
+
+Each layer makes the latent of a clean patch from that of the noisy one, with few units active; then
+the whole is fine-tuned. A photograph that nothing was trained or tuned on is restored in
+overlapping patches, which are averaged: better than patches side by side. The baselines to beat are
+non-local means and total variation, which are not trained. All is grey; of colours, restore each
+channel.
+
+Reference: Xie, Xu and Chen (2012), Image Denoising and Inpainting with Deep Neural Networks.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import jax
+import numpy as np
+
+from ae_jax import cli, corruptions, data, experiment, methods, metrics, plots, tiling, training
+from ae_jax.core import BETWEEN, NOT_NEGATIVE, POSITIVE, Array, InputError
+from ae_jax.experiment import Count, Model, Splits, Swept
+from ae_jax.methods import observations, penalties, shown
+from ae_jax.recipes import greedy
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(experiment.Config):
+    """Options that take several values are swept: their product is trained at once."""
+
+    dataset: str = "photos"
+    """Of three photographs, one to test; or photos11, of eleven, three to test."""
+    sigma: Swept[Annotated[float, POSITIVE]] = (25.0, 50.0, 100.0)
+    """Standard deviation of the noise, of 255."""
+    patch_size: Count = 12
+    stride: Count = 3
+    """From one patch of a photograph to the next, where they are averaged."""
+    side: Count = 256
+    """Of photographs that are restored, the middle of so many pixels."""
+    widths: tuple[Count, ...] = (288, 288)
+    """Units of the layers, upwards; not swept."""
+    sparsity_target: Annotated[float, BETWEEN] = 0.05
+    """The mean activation of a unit, in the greedy training."""
+    sparsity_weight: Annotated[float, NOT_NEGATIVE] = 0.01
+    weight_decay: Annotated[float, NOT_NEGATIVE] = 1e-4
+    layer_learning_rate: Annotated[float, POSITIVE] = 5e-3
+    """Of the greedy training, at first; it falls to 0 as a half cosine."""
+    learning_rate: Swept[float] = (2e-3,)
+    """Of fine-tuning, likewise."""
+    layer_steps: Count = 1000
+    """For each layer."""
+    steps: Count = 3000
+    """Of fine-tuning the whole."""
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        sigma=(50.0,), patch_size=6, side=32, widths=(8, 8), seeds=2, layer_steps=10, steps=10
+    ),
+    # Xie, Xu and Chen (2012): units five times the inputs
+    "paper": Config(
+        dataset="photos11",
+        stride=1,
+        side=640,
+        widths=(720, 720),
+        layer_learning_rate=1e-3,
+        learning_rate=(1e-3,),
+        layer_steps=100_000,
+        steps=400_000,
+        batch_size=128,
+    ),
+}
+OURS = WHOLE, APART, GREEDY = "stacked autoencoder", "side by side", "not fine-tuned"
+NOTHING = "nothing"
+#: What needs a library that may not be there.
+MORE = "total variation", "non-local means", "wavelets"
+Rows = Sequence[Mapping[str, Any]]
+
+
+def more(config: Config) -> bool:
+    """Whether the photographs are eleven."""
+    if config.dataset not in ("photos", "photos11"):
+        raise InputError(f"whole photographs are photos or photos11, and not {config.dataset!r}")
+    return config.dataset == "photos11"
+
+
+def noisy(picture: np.ndarray, sigma: float, seed: int) -> np.ndarray:
+    """A photograph with a seed's noise, not clipped."""
+    key = jax.random.key(seed)
+    return np.asarray(corruptions.gaussian_noise(key, picture[None], sigma / 255)[0])
+
+
+def train(config: Config, splits: Splits) -> tuple[greedy.Stack, experiment.Sweep]:
+    """Trains the layers greedily, with few units active, and then the whole."""
+    decay = penalties.weight_decay(config.weight_decay)
+    few = penalties.sparsity(config.sparsity_weight, config.sparsity_target)
+    common = {
+        "reconstruction": observations.squared_error(),
+        "shown": shown.corrupted(corruptions.gaussian_noise),
+    }
+    layers = greedy.autoencoder_layers(
+        config.widths, splits.image_shape, penalties=[few, decay], **common
+    )
+    if not layers:
+        raise InputError("--widths has no layer: give one, or several")
+    whole = methods.autoencoder(
+        *greedy.networks(layers), penalties=[decay], evaluated="shown", **common
+    )
+    lanes = experiment.lanes(config, {"corruption_level": [x / 255 for x in config.sigma]})
+    experiment.check(whole, lanes, splits=splits, batch_size=config.batch_size)
+    out = cli.directory(config, "stacked_denoising")
+    options = experiment.run_options(config, splits) | {"experiment": "stacked_denoising"}
+
+    own = [{**lane, "learning_rate": config.layer_learning_rate} for lane in lanes]
+
+    def run(trainer: Callable, what: Any, lanes: Any, steps: int, part: str, **more: Any) -> Any:
+        more |= {"schedules": [training.warmup_cosine(steps)], **options}
+        return trainer(what, splits.train, lanes, steps, out / part, **more)
+
+    stack = run(greedy.train, layers, own, config.layer_steps, "layers")
+    experiment.complete(stack.results[-1])
+    result = run(training.run, whole, lanes, config.steps, "whole", start=stack.start)
+    experiment.complete(result)
+    return stack, experiment.Sweep(result, out)
+
+
+def stacked_denoising(config: Config) -> None:
+    """Trains at each noise, and restores photographs beside the baselines."""
+    size, side, many = config.patch_size, config.side, more(config)
+    tiling.starts(side, size, config.stride)
+    splits = experiment.grey_patches(size, many)
+    tests = experiment.grey_photographs("test", side, many)
+    stack, trained = train(config, splits)
+    kept: dict[tuple[str, float], np.ndarray] = {}
+
+    def row(method: str, restore: Callable, sigma: float, seed: int) -> dict[str, Any]:
+        made = [np.clip(restore(noisy(x, sigma, seed)), 0, 1) for x in tests.values()]
+        kept.setdefault((method, sigma), made[0])
+        pairs = list(zip(made, tests.values(), strict=True))
+        return {
+            "method": method,
+            "sigma": sigma,
+            "psnr": float(np.mean([experiment.clipped_psnr(x, y) for x, y in pairs])),
+            "ssim": float(np.mean([metrics.ssim(x[None], y[None])[0] for x, y in pairs])),
+        }
+
+    rows: list[Mapping[str, Any]] = []
+    tuned = {sigma: chosen(config, sigma) for sigma in config.sigma}
+    for sigma in config.sigma:
+        best = experiment.linear_map(data.all_images(splits.train), sigma / 255)
+        simple = {**tuned[sigma], "linear map": experiment.patchwise(best, size, config.stride)}
+        rows += [
+            {**row(name, restore, sigma, seed), "seed": seed, "status": "ok"}
+            for seed in range(config.seeds)
+            for name, restore in simple.items()
+        ]
+
+    def describe(method: str, model: Model) -> dict[str, Any]:
+        start = stack.start[model.row["lane"]]
+
+        def apply(x: Array) -> Array:
+            if method != GREEDY:
+                return model.reconstruct({"image": x})
+            return stack.decoder.apply(start["decoder"], stack.encoder.apply(start["encoder"], x))
+
+        restore = experiment.patchwise(apply, size, size if method == APART else config.stride)
+        return row(method, restore, sigma_of(model.row), model.row["seed"])
+
+    def sigma_of(row: Mapping[str, Any]) -> float:
+        return min(config.sigma, key=lambda sigma: abs(sigma / 255 - row["corruption_level"]))
+
+    for method in OURS:
+        found = experiment.described(trained, functools.partial(describe, method))
+        rows += [
+            {**row, "method": method, "sigma": sigma_of(row)}
+            for row in found
+            if method == WHOLE or row["status"] == "ok"
+        ]
+    by = ("sigma", "method", *experiment.varied(config, "learning_rate"))
+    rows = experiment.numbered(rows, by)
+    experiment.report(
+        config,
+        trained.out,
+        f"Photographs restored from noise on {config.dataset}",
+        rows,
+        by,
+        ("psnr", "ssim"),
+        lambda: figures(rows, kept, next(iter(tests.values()))),
+        [*stack.results, trained.result],
+        notes(rows, tuned, f"{', '.join(tests)} in grey, the middle {side} pixels"),
+    )
+
+
+def chosen(config: Config, sigma: float) -> dict[str, Callable]:
+    """Filters, each with its best setting on the photographs that the network learns from."""
+    clean = experiment.grey_photographs("train", config.side, more(config)).values()
+    spoiled = [noisy(picture, sigma, seed=0) for picture in clean]
+    return experiment.tuned(experiment.filters(), spoiled, [*clean], sigma / 255)
+
+
+def best_baselines(rows: Rows) -> dict[float, str]:
+    """The baseline with the highest PSNR at each noise."""
+    simple = [row for row in rows if row["method"] not in OURS]
+    points = plots.aggregate(simple, ["sigma", "method"], ["psnr"])
+    points.sort(key=lambda point: (point["sigma"], point["psnr"].mean))
+    return {point["sigma"]: point["method"] for point in points}
+
+
+def gains(rows: Rows, over: Mapping[float, str]) -> str:
+    """Says how much nearer the network comes than another method at each noise."""
+    some = [row for row in rows if row["method"] in (WHOLE, over[row["sigma"]]) and "psnr" in row]
+    by = ["sigma", "seed", *(["learning_rate"] if set(over.values()) <= set(OURS) else [])]
+    found = plots.gains(some, "psnr", by, lambda row: row["method"] != WHOLE)
+    points = [(p["sigma"], p["gain"]) for p in plots.aggregate(found, ["sigma"], ["gain"])]
+    return ", ".join(
+        f"{'+' * (gain.mean > 0)}{gain:.2f} dB at sigma {at:g} ({over[at]})" for at, gain in points
+    )
+
+
+def notes(rows: Rows, tuned: Mapping[float, Mapping[str, Any]], pictures: str) -> list[str]:
+    """Says what was compared, and by how much the network is better, or worse."""
+    settings = "; ".join(
+        f"{sigma:g}: "
+        + ", ".join(f"{name} {own[name].keywords['setting']}" for name in own if name != NOTHING)
+        for sigma, own in tuned.items()
+    )
+    said = [
+        f"psnr and ssim are of {pictures}; estimates are clipped to [0, 1], whatever made them, "
+        "and the noise is not. Each seed draws its own.",
+        f"Settings that are best on the training photographs, by sigma: {settings}.",
+    ]
+    if missing := [name for name in MORE if any(name not in own for own in tuned.values())]:
+        said.append(f"Not installed, and not compared: {', '.join(missing)}.")
+    best = best_baselines(rows)
+    for what, over in {
+        "Gain over the best baseline": best,
+        "Gain by averaging overlapping patches": dict.fromkeys(best, APART),
+        "Gain by fine-tuning": dict.fromkeys(best, GREEDY),
+    }.items():
+        if found := gains(rows, over):
+            said.append(f"{what}: {found}.")
+    return said
+
+
+def figures(
+    rows: Rows, kept: Mapping[tuple[str, float], np.ndarray], picture: np.ndarray
+) -> dict[str, Any]:
+    """Draws the PSNR at each noise, and the first photograph as it was restored."""
+    compared = [row for row in rows if row["method"] not in (APART, GREEDY)]
+    curves = plots.mean_curves(compared, "sigma", "psnr", lambda row: row["method"])
+    drawn = {
+        "PSNR of test photographs by the noise's standard deviation.": plots.lines(
+            curves, "noise's standard deviation, of 255", "PSNR (dB)", log_x=True
+        )
+    }
+    best = {at: name for at, name in best_baselines(rows).items() if (WHOLE, at) in kept}
+    if best:
+        table = {
+            "noisy": [kept[NOTHING, at] for at in best],
+            "best baseline": [kept[name, at] for at, name in best.items()],
+            WHOLE: [kept[WHOLE, at] for at in best],
+            "photograph": [picture for _ in best],
+        }
+        heading = f"sigma {', '.join(f'{at:g}' for at in best)}"
+        drawn["A test photograph at each noise, and restored."] = plots.image_rows(
+            {name: np.stack(images) for name, images in table.items()}, heading
+        )
+    return drawn
+
+
+if __name__ == "__main__":
+    cli.main(stacked_denoising, PRESETS)

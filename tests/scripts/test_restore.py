@@ -207,8 +207,8 @@ def test_what_cannot_be_restored_is_named_and_the_others_are_done(
 
 def test_notes_that_make_no_sense(restore, tmp_path):
     files = restore.restore_files
-    path = tmp_path / "a.tif"
-    Image.fromarray(waves(9, 11)).save(path, resolution=(0, 0))
+    path = tmp_path / "a.png"
+    write(path, waves(9, 11), dpi=(0, 0))
     assert "dpi" not in files.read(path).notes
     with pytest.raises(InputError, match="cannot be written as PNG"):
         files.write(restore.Photo(waves(9, 11), None, {"dpi": "many"}), tmp_path / "a")

@@ -72,6 +72,7 @@ def test_the_best_average_is_nearest_to_what_was_held_out():
         np.testing.assert_allclose(found.best[i], alone.average[i], atol=1e-6)
 
 
+@pytest.mark.full
 def test_nothing_is_learned_from_unknown_pixels_nor_from_the_truth():
     other = np.where(MASK, IMAGES, 0.123).astype(np.float32)
     network = nets.hourglass(1, (3, 3), 2)

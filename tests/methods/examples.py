@@ -383,23 +383,25 @@ def _skip_gram() -> Method:
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
     "domain_decoders": Registered(_domain_decoders, two_domains),
-    "restorer": Registered(_restorer),
+    "restorer": Registered(_restorer, tier="composed"),
     "classifier": Registered(_classifier),
     "stage": Registered(_stage),
     "vae": Registered(_vae),
-    "regularised_vae": Registered(_regularised_vae),
-    "importance_weighted_vae": Registered(_importance_weighted_vae),
-    "compressing_vae": Registered(_compressing_vae),
+    "regularised_vae": Registered(_regularised_vae, tier="composed"),
+    "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
+    "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),
     "paired_vae": Registered(_paired_vae, two_domains),
-    "spherical_vae": Registered(_spherical_vae),
+    "spherical_vae": Registered(_spherical_vae, tier="composed"),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
     "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
     "deep_belief_network": Registered(
         _deep_belief_network, steps=600, improvement=0.85, tier="full"
     ),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
-    "conditional_gan": Registered(_conditional_gan, score=sample_discrepancy, steps=400),
+    "conditional_gan": Registered(
+        _conditional_gan, score=sample_discrepancy, steps=400, tier="composed"
+    ),
     "matching_network": Registered(_matching_network),
     "game": Registered(_game),
     "adversarial_autoencoder": Registered(
@@ -410,7 +412,7 @@ REGISTRY: Mapping[str, Registered] = {
     ),
     "vae_gan": Registered(_vae_gan, score=evaluated("squared_error")),
     "bigan": Registered(_bigan, score=sample_discrepancy),
-    "measured": Registered(_measured),
+    "measured": Registered(_measured, tier="composed"),
     "filmed": Registered(_filmed),
     "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "image_to_image": Registered(

@@ -67,7 +67,8 @@ class Registered(NamedTuple):
       improvement: the fraction of the first score that is then left, at most.
       no_step: hyperparameters that change no step, but evaluation or views alone.
       tier: "full" for one example of every kind of step, which is tried in sweeps; the others
-        are so only with --full.
+        are so only with --full; "composed" for a further composition of parts that other examples
+        have, which is tried with --full alone.
     """
 
     example: Callable[[], Method]
@@ -77,4 +78,4 @@ class Registered(NamedTuple):
     steps: int = 200
     improvement: float = 0.8
     no_step: tuple[str, ...] = ()
-    tier: Literal["cheap", "full"] = "cheap"
+    tier: Literal["composed", "cheap", "full"] = "cheap"

@@ -194,6 +194,7 @@ def assert_reported_once(directory):
     assert reports == dict.fromkeys(everything, 1)
 
 
+@pytest.mark.full
 def test_greedy_training_goes_on_with_other_numbers_of_processes(quiet, start, together, tmp_path):
     """Of one, and of two, each of which goes on from what another one trained."""
     run = tmp_path / "stack"

@@ -391,7 +391,7 @@ REGISTRY: Mapping[str, Registered] = {
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),
-    "paired_vae": Registered(_paired_vae, two_domains),
+    "paired_vae": Registered(_paired_vae, two_domains, tier="composed"),
     "spherical_vae": Registered(_spherical_vae, tier="composed"),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
     "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
@@ -410,10 +410,10 @@ REGISTRY: Mapping[str, Registered] = {
     "semi_supervised_adversarial_autoencoder": Registered(
         _semi_supervised_adversarial_autoencoder, score=evaluated("squared_error")
     ),
-    "vae_gan": Registered(_vae_gan, score=evaluated("squared_error")),
-    "bigan": Registered(_bigan, score=sample_discrepancy),
+    "vae_gan": Registered(_vae_gan, score=evaluated("squared_error"), tier="composed"),
+    "bigan": Registered(_bigan, score=sample_discrepancy, tier="composed"),
     "measured": Registered(_measured, tier="composed"),
-    "filmed": Registered(_filmed),
+    "filmed": Registered(_filmed, tier="composed"),
     "progressive_gan": Registered(_progressive_gan, score=sample_discrepancy),
     "image_to_image": Registered(
         _image_to_image, halves_of_digits, "target", evaluated("absolute_error")

@@ -27,6 +27,8 @@ XYZ_OF_RGB = np.array(
 )
 #: XYZ of white: that of the matrix, so that greys have a = b = 0 and no rounding is seen as a hue.
 D65 = tuple(map(float, XYZ_OF_RGB.sum(axis=1)))
+#: What `chroma` divides a and b by, so that they lie between -1 and 1.
+SCALE = 110.0
 #: Where the cube root of Lab begins, and a straight line ends that has its value and slope there.
 _KNEE = 6 / 29
 
@@ -102,6 +104,22 @@ def lab_to_rgb(lab: Array) -> Array:
       InputError: colours are integers, or have not three numbers.
     """
     return linear_to_srgb(xyz_to_linear(lab_to_xyz(lab)))
+
+
+def lightness(srgb: Array) -> Array:
+    """L of CIE Lab [..., 1] of sRGB, from -1 to 1: what colours are to be told by."""
+    return rgb_to_lab(srgb)[..., :1] / 50 - 1
+
+
+def chroma(srgb: Array) -> Array:
+    """The a and b of CIE Lab [..., 2] of sRGB over `SCALE`."""
+    return rgb_to_lab(srgb)[..., 1:] / SCALE
+
+
+def coloured(srgb: Array, found: Array) -> Array:
+    """SRGB [..., 3] of images' own lightness, and of colours as `chroma` has them; not clipped."""
+    own = rgb_to_lab(srgb)[..., :1]
+    return lab_to_rgb(jnp.concatenate([own, SCALE * found.astype(own.dtype)], axis=-1))
 
 
 def delta_e(lab: Array, other: Array) -> Array:

@@ -24,8 +24,6 @@ from ae_jax.core import Array, Batch, InputError, Method
 from ae_jax.experiment import Count, Model, Splits, Swept
 from ae_jax.methods import observations, shown
 
-#: What a and b are divided by, so that they lie between -1 and 1.
-SCALE = 110.0
 #: Levels of lightness that colours are averaged over.
 LEVELS = 64
 KNOWN, OTHER = "same photographs", "another photograph"
@@ -88,33 +86,32 @@ def build(config: Config, spec: Mapping[str, Any], criterion: str) -> Method:
 
 
 def lightness(batch: Batch, hparams: Any = None) -> Array:
-    """What a network sees: L, from -1 to 1."""
-    return colour.rgb_to_lab(batch["image"])[..., :1] / 50 - 1
+    """What a network sees."""
+    return colour.lightness(batch["image"])
 
 
 def chroma(batch: Batch) -> Array:
-    """What it makes: a and b over SCALE."""
-    return colour.rgb_to_lab(batch["image"])[..., 1:] / SCALE
+    """What it makes."""
+    return colour.chroma(batch["image"])
 
 
 def classes(spacing: int) -> np.ndarray:
-    """Points of a grid of a and b that some colour on a screen is nearest to, over SCALE."""
+    """Points of a grid of a and b that some colour on a screen is nearest to, over colour.SCALE."""
     levels = np.linspace(0, 1, 33)
     screen = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
     lab = np.asarray(colour.rgb_to_lab(screen.astype(np.float32)))
-    return np.unique(np.rint(lab[:, 1:] / spacing), axis=0) * spacing / SCALE
+    return np.unique(np.rint(lab[:, 1:] / spacing), axis=0) * spacing / colour.SCALE
 
 
 def coloured(batch: Batch, found: Array) -> Array:
     """Images of their own lightness and other colours, those of no screen cut off."""
-    own = colour.rgb_to_lab(batch["image"])[..., :1]
-    return jnp.clip(colour.lab_to_rgb(jnp.concatenate([own, SCALE * found], axis=-1)), 0, 1)
+    return jnp.clip(colour.coloured(batch["image"], found), 0, 1)
 
 
 def scores(batch: Batch, found: Array) -> dict[str, float]:
     """How far colours are from the true ones, and how colourful they are beside them."""
     lab, made = (colour.rgb_to_lab(x) for x in (batch["image"], coloured(batch, found)))
-    own, true = (jnp.linalg.norm(x, axis=-1) for x in (SCALE * found, lab[..., 1:]))
+    own, true = (jnp.linalg.norm(x, axis=-1) for x in (colour.SCALE * found, lab[..., 1:]))
     return {
         "delta_e": float(jnp.mean(colour.delta_e(made, lab))),
         "psnr": float(jnp.mean(metrics.psnr(coloured(batch, found), batch["image"]))),
@@ -123,7 +120,7 @@ def scores(batch: Batch, found: Array) -> dict[str, float]:
 
 
 def baselines(train: Batch) -> dict[str, Callable[[Batch], Array]]:
-    """What needs no network, fitted to training images: batch -> a and b over SCALE."""
+    """What needs no network, fitted to training images: batch -> a and b over colour.SCALE."""
     light, ab = lightness(train), chroma(train)
     level = level_of(light)
     count = np.bincount(level, minlength=LEVELS)

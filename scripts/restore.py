@@ -46,9 +46,6 @@ from ae_jax.experiment import Splits
 from ae_jax.methods import shown
 from ae_jax.training import Model
 
-#: What a and b of CIE Lab are divided by, so that they lie between -1 and 1.
-SCALE = 110.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Config(cli.Execution):
@@ -119,13 +116,13 @@ def holes(key: Array, x: Array, level: Array) -> Array:
 
 
 def lightness(batch: Batch, hparams: Any = None) -> Array:
-    """L of CIE Lab, from -1 to 1."""
-    return colour.rgb_to_lab(batch["image"])[..., :1] / 50 - 1
+    """What a network that gives colours sees."""
+    return colour.lightness(batch["image"])
 
 
 def chroma(batch: Batch) -> Array:
-    """Its a and b, over SCALE."""
-    return colour.rgb_to_lab(batch["image"])[..., 1:] / SCALE
+    """What it makes."""
+    return colour.chroma(batch["image"])
 
 
 #: What a network is shown of a patch, by task, at a level; and the level where none is said.
@@ -175,15 +172,9 @@ def restorer(task: str, model: Model) -> Callable[[Array], Array]:
         if task == "inpaint":
             return model.reconstruct({"image": x[..., :-1], "known": x[..., -1]})
         made = model.reconstruct({"image": x})
-        return coloured(x, made) if task == "colour" else made
+        return colour.coloured(x, made) if task == "colour" else made
 
     return restore
-
-
-def coloured(images: Array, ab: Array) -> Array:
-    """Images in RGB of their own lightness, and of colours as `chroma` gives them."""
-    own = colour.rgb_to_lab(images)[..., :1]
-    return colour.lab_to_rgb(jnp.concatenate([own, SCALE * ab], axis=-1))
 
 
 def train(config: Config) -> None:
@@ -235,7 +226,7 @@ def report(config: Config, splits: Splits, result: training.Result, out: Path) -
     batch = splits.test.fetch(splits.test.arrays, some)
     model, true = training.model(result, 0), batch["image"]
     if config.task == "colour":
-        seen, given = true, coloured(true, jnp.zeros_like(true[..., :2]))
+        seen, given = true, colour.coloured(true, jnp.zeros_like(true[..., :2]))
     else:
         spoil = jax.jit(seen_by(config).train)
         seen = given = spoil(jax.random.key(config.seed), batch, model.hparams)

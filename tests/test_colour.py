@@ -131,3 +131,13 @@ def test_bytes_and_other_channels_are_refused(convert):
         convert(np.zeros((4, 4, 1), np.float32))
     with pytest.raises(InputError, match="have no difference"):
         delta_e(np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32))
+
+
+def test_an_image_is_its_lightness_and_its_chroma():
+    images = np.random.default_rng(0).random((2, 3, 4, 3), np.float32)
+    lab = np.asarray(colour.rgb_to_lab(images))
+    np.testing.assert_allclose(colour.lightness(images), lab[..., :1] / 50 - 1, atol=1e-6)
+    np.testing.assert_allclose(colour.chroma(images), lab[..., 1:] / 110, atol=1e-6)
+    np.testing.assert_allclose(colour.coloured(images, colour.chroma(images)), images, atol=1e-5)
+    grey = np.asarray(colour.coloured(images, np.zeros((2, 3, 4, 2), np.float32)))
+    np.testing.assert_allclose(grey, np.repeat(grey[..., :1], 3, axis=-1), atol=1e-5)

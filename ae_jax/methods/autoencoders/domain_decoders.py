@@ -21,11 +21,12 @@ from ae_jax.core import (
     Method,
     Network,
     Views,
+    require_kind,
     traced,
 )
 from ae_jax.losses import squared_error as squared
 from ae_jax.methods.learners import gradient
-from ae_jax.methods.learners.composing import Numbers, joined, require_kind, require_shape
+from ae_jax.methods.learners.composing import Numbers, joined, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.parts.discrepancies import Discrepancy, compared

@@ -77,6 +77,11 @@ LATE = [
         "--faces DejaVuSans DejaVuSans",
         "two faces or two renderings are compared",
     ),
+    (
+        "domain_decoders",
+        "--dataset sprites",
+        "two renderings of filled, outline, dark are compared, got filled, filled",
+    ),
     ("domain_decoders", "--images 9000", "fewer than 9,000: take fewer, or more letters"),
     ("domain_decoders", "--dataset digits", "--dataset"),
     ("gan", "--momentum 1", "--momentum is 1.0: use 0 or more and less than 1"),

@@ -4,12 +4,12 @@
     python experiments/domain_decoders.py --faces DejaVuSans DejaVuSerif
     python experiments/domain_decoders.py --faces DejaVuSans DejaVuSans --renderings filled outline
 
-Two autoencoders, each with its own encoder, swap letters by chance: at about twice their variance.
-With one encoder and matched moments of both domains' codes, the other decoder's letter is nearer to
-the true one, on the way to the bold face, than the nearest training letter is, and read as what it
-should be more often, both ways; on the way back the nearest has the lower error. The recipe is
-known for faces of people who were not asked; so there are none here, but letters, whose true swap
-is known.
+Two autoencoders, each with its own encoder, swap letters by chance: at twice their variance, or
+more. With one encoder and matched moments of both domains' codes, the other decoder's letter is
+nearer to the true one, on the way to the bold face, than the nearest training letter is, and read
+as what it should be more often, both ways; on the way back the nearest has the lower error. The
+recipe is known for faces of people who were not asked; so there are none here, but letters, whose
+true swap is known.
 
 Reference: Mor, Wolf, Polyak and Taigman (2019), A Universal Music Translation Network.
 """

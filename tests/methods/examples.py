@@ -394,10 +394,8 @@ REGISTRY: Mapping[str, Registered] = {
     "paired_vae": Registered(_paired_vae, two_domains, tier="composed"),
     "spherical_vae": Registered(_spherical_vae, tier="composed"),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
-    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
-    "deep_belief_network": Registered(
-        _deep_belief_network, steps=600, improvement=0.85, tier="full"
-    ),
+    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85),
+    "deep_belief_network": Registered(_deep_belief_network, steps=600, improvement=0.85),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
     "conditional_gan": Registered(
         _conditional_gan, score=sample_discrepancy, steps=400, tier="composed"

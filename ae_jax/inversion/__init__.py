@@ -2,11 +2,13 @@
 
 `descent` lowers any objective; `inpainting` does with known pixels kept, `latent_search` in a
 generator's latents, `deep_image_prior` in the parameters of a network that was never trained.
-Objectives are functions of images that add up. `fills` are the closed forms beside them.
+`octaves` goes from coarse to fine, and hallucinates. Objectives are functions of images that add
+up. `fills` are the closed forms beside them.
 """
 
 from ae_jax.inversion import fills
 from ae_jax.inversion.descent import Found, descent, inpainting
+from ae_jax.inversion.directions import ball, fourier, hartley, normalised_gradient
 from ae_jax.inversion.image_prior import Fitted, deep_image_prior
 from ae_jax.inversion.latents import (
     context_error,
@@ -24,15 +26,19 @@ from ae_jax.inversion.objectives import (
     improbability,
     keyless,
     of_class,
+    of_unit,
+    one_of,
     reconstruction_error,
     weighted,
 )
+from ae_jax.inversion.octaves import jittered, octaves, resize, resized, rolled
 
 __all__ = [
     "Fitted",
     "Found",
     "Objective",
     "activation",
+    "ball",
     "composed",
     "context_error",
     "context_weights",
@@ -40,17 +46,27 @@ __all__ = [
     "denoising_score",
     "descent",
     "fills",
+    "fourier",
+    "hartley",
     "hole",
     "improbability",
     "inpainting",
+    "jittered",
     "keyless",
     "known_pixels",
     "latent_search",
     "missing",
     "normal_prior",
+    "normalised_gradient",
+    "octaves",
     "of_class",
+    "of_unit",
+    "one_of",
     "realism",
     "reconstruction_error",
+    "resize",
+    "resized",
+    "rolled",
     "squared_context_error",
     "weighted",
 ]

@@ -53,7 +53,7 @@ def descent(
     Raises:
       InputError: if steps is no whole number, 0 or more; when called, if the start has no floats.
     """
-    _check_steps(steps)
+    check_steps(steps)
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
     project = (lambda x: x) if project is None else project
 
@@ -113,12 +113,8 @@ def inpainting(
       Mahendran and Vedaldi (2015), Understanding Deep Image Representations by Inverting Them,
       equation 1, with known pixels for the representation.
     """
-    _check_steps(steps)
-    if low is not None and high is not None and not low < high:
-        raise InputError(f"filled pixels are from {low} to {high}: the first must be below")
-
-    def clip(x: Array) -> Array:
-        return x if low is None and high is None else jnp.clip(x, low, high)
+    check_steps(steps)
+    clip = clipped(low, high)
 
     @jax.jit
     def filled(key: Array, images: Array, known: Array, rate: Array | float, start: Array) -> Found:
@@ -152,6 +148,14 @@ def moved(
     return jax.tree.map(lambda x, d: x - jnp.asarray(rate, x.dtype) * d, x, direction), state
 
 
-def _check_steps(steps: int) -> None:
+def clipped(low: float | None, high: float | None) -> Callable[[Array], Array]:
+    """Returns what keeps pixels from low to high, None for no bound; refuses what is no range."""
+    if low is not None and high is not None and not low < high:
+        raise InputError(f"pixels are from {low} to {high}: the first must be below")
+    return lambda x: x if low is None and high is None else jnp.clip(x, low, high)
+
+
+def check_steps(steps: int) -> None:
+    """Raises InputError where that is no number of steps."""
     if not isinstance(steps, Integral) or steps < 0:
         raise InputError(f"steps of a descent are {steps!r}: use a whole number, 0 or more")

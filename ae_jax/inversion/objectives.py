@@ -3,10 +3,11 @@
 They take functions, such as a trained model's views with its state put in, and know of no method.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import losses
 from ae_jax.core import POSITIVE, Array, InputError
@@ -140,3 +141,58 @@ def of_class(logits: Callable[[Array], Array], label: Array | int) -> Objective:
         return -jnp.take_along_axis(log_probabilities, places[:, None], axis=1)[:, 0]
 
     return objective
+
+
+def of_unit(features: Callable[[Array], Array], unit: Array | int) -> Objective:
+    """Minus the mean of one channel over places, or minus one unit of a dense layer or a latent.
+
+    Args:
+      features: x [B, ...] -> [B, ..., C].
+      unit: which of the C, int, or int [B]: one of each example.
+
+    Raises:
+      InputError: when used, if there is no such unit (which is not looked at where it is traced).
+
+    Reference:
+      Erhan et al. (2009), Visualizing Higher-Layer Features of a Deep Network, equation 1.
+    """
+
+    def objective(key: Array, x: Array) -> Array:
+        seen = features(x)
+        seen = jnp.mean(seen.reshape(len(seen), -1, seen.shape[-1]), axis=1)
+        _check_places("unit", unit, seen.shape[1])
+        places = jnp.broadcast_to(jnp.asarray(unit), seen.shape[:1])
+        return -jnp.take_along_axis(seen, places[:, None], axis=1)[:, 0]
+
+    return objective
+
+
+def one_of(objectives: Sequence[Objective], which: Array) -> Objective:
+    """One of several objectives for each example, so that one program emphasises many layers.
+
+    All are computed of all examples, from one key: what they share is computed once.
+
+    Args:
+      objectives: (key, x [B, ...]) -> [B], of one or more.
+      which: int [B], a place among them; may be traced.
+
+    Raises:
+      InputError: if there are no objectives, or no such place.
+    """
+    objectives = tuple(objectives)
+    if not objectives:
+        raise InputError("there is no objective to take one of")
+    _check_places("objective", which, len(objectives))
+
+    def objective(key: Array, x: Array) -> Array:
+        values = jnp.stack([one(key, x) for one in objectives])
+        return jnp.take_along_axis(values, jnp.asarray(which)[None], axis=0)[0]
+
+    return objective
+
+
+def _check_places(what: str, places: Array | int, count: int) -> None:
+    if isinstance(places, jax.core.Tracer):
+        return
+    if absent := [int(i) for i in np.ravel(places) if not 0 <= i < count]:
+        raise InputError(f"there is no {what} {absent[0]}: they are 0 to {count - 1}")

@@ -74,3 +74,36 @@ def test_an_image_is_filled_by_what_a_model_says_of_it(name):
         first, second = np.mean(found.trace[:15]), np.mean(found.trace[16:])
         assert second < first  # the VAE's bound draws anew at each step
     assert len(traces) == 1
+
+
+def test_what_excites_units_of_a_machine_most_lies_along_their_weights():
+    method = methods.rbm(3)
+    params = jax.jit(method.init)(KEY, BATCH, method.hparams).params
+    start = np.repeat(IMAGES[:1], 3, 0)
+
+    def driven(x):
+        return x.reshape(len(x), -1) @ params.weights + params.hidden_bias[None]
+
+    climb = inversion.descent(
+        inversion.of_unit(driven, np.arange(3)),
+        60,
+        optimizer=inversion.normalised_gradient(),
+        project=inversion.ball(0.5, start),
+    )
+    weights = np.asarray(params.weights)
+    expected = start.reshape(3, -1) + 0.5 * (weights / np.linalg.norm(weights, axis=0)).T
+    found = np.asarray(climb(KEY, start, 0.1).x).reshape(3, -1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_latent_of_an_autoencoder_is_excited_by_name():
+    method = methods.autoencoder(nets.mlp(2, (3,)), decoder())
+    state = jax.jit(method.init)(KEY, BATCH, method.hparams)
+    hidden = nets.intermediate(method.views.encode, "Dense_0")
+
+    def features(x):
+        return hidden(state, {"image": x}, method.hparams)
+
+    unit = inversion.of_unit(features, 1)
+    found = inversion.octaves(inversion.resized(unit, (4, 4)), 5, count=2)(KEY, IMAGES, 0.05)
+    assert np.all(found.trace[-1, -1] < found.trace[-1, 0] - 0.1)

@@ -174,14 +174,7 @@ def stamper(
       InputError: if there are no mattes, or a number is out of its range; when called, if images
         are not [H, W, C], or smaller than a matte.
     """
-    mattes = np.asarray(mattes)
-    if mattes.ndim != 3 or not mattes.size or mattes.dtype.kind != "f":
-        raise InputError(
-            f"stamps are mattes, floats [K, h, w], one or more: got {mattes.dtype} "
-            f"{list(mattes.shape)}"
-        )
-    if not (mattes.min() >= 0 and mattes.max() <= 1):
-        raise InputError("a matte is between 0, where nothing is stamped, and 1")
+    mattes = _mattes(mattes)
     if not 0 < scales[0] <= scales[1] < np.inf:
         raise InputError(f"scales are the least and the largest, above 0: got {tuple(scales)}")
     for name, value, domain in (("turn", turn, NOT_NEGATIVE), ("least", least, FRACTION)):
@@ -192,9 +185,7 @@ def stamper(
     framed = np.pad(mattes, ((0, 0), (1, 1), (1, 1)))
 
     def stamp(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
-        if image.ndim != 3:
-            raise InputError(f"images [H, W, C] are stamped, got {list(image.shape)}")
-        shape = image.shape[:2]
+        shape = _sides(image)
         if np.any(sides * scales[1] > shape):
             height, width = (int(side) for side in np.ceil(sides * scales[1]))
             raise InputError(
@@ -213,10 +204,72 @@ def stamper(
         centre = (whole - 1) / 2 + offset * jnp.maximum(whole - ends, 0)
         m = placed(matte, shape, centre, scale, degrees)[..., None]
         alpha = opacity * jax.random.uniform(strength, (), dtype, least, 1) * m
-        over = in_bytes(blend(image.astype(dtype), alpha, colour)).astype(image.dtype)
-        return jnp.where(alpha > 0, over, image), alpha
+        return _over(image, alpha, colour), alpha
 
     return stamp
+
+
+def overlay(pages: Array, colours: Sequence[float] = (0.0, 1.0)) -> Stamper:
+    """Returns what lays a page over an image, such as text that goes on beyond its sides.
+
+    Which page, which part of it, and which of the colours are uniform. Images are rounded to 8 bits
+    under it.
+
+    Args:
+      pages: float [K, h, w] in [0, 1], mattes that are as large as an image, or larger.
+      colours: numbers to choose from.
+
+    Returns:
+      The pure function. At opacity 0 it gives the image itself.
+
+    Raises:
+      InputError: if there are no pages, or no colours; when called, if images are not [H, W, C], or
+        larger than a page.
+    """
+    pages, shades = _mattes(pages), np.asarray(colours, np.float32)
+    if shades.ndim != 1 or not shades.size:
+        raise InputError("a page is laid over in one of some colours: give them, or one")
+
+    def lay(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
+        shape, whole = _sides(image), pages.shape[1:]
+        if np.any(np.array(shape) > whole):
+            raise InputError(
+                f"images of {shape[0]}x{shape[1]} pixels are larger than pages of "
+                f"{whole[0]}x{whole[1]}: use larger pages, or smaller images"
+            )
+        dtype = np.promote_types(image.dtype, np.float32)
+        keys = jax.random.split(key, 4)
+        ends = len(pages), *(large - small + 1 for large, small in zip(whole, shape, strict=True))
+        place = [jax.random.randint(k, (), 0, n) for k, n in zip(keys[:3], ends, strict=True)]
+        part = jax.lax.dynamic_slice(jnp.asarray(pages, dtype), place, (1, *shape))[0, ..., None]
+        alpha, shade = opacity * part, jax.random.choice(keys[3], jnp.asarray(shades, dtype))
+        return _over(image, alpha, shade), alpha
+
+    return lay
+
+
+def _mattes(mattes: Array) -> np.ndarray:
+    mattes = np.asarray(mattes)
+    if mattes.ndim != 3 or not mattes.size or mattes.dtype.kind != "f":
+        raise InputError(
+            f"stamps are mattes, floats [K, h, w], one or more: got {mattes.dtype} "
+            f"{list(mattes.shape)}"
+        )
+    if not (mattes.min() >= 0 and mattes.max() <= 1):
+        raise InputError("a matte is between 0, where nothing is stamped, and 1")
+    return mattes
+
+
+def _sides(image: Array) -> tuple[int, int]:
+    if image.ndim != 3:
+        raise InputError(f"images [H, W, C] are stamped, got {list(image.shape)}")
+    return image.shape[:2]
+
+
+def _over(image: Array, alpha: Array, colour: Array | float) -> Array:
+    """An image [H, W, C], and under alpha [H, W, 1] blended and rounded to 8 bits."""
+    over = in_bytes(blend(image.astype(alpha.dtype), alpha, colour)).astype(image.dtype)
+    return jnp.where(alpha > 0, over, image)
 
 
 def _broad(values: Array | float, x: Array) -> Array:

@@ -36,6 +36,15 @@ def test_patches_have_no_mean_and_say_what_it_was():
     np.testing.assert_allclose(second, picture[:9, 9:18], atol=1e-6)  # side by side
 
 
+def test_a_scale_is_what_counts_as_1_and_comes_off_again():
+    plain, scaled = (data.head(experiment.grey_patches(9, scale=s).test, 20) for s in (1.0, 0.1))
+    np.testing.assert_allclose(scaled["image"], plain["image"] / 0.1, rtol=1e-5)
+    np.testing.assert_array_equal(scaled["target"], plain["target"])
+    image = np.random.RandomState(0).uniform(size=(8, 8, 1)).astype(np.float32)
+    clipped = experiment.patchwise(lambda x: x.clip(-2, 2), 8, 8, 0.1)(image)
+    np.testing.assert_allclose(clipped, image.mean() + (image - image.mean()).clip(-0.2, 0.2), 1e-5)
+
+
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_a_map_of_patches_sees_no_mean_and_gets_it_back(stride):
     image = np.random.RandomState(0).uniform(size=(8, 12, 1)).astype(np.float32)

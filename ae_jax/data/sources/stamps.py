@@ -1,5 +1,6 @@
 """Stamps for watermarks: texts and simple logos, drawn by Pillow when they are asked for."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,30 @@ def stamps(
     sides = _DRAWN * np.array(size[::-1])
     drawn = [_text(text, face, sides) for text in texts] + [_logo(logo, sides) for logo in logos]
     return np.stack([np.asarray(image.reduce(_DRAWN)) for image in drawn]).astype(np.float32) / 255
+
+
+def page(words: Sequence[str], face: str, height: int, side: int, seed: int) -> np.ndarray:
+    """Draws a square page of lines of words in any order, half a line from one to the next.
+
+    Args:
+      words: to draw from.
+      face: as for `stamps`.
+      height: of a line, in pixels; a line that is too long has smaller letters.
+      side: of the page.
+      seed: of the draws.
+
+    Returns:
+      float32 [side, side], from 0, where nothing is, to 1.
+
+    Raises:
+      InputError: as `stamps`.
+    """
+    random = np.random.default_rng(seed)
+    gap = (height + 1) // 2
+    count, long = math.ceil(side / (height + gap)), math.ceil(side / (2.5 * height))
+    lines = [" ".join(random.choice(words, long)) for _ in range(count)]
+    drawn = stamps(lines, size=(height, side), face=face)
+    return np.pad(drawn, ((0, 0), (0, gap), (0, 0))).reshape(-1, side)[:side]
 
 
 def _text(text: str, face: str, sides: np.ndarray) -> Any:

@@ -5,7 +5,7 @@
 Each layer makes the latent of a clean patch from that of the noisy one, with few units active; then
 the whole is fine-tuned. A photograph that nothing was trained or tuned on is restored in
 overlapping patches, which are averaged: better than patches side by side. In little noise non-local
-means, which are not trained, stay ahead of it in decibels; in much noise it is ahead of all filters.
+means, which are not trained, stay ahead by a little; in much noise it is ahead of all filters.
 Units are rectified, and patches scaled to deviations of about 1: sigmoids of patches as they are,
 with deviations of a tenth, learn less in as many steps. Of colours, restore each channel.
 

@@ -44,15 +44,8 @@ class Config(experiment.StackConfig):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        **{
-            "patch_size": 16,
-            "stride": 8,
-            "side": 64,
-            "widths": (8, 8),
-            "seeds": 1,
-            "heights": (12,),
-        },
-        **{"layer_steps": 10, "steps": 10, "copies": 1},
+        **{"patch_size": 16, "stride": 8, "side": 64, "widths": (8, 8), "heights": (12,)},
+        **{"seeds": 1, "layer_steps": 10, "steps": 10, "copies": 1},
     ),
     # Xie, Xu and Chen (2012): units five times the inputs
     "paper": Config(
@@ -108,31 +101,9 @@ def patches(config: Config) -> Splits:
     for name, part in cut._asdict().items():
         copies = config.copies if name == "train" else 1
         drawn = data.stamped(data.swapped(part), lay, 1.0, copies, first)
-        found[name] = paired(drawn, config.scale)
+        found[name] = experiment.stamped_pairs(drawn, config.scale)
         first += drawn.size
     return Splits(**found)
-
-
-def paired(drawn: data.Dataset, scale: float) -> data.Dataset:
-    """Stored pairs of patches, and the same with text beside a mask; both less the latter's median.
-
-    Text moves the median less than the mean.
-    """
-
-    def pairing(images: Array) -> tuple[Array, Array]:
-        x, y, known = jnp.split(images, 3, axis=-1)
-        x, y = ((z - middle(y)) / scale for z in (x, y))
-        return x, jnp.concatenate([y, known], axis=-1)
-
-    batch = data.head(drawn, drawn.size)
-    all_three = batch["image"], batch["stamped"], batch["alpha"] == 0
-    levels = np.rint(255 * np.concatenate(all_three, axis=-1)).astype(np.uint8)
-    return data.pairs_of(data.stored(levels, value_range=(0, 255)), pairing)
-
-
-def middle(images: Array) -> Array:
-    """The median of each, [B, 1, 1, 1]."""
-    return jnp.median(images, axis=(1, 2, 3), keepdims=True)
 
 
 def seen() -> shown.Shown:
@@ -153,10 +124,9 @@ def seen() -> shown.Shown:
 
 def text_removal(config: Config) -> None:
     """Trains stacks that are told the mask and that are not, and restores photographs."""
-    scale = config.scale
     tiling.starts(config.side, config.patch_size, config.stride)
-    splits = patches(config)
     tests = [over(config, "test", config.other_face, seed) for seed in range(config.seeds)]
+    splits = patches(config)
     told = {"told": tuple(TASKS)}
     _, trained = experiment.fine_tuned(config, "text_removal", seen(), splits, told)
     simple = baselines(config)
@@ -179,8 +149,9 @@ def text_removal(config: Config) -> None:
     def describe(model: Model) -> dict[str, Any]:
         def apply(x: Array) -> Array:
             y, known = jnp.split(x, 2, axis=-1)
-            batch = {"image": (y - middle(y)) / scale, "known": known[..., 0]}
-            return middle(y) + scale * model.reconstruct(batch)
+            centre = jnp.median(y, axis=(1, 2, 3), keepdims=True)
+            batch = {"image": (y - centre) / config.scale, "known": known[..., 0]}
+            return centre + config.scale * model.reconstruct(batch)
 
         restore = pieced(config, apply, bool(model.row["told"]))
         return row(TASKS[model.row["told"]], STACK, restore, model.row["seed"])

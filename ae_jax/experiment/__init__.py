@@ -18,7 +18,7 @@ from ae_jax.experiment.generation import (
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
-from ae_jax.experiment.patches import grey_patches, grey_photographs, patchwise
+from ae_jax.experiment.patches import grey_patches, grey_photographs, patchwise, stamped_pairs
 from ae_jax.experiment.reporting import records, report
 from ae_jax.experiment.rows import best_settings, named, numbered, paired, where
 from ae_jax.experiment.running import Sweep, check, claimed, complete, pretrain, run_options, sweep
@@ -83,6 +83,7 @@ __all__ = [
     "report",
     "run_options",
     "side_by_side",
+    "stamped_pairs",
     "sweep",
     "trace",
     "trace_stack",

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import data, tiling
-from ae_jax.core import Array
+from ae_jax.core import Array, Dataset
 from ae_jax.data.sources import photos
 from ae_jax.experiment.splits import Splits
 
@@ -78,6 +78,31 @@ def patchwise(
         return mean + scale * apply((x - mean) / scale)
 
     return lambda image: tiling.in_patches(restore, image, size, stride)
+
+
+def stamped_pairs(stamped: Dataset, scale: float = 1.0) -> Dataset:
+    """Patches and what is seen of them, of `data.stamped`, stored as bytes: all stamps are drawn.
+
+    Both are less the median of what is seen, which a stamp moves less than the mean.
+
+    Args:
+      stamped: of grey images.
+      scale: as for `grey_patches`.
+
+    Returns:
+      A Dataset of `image` [H, W, 1], without a stamp, and `target` [H, W, 2], with it, beside 1
+      where there is none of it.
+    """
+
+    def pairing(images: Array) -> Sequence[Array]:
+        x, y, known = jnp.split(images, 3, axis=-1)
+        middle = jnp.median(y, axis=(1, 2, 3), keepdims=True)
+        return (x - middle) / scale, jnp.concatenate([(y - middle) / scale, known], axis=-1)
+
+    batch = data.head(stamped, stamped.size)
+    three = batch["image"], batch["stamped"], batch["alpha"] == 0
+    levels = np.rint(255 * np.concatenate(three, axis=-1)).astype(np.uint8)
+    return data.pairs_of(data.stored(levels, value_range=(0, 255)), pairing)
 
 
 def _grey(pictures: Array) -> Array:

@@ -8,8 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from ae_jax import data, watermarks
-
 PATH = Path(__file__).parents[2] / "experiments" / "text_removal.py"
 KEY = jax.random.key(0)
 
@@ -33,22 +31,6 @@ def test_only_who_is_told_the_mask_sees_it_and_no_text(script):
     blind, told = (part.train(KEY, batch, {"told": told})[0, :, 0] for told in (0.0, 1.0))
     np.testing.assert_array_equal(blind, [[1, 1], [9, 1], [3, 1]])
     np.testing.assert_array_equal(told, [[1, 1], [0, 0], [3, 1]])
-
-
-def test_patches_and_what_is_seen_of_them_differ_under_text_alone(script):
-    images = np.random.default_rng(0).uniform(0.2, 0.8, (50, 6, 6, 1)).astype(np.float32)
-    lay = watermarks.overlay(data.page(("one",), "DejaVuSans", 9, 40, seed=0)[None])
-    drawn = data.stamped(data.stored(images), lay)
-    batch = data.head(script.paired(drawn, 0.5), 50)
-    clean, seen = np.asarray(batch["image"]), np.asarray(batch["target"])
-    text, known = seen[..., :1], seen[..., 1:]
-    assert set(np.unique(known)) == {0.0, 1.0}
-    assert 0.1 < 1 - known.mean() < 0.6
-    np.testing.assert_array_equal(np.where(known, text, 0), np.where(known, clean, 0))
-    assert np.abs(text - clean)[known == 0].mean() > 0.2
-    np.testing.assert_allclose(np.median(text, axis=(1, 2, 3)), 0, atol=1e-6)
-    shift = images - 0.5 * clean  # the median of what is seen, but for rounding to 8 bits
-    np.testing.assert_allclose(shift, shift[:, :1, :1] * np.ones_like(shift), atol=1 / 255 + 1e-6)
 
 
 def test_decibels_are_of_the_pixels_under_text_and_of_all(script):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ae_jax.core import InputError
-from ae_jax.data.sources.glyphs import font, written
+from ae_jax.data.sources.glyphs import FACES, font, written
 
 #: Outlines of so many points, one of them at the top, and how far the middles between two are
 #: from the centre.
@@ -43,14 +43,16 @@ def stamps(
       float32 [K, *size], from 0, where nothing is, to 1: texts, then logos.
 
     Raises:
-      InputError: there is nothing to draw, no such logo, or a side below 4; matplotlib, whose
-        typefaces they are, or pillow is not installed.
+      InputError: there is nothing to draw, no such logo or typeface, or a side below 4; matplotlib,
+        whose typefaces they are, or pillow is not installed.
     """
     texts, logos = ((x,) if isinstance(x, str) else tuple(x) for x in (texts, logos))
     if not texts and not logos:
         raise InputError("there is nothing to stamp: give a text, or a logo")
     if unknown := [logo for logo in logos if logo not in LOGOS]:
         raise InputError(f"there is no logo {unknown[0]!r}: choose from {', '.join(LOGOS)}")
+    if face not in FACES:
+        raise InputError(f"there is no typeface {face!r}: choose from {', '.join(FACES)}")
     if min(size) < _LEAST:
         raise InputError(f"a stamp has {_LEAST} pixels a side or more, not {size[0]}x{size[1]}")
     sides = _DRAWN * np.array(size[::-1])

@@ -221,6 +221,25 @@ def warped(key: Array, x: Array, level: Array | float) -> Array:
     return moved.reshape(x.shape).astype(x.dtype)
 
 
+def inverted(key: Array, x: Array, level: Array | float) -> Array:
+    """Shows 1 - x in place of x with probability `level` / 2, each example as a whole.
+
+    At level 1 an example says nothing of which of the two it was, so that what is learned of it
+    does not depend on whether it is bright on dark.
+
+    Args:
+      key: PRNG key.
+      x: float [B, ...], in [0, 1].
+      level: scalar in [0, 1].
+
+    Returns:
+      [B, ...].
+    """
+    x, level = _checked(inverted, x, level)
+    turned = jax.random.bernoulli(key, level / 2, (x.shape[0], *[1] * (x.ndim - 1)))
+    return jnp.where(turned, 1 - x, x)
+
+
 def block(key: Array, x: Array, level: Array | float) -> Array:
     """One square hole in each image, at a place drawn uniformly.
 
@@ -311,6 +330,7 @@ LEVELS: Mapping[Corruption | Hole, Domain] = {
     dropout: BELOW_ONE,
     heavy_tailed: NOT_NEGATIVE,
     warped: FRACTION,
+    inverted: FRACTION,
     block: FRACTION,
     centre: FRACTION,
     scattered: FRACTION,

@@ -54,7 +54,7 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(channels=(4, 8), spacing=60, seeds=2, steps=10, batch_size=8, test_images=12),
-    # Zhang, Isola and Efros (2016): their 313 classes, on what there is of photographs
+    # Zhang, Isola and Efros (2016): a grid as fine as theirs, on what there is of photographs
     "paper": Config(
         dataset="photos11",
         channels=(64, 128, 256, 512),
@@ -109,12 +109,13 @@ def coloured(batch: Batch, found: Array) -> Array:
 
 
 def scores(batch: Batch, found: Array) -> dict[str, float]:
-    """How far colours are from the true ones, and how colourful they are beside them."""
-    lab, made = (colour.rgb_to_lab(x) for x in (batch["image"], coloured(batch, found)))
+    """How far colours of all images at once are from the true ones, and how colourful they are."""
+    images = batch["image"], coloured(batch, found)
+    lab, made = map(colour.rgb_to_lab, images)
     own, true = (jnp.linalg.norm(x, axis=-1) for x in (colour.SCALE * found, lab[..., 1:]))
     return {
         "delta_e": float(jnp.mean(colour.delta_e(made, lab))),
-        "psnr": float(jnp.mean(metrics.psnr(coloured(batch, found), batch["image"]))),
+        "psnr": float(metrics.psnr(*(x.reshape(1, -1) for x in images))[0]),
         "chroma_ratio": float(jnp.mean(own) / jnp.mean(true)),
     }
 
@@ -196,10 +197,10 @@ def colourisation(config: Config) -> None:
         lambda: figures(rows, tests, models, simple),
         trained.result,
         notes=[
-            "delta_e is the mean distance in CIE Lab from the true colour; psnr that of the "
-            "picture, whose lightness is given; chroma_ratio, how colourful it is beside the true "
-            "one. best of lightness is a table of the mean colour of training pixels at "
-            f"{LEVELS} levels of L."
+            "delta_e is the mean distance in CIE Lab from the true colour; psnr that of all "
+            "patches together, whose lightness is given; chroma_ratio, how colourful they are "
+            "beside the true ones. best of lightness is a table of the mean colour of training "
+            f"pixels at {LEVELS} levels of L."
         ],
     )
 

@@ -68,7 +68,7 @@ class Config(cli.Execution):
 PRESETS = {
     "default": Config(),
     "smoke": Config(side=16, channels=(4,), seeds=1, steps=20),
-    "paper": Config(side=256, joined=1, left=100, channels=(128,) * 5, steps=3000),
+    "paper": Config(side=256, joined=1, left=100, channels=(128,) * 5, decay=0.99, steps=3000),
 }
 
 

@@ -4,8 +4,7 @@
 
 Latents are rounded and written by a range coder. On digits, a kind of image that it was trained
 on, the autoencoder takes a fraction of JPEG's bits at the same quality, and less than PCA with the
-same quantiser and coder; `--preset photos` asks the
-same of photographs, tile by tile. A run keeps
+same quantiser and coder; `--preset photos` asks the same of photographs, tile by tile. A run keeps
 codecs: `scripts/compress.py` compresses pictures with them.
 
 Reference: Balle, Laparra and Simoncelli (2017), End-to-end Optimized Image Compression; Theis et
@@ -122,12 +121,13 @@ def image_compression(config: Config) -> None:
     for row in rows:
         if "bits" in row:
             row["bits_per_pixel"] = metrics.bits_per_pixel(row["bits"], images.shape[1:])
+    by = ("codec", "setting", *experiment.varied(config, "learning_rate"))
     experiment.report(
         config,
         trained.out,
         f"Compression on {config.dataset}",
-        experiment.numbered(rows, ("codec", "setting")),
-        ("codec", "setting"),
+        experiment.numbered(rows, by),
+        by,
         ("bits", "bits_with_noise", "file_bits", "bits_per_pixel", "psnr"),
         lambda: figures(rows, trained.result, splits),
         trained.result,

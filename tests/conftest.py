@@ -102,7 +102,12 @@ def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="run what is marked full as well")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config, items):
+    # What a file's tests share is made once: they run in one process, where none says otherwise.
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
     if not config.getoption("--full"):
         rare = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=rare)

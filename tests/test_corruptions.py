@@ -257,6 +257,18 @@ def test_warping_invents_nothing_and_leaves_what_is_even():
         corruptions.warped(KEY, np.zeros((2, 9), np.float32), 0.5)
 
 
+def test_whole_examples_are_inverted_at_half_the_level():
+    x = np.random.default_rng(0).uniform(size=(4000, 2, 1, 1)).astype(np.float32)
+    np.testing.assert_array_equal(corruptions.inverted(KEY, x, 0.0), x)
+    for level in (0.4, 1.0):
+        found = np.asarray(corruptions.inverted(KEY, x, level))
+        turned = np.any(found != x, axis=(1, 2, 3))
+        np.testing.assert_array_equal(found, np.where(turned[:, None, None, None], 1 - x, x))
+        check_rate(turned, level / 2, len(x))
+    with pytest.raises(InputError, match="the level of this corruption is"):
+        corruptions.inverted(KEY, x, 1.5)
+
+
 @pytest.mark.parametrize(("level", "side"), [(0.4, 2), (0.5, 2), (0.6, 3), (1.0, 5)])
 def test_a_hole_in_the_middle_is_there_or_a_pixel_before_it(level, side):
     expected = np.zeros((3, 6, 5), bool)

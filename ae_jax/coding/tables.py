@@ -61,8 +61,9 @@ def counted(codes: np.ndarray) -> tuple[Table, ...]:
 def encode(tables: Sequence[Table], codes: np.ndarray) -> bytes:
     """Returns codes as bytes, of four at a time, one latent after the other.
 
-    A value that its table has not got is written as such, and how far beyond it lies by an Elias
-    gamma code: few bits, where tables were counted on data that are alike.
+    A value that its table has not got is written as such, and how far beyond it lies by its number
+    of binary digits, in five bits, and all of them but the first: rare, where tables were counted
+    on data that are alike.
 
     Args:
       tables: of Z latents.

@@ -9,7 +9,7 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
-from ae_jax.data.faces import glyph_domains, glyph_pairs
+from ae_jax.data.faces import glyph_domains, glyph_pairs, sprite_domains, sprite_pairs
 from ae_jax.data.factors import changed, known_factors, restricted
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
@@ -68,6 +68,8 @@ __all__ = [
     "restricted",
     "row_sequences",
     "side_by_side",
+    "sprite_domains",
+    "sprite_pairs",
     "stamped",
     "stamps",
     "stored",

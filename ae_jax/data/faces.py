@@ -1,11 +1,17 @@
-"""The same letters in two typefaces, or in two renderings: as pairs, and as domains."""
+"""The same letters in two typefaces or renderings, as pairs and as domains; sprites likewise."""
 
 import string
 from collections.abc import Callable, Sequence
 
-from ae_jax.core import Dataset, InputError
-from ae_jax.data.pairs import paired, unpaired
-from ae_jax.data.sources.glyphs import SIDE, glyphs
+import jax
+import numpy as np
+
+from ae_jax.core import COUNT, Dataset, InputError, require
+from ae_jax.data.pairs import edges, paired, unpaired
+from ae_jax.data.sources import shapes
+from ae_jax.data.sources.glyphs import RENDERINGS, SIDE, glyphs
+from ae_jax.data.stored import stored
+from ae_jax.data.transforms import resized
 
 
 def glyph_pairs(
@@ -76,6 +82,90 @@ def glyph_domains(
         first(count, letters=letters, size=size, split=split, skip=skip),
         second(count, letters=letters, size=size, split=split, skip=skip + count),
     )
+
+
+def sprite_pairs(
+    count: int,
+    renderings: Sequence[str] = ("filled", "outline"),
+    size: int = 16,
+    split: str = "train",
+    skip: int = 0,
+) -> Dataset:
+    """Pairs of one square, ellipse or heart in one place, in two renderings.
+
+    They are those of `shapes32`, made smaller, in an order that is fixed.
+
+    Args:
+      count: how many pairs.
+      renderings: the condition's and the target's: `filled`, white on black, smooth at the edges
+        where size is below 32; `outline`, the inner edges of that; `dark`, black on white.
+      size: height and width in pixels, a divisor of 32.
+      split: train, validation, test or all, as of `shapes32`.
+      skip: how many sprites to pass over first.
+
+    Returns:
+      A Dataset with `image` and `target` [size, size, 1], and `label`, the shape.
+
+    Raises:
+      InputError: there are not two such renderings; no such size or split; fewer sprites.
+    """
+    every = slice(None)
+    return paired(*_sprites(count, renderings, (every, every), size, split, skip))
+
+
+def sprite_domains(
+    count: int,
+    renderings: Sequence[str] = ("filled", "outline"),
+    size: int = 16,
+    split: str = "train",
+    skip: int = 0,
+) -> Dataset:
+    """Two domains without pairs: no sprite is in both.
+
+    Args:
+      count: how many of each domain; twice as many sprites are used.
+      renderings: the first domain's and the second's, as of `sprite_pairs`.
+      size: height and width in pixels, a divisor of 32.
+      split: train, validation, test or all, as of `shapes32`.
+      skip: how many sprites to pass over first.
+
+    Returns:
+      A Dataset with `image` [size, size, 1] and `label`, the shape, of the first domain; `other`
+      and `other_label` are of the second.
+
+    Raises:
+      InputError: as of `sprite_pairs`.
+    """
+    halves = slice(count), slice(count, None)
+    return unpaired(*_sprites(2 * count, renderings, halves, size, split, skip))
+
+
+def _sprites(
+    count: int,
+    renderings: Sequence[str],
+    parts: Sequence[slice],
+    size: int,
+    split: str,
+    skip: int,
+) -> list[Dataset]:
+    """A part of the same sprites in each rendering."""
+    require(COUNT, count=count)
+    if len(renderings) != 2 or len(set(renderings) & set(RENDERINGS)) != 2:
+        raise InputError(
+            f"two renderings of {', '.join(RENDERINGS)} are compared, got {', '.join(renderings)}"
+        )
+    drawn = resized(shapes.load(split, SIDE), size)
+    if not 0 <= skip <= drawn.size - count:
+        raise InputError(
+            f"split {split!r} has {drawn.size:,} sprites, fewer than {skip + count:,}: take fewer"
+        )
+    batch = jax.jit(drawn.fetch)(drawn.arrays, np.arange(skip, skip + count))
+    x, label = batch["image"], np.asarray(batch["factors"][:, 0])
+    made = {"filled": x, "outline": edges(x)[0], "dark": 1 - x}
+    return [
+        stored(np.asarray(made[name])[part], label[part], origin="sprites")
+        for name, part in zip(renderings, parts, strict=True)
+    ]
 
 
 def _styles(

@@ -55,13 +55,13 @@ def filters() -> dict[str, Filter]:
 
     found["total variation"] = Filter(
         lambda x, level, weight: restoration.denoise_tv_chambolle(x, weight * level),
-        (0.5, 0.75, 1.0, 1.5, 2.0, 3.0),
+        (0.5, 0.6, 0.75, 0.9, 1.0, 1.25, 1.5, 2.0, 3.0),
     )
     found["non-local means"] = Filter(
         lambda x, level, setting: restoration.denoise_nl_means(
             x, setting[0], 7, setting[1] * level, sigma=level
         ),
-        [(side, h) for side in (5, 7, 9) for h in (0.4, 0.6, 0.8, 1.0)],
+        [(side, h) for side in (3, 5, 7, 9, 11, 13) for h in (0.3, 0.4, 0.5, 0.6, 0.8)],
     )
     if importlib.util.find_spec("pywt") is not None:
         found["wavelets"] = Filter(

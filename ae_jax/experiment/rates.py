@@ -137,15 +137,19 @@ def _read(content: bytes, channels: int) -> np.ndarray:
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[list[float], list[float]]]]:
-    """Returns bits and PSNR [K] of each codec, for each seed.
+    """Returns bits and PSNR [K] of each codec, for each seed and learning rate.
+
+    Points of several trainings on one curve would be the best of them on what they are tested on.
 
     Args:
-      rows: with `codec`, `seed` where there are several, `bits` and `psnr`; others are left out.
+      rows: with `codec`, `seed` and `learning_rate` where there are several, `bits` and `psnr`;
+        others are left out.
     """
     found: dict[str, dict[Any, list[tuple[float, float]]]] = {}
     for row in rows:
         if row.get("bits", 0) > 0:
-            points = found.setdefault(row["codec"], {}).setdefault(row.get("seed"), [])
+            training = row.get("seed"), row.get("learning_rate")
+            points = found.setdefault(row["codec"], {}).setdefault(training, [])
             points.append((row["bits"], row["psnr"]))
     return {
         name: [tuple(map(list, zip(*points, strict=True))) for points in own.values()]

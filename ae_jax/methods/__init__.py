@@ -31,6 +31,7 @@ from ae_jax.methods.parts import (
     shown,
 )
 from ae_jax.methods.supervised.classifier import classifier
+from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
@@ -78,6 +79,7 @@ __all__ = [
     "recurrent_autoencoder",
     "regularisers",
     "restorer",
+    "segmenter",
     "semi_supervised_adversarial_autoencoder",
     "shown",
     "skip_gram",

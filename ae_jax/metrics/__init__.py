@@ -5,6 +5,7 @@ by libraries on the host; the others can be jitted and vmapped.
 """
 
 from ae_jax.losses.transport import random_directions
+from ae_jax.metrics.clustering import cluster_accuracy, clustering_quality
 from ae_jax.metrics.comparison import (
     Mean,
     mean_over_draws,
@@ -12,6 +13,13 @@ from ae_jax.metrics.comparison import (
     paired_difference,
     shares_of_variance,
     signal_to_noise,
+)
+from ae_jax.metrics.detection import (
+    auroc,
+    average_precision,
+    conformal_threshold,
+    detection_quality,
+    false_alarms,
 )
 from ae_jax.metrics.disentanglement import (
     Agreement,
@@ -58,6 +66,14 @@ from ae_jax.metrics.likelihood import (
     parzen_deviation,
     parzen_log_likelihood,
 )
+from ae_jax.metrics.manifold import (
+    continuity,
+    correlation_of_distances,
+    intrinsic_dimension,
+    intrinsic_dimensions,
+    trustworthiness,
+    two_nn_dimension,
+)
 from ae_jax.metrics.neighbourhoods import (
     density_coverage,
     memorisation,
@@ -80,6 +96,12 @@ from ae_jax.metrics.rate import (
     bits_per_pixel,
     rate_at,
     reverse_water_filling,
+)
+from ae_jax.metrics.segmentation import (
+    boundary_f1,
+    confusion,
+    median_frequency_weights,
+    segmentation_quality,
 )
 from ae_jax.metrics.subspace import (
     PrincipalComponents,
@@ -112,20 +134,31 @@ __all__ = [
     "TwoSampleTest",
     "active_fraction",
     "active_units",
+    "auroc",
+    "average_precision",
     "bd_rate",
     "best_log_likelihood",
     "beta_vae_score",
     "beta_vae_score_of_groups",
     "bits_per_pixel",
     "bound_name",
+    "boundary_f1",
     "classifier_two_sample_test",
+    "cluster_accuracy",
+    "clustering_quality",
+    "conformal_threshold",
+    "confusion",
+    "continuity",
+    "correlation_of_distances",
     "dci",
     "density_coverage",
+    "detection_quality",
     "disentanglement_completeness",
     "disentanglement_scores",
     "explicitness",
     "factor_vae_score",
     "factor_vae_score_of_groups",
+    "false_alarms",
     "fisher_separability",
     "fixed_factor_groups",
     "fixed_factor_pairs",
@@ -135,6 +168,8 @@ __all__ = [
     "importance_bounds",
     "importance_log_likelihood",
     "inception_score",
+    "intrinsic_dimension",
+    "intrinsic_dimensions",
     "irs",
     "kernel_distance",
     "kernel_two_sample_test",
@@ -144,6 +179,7 @@ __all__ = [
     "linear_probe",
     "mean_over_draws",
     "mean_over_examples",
+    "median_frequency_weights",
     "memorisation",
     "mi_completeness",
     "mi_disentanglement",
@@ -174,12 +210,15 @@ __all__ = [
     "sap_r2",
     "sap_svc",
     "seconds",
+    "segmentation_quality",
     "shares_of_variance",
     "signal_to_noise",
     "silhouette",
     "sliced_wasserstein",
     "ssim",
     "svm_accuracy",
+    "trustworthiness",
+    "two_nn_dimension",
     "udr",
     "wasserstein_correlation",
     "wasserstein_distance",

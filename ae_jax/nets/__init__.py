@@ -41,12 +41,15 @@ from ae_jax.nets.parameters import mlp_params as mlp_params
 from ae_jax.nets.pooling import MaxPool as MaxPool
 from ae_jax.nets.pooling import avg_pool as avg_pool
 from ae_jax.nets.pooling import max_pool as max_pool
+from ae_jax.nets.pooling import max_pool_with_places as max_pool_with_places
+from ae_jax.nets.pooling import unpool as unpool
 from ae_jax.nets.pooling import upsample as upsample
 from ae_jax.nets.recurrent import recurrent_decoder as recurrent_decoder
 from ae_jax.nets.recurrent import recurrent_encoder as recurrent_encoder
 from ae_jax.nets.residual import BatchNorm as BatchNorm
 from ae_jax.nets.residual import residual_decoder as residual_decoder
 from ae_jax.nets.residual import residual_encoder as residual_encoder
+from ae_jax.nets.segmentation import segnet as segnet
 from ae_jax.nets.spectral import spectral as spectral
 from ae_jax.nets.translation import hourglass as hourglass
 from ae_jax.nets.translation import instance_norm as instance_norm

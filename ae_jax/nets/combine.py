@@ -109,7 +109,7 @@ def correction(network: Network) -> Network:
       InputError: when traced, if the output is not shaped as the first channels of x.
 
     Reference:
-      Zhang et al. (2017), Beyond a Gaussian Denoiser, section III.A.
+      Zhang et al. (2017), Beyond a Gaussian Denoiser, section III.B.
     """
 
     def added(x: Array, output: Array) -> Array:

@@ -152,7 +152,7 @@ def autoencoder_layers(
 
     Reference:
       Vincent et al. (2010), Stacked Denoising Autoencoders, section 3; Xie, Xu and Chen (2012),
-      Image Denoising and Inpainting with Deep Neural Networks, section 3.2, for what is shown.
+      Image Denoising and Inpainting with Deep Neural Networks, section 2.3, for what is shown.
     """
     if not widths:
         return []

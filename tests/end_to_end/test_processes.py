@@ -211,6 +211,7 @@ def test_greedy_training_goes_on_with_other_numbers_of_processes(quiet, start, t
         assert_reported_once(run / part)
 
 
+@pytest.mark.full
 def test_where_one_process_dies_the_others_finish_and_the_same_command_does_the_rest(
     quiet, start, together, tmp_path
 ):

@@ -61,6 +61,7 @@ def test_the_gaussian_has_the_moments_of_the_images():
     np.testing.assert_allclose(np.cov(flat.T), np.cov(given.T, bias=True), atol=0.003)
 
 
+@pytest.mark.full
 def test_lanes_as_they_were_are_those_that_went_on(tmp_path):
     config = experiment.Config(seeds=2, steps=6, batch_size=4, devices=1, out=tmp_path)
     part = data.subset(stored(images(4, 20), origin="random"), slice(0, 20))

@@ -44,6 +44,7 @@ from ae_jax.methods.matching.network import matching_network
 from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
+from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
@@ -56,6 +57,7 @@ from tests.methods.registered import (
     IMAGE_SHAPE,
     Registered,
     digits,
+    digits_with_masks,
     evaluated,
     halves_of_digits,
     sample_discrepancy,
@@ -98,6 +100,10 @@ def _restorer() -> Method:
 
 def _classifier() -> Method:
     return classifier(nets.mlp(16, (32,), output_activation="relu"), classes=10)
+
+
+def _segmenter() -> Method:
+    return segmenter(nets.segnet(2, (8,), kernel=3, dropout=0.1), 2, weights=(1.0, 2.0))
 
 
 def _stage() -> Method:
@@ -385,6 +391,7 @@ REGISTRY: Mapping[str, Registered] = {
     "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer, tier="composed"),
     "classifier": Registered(_classifier),
+    "segmenter": Registered(_segmenter, digits_with_masks, tier="composed"),
     "stage": Registered(_stage),
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
@@ -394,10 +401,8 @@ REGISTRY: Mapping[str, Registered] = {
     "paired_vae": Registered(_paired_vae, two_domains, tier="composed"),
     "spherical_vae": Registered(_spherical_vae, tier="composed"),
     "rbm": Registered(_rbm, steps=400, improvement=0.85, tier="full"),
-    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85, tier="full"),
-    "deep_belief_network": Registered(
-        _deep_belief_network, steps=600, improvement=0.85, tier="full"
-    ),
+    "boltzmann_machine": Registered(_boltzmann_machine, steps=400, improvement=0.85),
+    "deep_belief_network": Registered(_deep_belief_network, steps=600, improvement=0.85),
     "gan": Registered(_gan, score=sample_discrepancy, tier="full"),
     "conditional_gan": Registered(
         _conditional_gan, score=sample_discrepancy, steps=400, tier="composed"

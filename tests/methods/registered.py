@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import data, losses, testing
 from ae_jax.core import Array, Batch, Dataset, HParams, Method, State
@@ -16,6 +18,14 @@ IMAGE_SHAPE = (8, 8, 1)
 def digits() -> Dataset:
     """The training digits, of IMAGE_SHAPE."""
     return data.load("digits", "train")
+
+
+def digits_with_masks() -> Dataset:
+    """They, and which pixels have ink."""
+    given = digits()
+    mask = (data.all_images(given)[..., 0] > 0.5).astype(np.int32)
+    spec = {**given.spec, "mask": jax.ShapeDtypeStruct(mask.shape[1:], mask.dtype)}
+    return given._replace(spec=spec, arrays={**given.arrays, "mask": mask}, digest="")
 
 
 def some_contexts() -> Dataset:

@@ -35,6 +35,7 @@ def dense(*sides, **options):
     return growing.Stage(sides[-1], GAN(*players, **options), names, 1 + len(sides), schedules)
 
 
+@pytest.mark.full
 def test_a_stage_goes_on_from_the_one_before(tmp_path):
     digits = data.subset(data.load("digits"), np.arange(64))
     lanes = training.grid(learning_rate=[1e-3, 1e-2], seed=0)

@@ -58,7 +58,7 @@ def stage(
 
     Reference:
       Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3; Xie, Xu and
-      Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 3.2, for
+      Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 2.3, for
       what is shown.
     """
     require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)

@@ -346,4 +346,4 @@ def test_dropout_is_drawn_anew_for_each_pass_and_penalties_share_one():
     batch = {"image": jnp.ones((4, 2))}
     state = method.init(KEY, batch, method.hparams)
     with jax.debug_key_reuse(True):
-        jax.eval_shape(jax.jit(method.step), KEY, state, batch, dict(method.hparams))
+        jax.eval_shape(jax.jit(method.step), jax.random.key(1), state, batch, dict(method.hparams))

@@ -137,7 +137,7 @@ def test_with_own_encoders_it_is_as_many_autoencoders():
 def test_networks_of_a_stack_begin_apart(own_encoders):
     method = linear(own_encoders=own_encoders)
     with jax.debug_key_reuse(True):
-        params = jax.jit(method.init)(KEY, batch(), dict(method.hparams)).params
+        params = jax.jit(method.init)(jax.random.key(0), batch(), dict(method.hparams)).params
     stacks = [params["decoders"], *([params["encoder"]] if own_encoders else [])]
     for kernels in (dense(stack)[0] for stack in stacks):
         assert kernels.shape[0] == 2

@@ -26,15 +26,14 @@ NETWORKS = "places", "nearest", "unet"
 WORDS = {"places": "SegNet", "nearest": "SegNet without places", "unet": "U-Net"}
 GROUND, PIXELS = "all background", "logistic regression"
 MEASURES = "mean_iou", "class_accuracy", "global_accuracy", "boundary_f1"
-CLASSES = len(composites.CLASSES)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    dataset: Literal["composites"] = "composites"
-    """Two sprites before a piece of a photograph, and what every pixel is of."""
+    dataset: str = "composites"
+    """Two sprites before a piece of a photograph, and what every pixel is of: images with masks."""
     network: Swept[Literal[NETWORKS]] = NETWORKS
     """A SegNet that puts values back to their places, or repeats them; a U-Net."""
     channels: tuple[Count, ...] = (16, 32, 64)
@@ -72,12 +71,17 @@ def segmentation(config: Config) -> None:
     if config.window % 2 == 0:
         raise InputError(f"--window is {config.window}: use an odd number of pixels")
     splits = experiment.load_splits(config)
+    if "mask" not in splits.train.spec:
+        raise InputError(
+            f"{config.dataset} has no masks, which tell every pixel's class: composites has"
+        )
     masks = data.head(splits.train, splits.train.size)["mask"]
-    weights = tuple(metrics.median_frequency_weights(masks, CLASSES)) if config.balanced else None
+    classes = int(np.max(masks)) + 1
+    weights = tuple(metrics.median_frequency_weights(masks, classes)) if config.balanced else None
     trained = experiment.sweep(
         config,
         "segmentation",
-        functools.partial(build, config, weights),
+        functools.partial(build, config, classes, weights),
         splits,
         {"network": config.network},
         schedules=[training.warmup_cosine(config.steps)],
@@ -87,10 +91,10 @@ def segmentation(config: Config) -> None:
     given = {way: tell(test["image"]) for way, tell in ways.items()}
 
     def describe(model: Model) -> dict[str, Any]:
-        return measured(config, test, told(model, test))
+        return measured(config, classes, test, told(model, test))
 
     rows = [
-        {"network": way, "seed": 0, "status": "ok", **measured(config, test, found)}
+        {"network": way, "seed": 0, "status": "ok", **measured(config, classes, test, found)}
         for way, found in given.items()
     ]
     rows += [
@@ -105,19 +109,21 @@ def segmentation(config: Config) -> None:
         rows,
         by,
         MEASURES,
-        lambda: figures(rows, test, given, trained.result),
+        lambda: figures(classes, rows, test, given, trained.result),
         trained.result,
         notes(config, weights),
     )
 
 
-def build(config: Config, weights: Sequence[float] | None, network: Literal[NETWORKS]) -> Method:
+def build(
+    config: Config, classes: int, weights: Sequence[float] | None, network: Literal[NETWORKS]
+) -> Method:
     """Returns the segmenter with one of the networks."""
     if network == "unet":
-        made = nets.unet(CLASSES, config.channels, dropout=0.0)
+        made = nets.unet(classes, config.channels, dropout=0.0)
     else:
-        made = nets.segnet(CLASSES, config.channels, kernel=config.kernel, unpooling=network)
-    return methods.segmenter(made, CLASSES, weights=weights)
+        made = nets.segnet(classes, config.channels, kernel=config.kernel, unpooling=network)
+    return methods.segmenter(made, classes, weights=weights)
 
 
 def simple(
@@ -163,10 +169,10 @@ def told(model: Model, batch: Batch) -> np.ndarray:
     return np.concatenate(logits).argmax(axis=-1).astype(np.int32)
 
 
-def measured(config: Config, test: Batch, found: np.ndarray) -> dict[str, float]:
+def measured(config: Config, classes: int, test: Batch, found: np.ndarray) -> dict[str, float]:
     """How well pixels, and edges, are told."""
-    counts = metrics.confusion(found, test["mask"], CLASSES)
-    edges = metrics.boundary_f1(found, test["mask"], CLASSES, float(config.tolerance))
+    counts = metrics.confusion(found, test["mask"], classes)
+    edges = metrics.boundary_f1(found, test["mask"], classes, float(config.tolerance))
     return {**metrics.segmentation_quality(counts), "boundary_f1": edges}
 
 
@@ -177,12 +183,14 @@ def notes(config: Config, weights: Sequence[float] | None) -> list[str]:
         f"boundary_f1: of edges within {config.tolerance} pixel(s), the mean of classes and images."
     ]
     if weights is not None:
-        named = zip(composites.CLASSES, weights, strict=True)
+        names = composites.CLASSES if config.dataset == "composites" else range(len(weights))
+        named = zip(names, weights, strict=True)
         said.append(f"Weights of classes: {', '.join(f'{k} {w:.2f}' for k, w in named)}.")
     return said
 
 
 def figures(
+    classes: int,
     rows: Sequence[Mapping[str, Any]],
     test: Batch,
     given: Mapping[str, np.ndarray],
@@ -191,6 +199,7 @@ def figures(
     """Draws what pixels are taken for, and the measures."""
     few = np.linspace(0, len(test["image"]) - 1, 10).astype(int)
     colours = np.array([[0.1, 0.1, 0.1], [0.9, 0.6, 0], [0.35, 0.7, 0.9], [0.8, 0.47, 0.65]])
+    colours = np.resize(colours, (classes, 3))
     batch = {"image": test["image"][few]}
     table = {"image": np.asarray(batch["image"]), "classes": colours[np.asarray(test["mask"])[few]]}
     table[PIXELS] = colours[given[PIXELS][few]]

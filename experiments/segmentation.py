@@ -36,7 +36,7 @@ class Config(experiment.Config):
     """Two sprites before a piece of a photograph, and what every pixel is of: images with masks."""
     network: Swept[Literal[NETWORKS]] = NETWORKS
     """A SegNet that puts values back to their places, or repeats them; a U-Net."""
-    channels: tuple[Count, ...] = (16, 32, 64)
+    channels: tuple[Count, ...] = (8, 16, 32)
     """Of the levels, each of which halves the image; not swept."""
     kernel: Count = 3
     """The side of SegNet's convolutions."""
@@ -50,7 +50,7 @@ class Config(experiment.Config):
     """In pixels, of edges."""
     learning_rate: Swept[float] = (3e-3,)
     """At first; it falls to 0 as a half cosine."""
-    steps: Count = 600
+    steps: Count = 500
     batch_size: Count = 16
     test_images: Count = 300
 

@@ -53,10 +53,11 @@ def nearest(images: Array, mask: Array, examples: Array) -> Array:
       InputError: as `known_pixels`, or if the examples are of another size, or not finite.
     """
     known, images, examples = known_pixels(images, mask), jnp.asarray(images), jnp.asarray(examples)
-    if examples.shape[1:] != images.shape[1:] or not len(examples):
+    fit = examples.shape[1:] == images.shape[1:] and len(examples) > 0
+    if not fit or not jnp.issubdtype(examples.dtype, jnp.floating):
         raise InputError(
-            f"examples of images {list(images.shape)} are [N, ...] of their size, got "
-            f"{list(examples.shape)}"
+            f"examples of images {list(images.shape)} are floats [N, ...] of their size, got "
+            f"{examples.dtype} {list(examples.shape)}"
         )
     filled = composed(images, known, examples[_nearest(images, known, examples)])
     return _finite(filled, "take examples that are")

@@ -334,6 +334,6 @@ def test_refuses_what_has_no_patches(tmp_path):
 def test_what_the_scripts_made_of_pictures_is_no_picture_of_the_set(tmp_path):
     """Restored and decoded ones would be learned from, and change the data of a run."""
     for name in ("a.png", "a.restored.png", "a.restored-2.png", "b.png", "b.jpg.decoded.png"):
-        Image.fromarray(np.full((4, 4), 9, np.uint8)).save(tmp_path / name)
+        Image.fromarray(np.full((4, 4), 255, np.uint8)).save(tmp_path / name)
     with pytest.warns(UserWarning, match=r"3 made of others, as NAME.restored.png, skipped"):
         assert load(f"images:{tmp_path}", "all").size == 2

@@ -27,11 +27,15 @@ def blend(x: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
     Returns:
       [..., H, W, C].
 
+    Raises:
+      InputError: if images are no floats, or alpha or the colour is not broadcast to them.
+
     Reference:
       Dekel, Rubinstein, Liu and Freeman, 2017, "On the effectiveness of visible watermarks",
       equations 1 and 2.
     """
-    alpha, colour = _broad(alpha, x), _broad(colour, x)
+    x = _floats(x)
+    alpha, colour = _broad(alpha, x, "alpha"), _broad(colour, x, "the colour")
     return (1 - alpha) * x + alpha * colour
 
 
@@ -49,7 +53,8 @@ def unblend(y: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
       [..., H, W, C].
 
     Raises:
-      InputError: if alpha, where it is not traced, leaves 0 to below 1: nothing is seen under 1.
+      InputError: as `blend`; if alpha, where it is not traced, leaves 0 to below 1: nothing is seen
+        under 1.
 
     Reference:
       Dekel et al., 2017, equation 3.
@@ -61,13 +66,14 @@ def unblend(y: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
                 f"alpha lies between {least:g} and {most:g}: a stamp comes off where that is 0 or "
                 "more, and below 1"
             )
-    alpha, colour = _broad(alpha, y), _broad(colour, y)
+    y = _floats(y)
+    alpha, colour = _broad(alpha, y, "alpha"), _broad(colour, y, "the colour")
     return jnp.clip((y - alpha * colour) / (1 - alpha), 0, 1)
 
 
 def in_bytes(x: Array) -> Array:
     """Images in [0, 1] as files of 8 bits hold them."""
-    return jnp.round(255 * jnp.clip(x, 0, 1)) * (1 / 255)
+    return jnp.round(255 * jnp.clip(_floats(x), 0, 1)) * (1 / 255)
 
 
 def fixed_stamp(
@@ -172,7 +178,7 @@ def stamper(
 
     Raises:
       InputError: if there are no mattes, or a number is out of its range; when called, if images
-        are not [H, W, C], or smaller than a matte.
+        are no floats [H, W, C], or smaller than a matte, or the opacity is out of its range.
     """
     mattes = _mattes(mattes)
     if not 0 < scales[0] <= scales[1] < np.inf:
@@ -185,7 +191,7 @@ def stamper(
     framed = np.pad(mattes, ((0, 0), (1, 1), (1, 1)))
 
     def stamp(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
-        shape = _sides(image)
+        image, shape = _stampable(image, opacity)
         if np.any(sides * scales[1] > shape):
             height, width = (int(side) for side in np.ceil(sides * scales[1]))
             raise InputError(
@@ -223,15 +229,15 @@ def overlay(pages: Array, colours: Sequence[float] = (0.0, 1.0)) -> Stamper:
       The pure function. At opacity 0 it gives the image itself.
 
     Raises:
-      InputError: if there are no pages, or no colours; when called, if images are not [H, W, C], or
-        larger than a page.
+      InputError: if there are no pages, or no colours; when called, if images are no floats
+        [H, W, C], or larger than a page, or the opacity is out of its range.
     """
     pages, shades = _mattes(pages), np.asarray(colours, np.float32)
     if shades.ndim != 1 or not shades.size:
         raise InputError("a page is laid over in one of some colours: give them, or one")
 
     def lay(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
-        shape, whole = _sides(image), pages.shape[1:]
+        (image, shape), whole = _stampable(image, opacity), pages.shape[1:]
         if np.any(np.array(shape) > whole):
             raise InputError(
                 f"images of {shape[0]}x{shape[1]} pixels are larger than pages of "
@@ -260,10 +266,13 @@ def _mattes(mattes: Array) -> np.ndarray:
     return mattes
 
 
-def _sides(image: Array) -> tuple[int, int]:
+def _stampable(image: Array, opacity: Array | float) -> tuple[Array, tuple[int, int]]:
+    image = _floats(image)
+    if not isinstance(opacity, jax.core.Tracer) and opacity not in FRACTION:
+        raise InputError(f"the opacity of a stamp is {opacity}: use {FRACTION}")
     if image.ndim != 3:
         raise InputError(f"images [H, W, C] are stamped, got {list(image.shape)}")
-    return image.shape[:2]
+    return image, image.shape[:2]
 
 
 def _over(image: Array, alpha: Array, colour: Array | float) -> Array:
@@ -272,7 +281,20 @@ def _over(image: Array, alpha: Array, colour: Array | float) -> Array:
     return jnp.where(alpha > 0, over, image)
 
 
-def _broad(values: Array | float, x: Array) -> Array:
+def _floats(x: Array) -> Array:
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"images under stamps are floats in [0, 1], got {x.dtype}: scale them")
+    return x
+
+
+def _broad(values: Array | float, x: Array, name: str) -> Array:
     """Values of as many axes, and of the type, as an image has."""
     values = jnp.asarray(values, x.dtype)
+    places = zip(reversed(values.shape), reversed(x.shape), strict=False)
+    if values.ndim > x.ndim or any(n not in (1, full) for n, full in places):
+        raise InputError(
+            f"{name} is {list(values.shape)} for images {list(x.shape)}: use a number, or an axis "
+            "of 1 or of their length for each of their last axes"
+        )
     return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)

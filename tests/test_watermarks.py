@@ -238,3 +238,24 @@ def test_pages_that_are_no_such_or_too_small_are_refused():
         watermarks.overlay(MATTE[None])(KEY, IMAGES[0], 1.0)
     with pytest.raises(InputError, match="a matte is between 0"):
         watermarks.overlay(2 + MATTE[None])
+
+
+def test_bytes_and_what_does_not_fit_are_refused():
+    """Of bytes alpha was rounded to 0, and nothing was stamped."""
+    x = np.full((4, 5, 3), 200, np.uint8)
+    stamp = watermarks.stamper(np.ones((1, 2, 2), np.float32))
+    for use in (
+        lambda: watermarks.blend(x, 0.5),
+        lambda: watermarks.unblend(x, 0.5),
+        lambda: watermarks.in_bytes(x),
+        lambda: stamp(jax.random.key(0), x, 0.5),
+    ):
+        with pytest.raises(InputError, match=r"floats in \[0, 1\], got uint8"):
+            use()
+    x = x / np.float32(255)
+    with pytest.raises(InputError, match="alpha is "):
+        watermarks.blend(x, np.ones((4, 5)))
+    with pytest.raises(InputError, match="the colour is "):
+        watermarks.blend(x, 0.5, np.ones(2))
+    with pytest.raises(InputError, match="opacity of a stamp is 2"):
+        stamp(jax.random.key(0), x, 2)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import losses
-from ae_jax.core import POSITIVE, Array, InputError
+from ae_jax.core import POSITIVE, Array, Domain, InputError
 from ae_jax.probability._examples import sum_dimensions
 
 #: (key, x [B, ...]) -> [B], or a scalar.
@@ -130,6 +130,9 @@ def of_class(logits: Callable[[Array], Array], label: Array | int) -> Objective:
       logits: x [B, ...] -> [B, classes].
       label: int, or int [B].
 
+    Raises:
+      InputError: when called, if a label that is not traced is no class.
+
     Reference:
       Simonyan, Vedaldi and Zisserman (2014), Deep Inside Convolutional Networks, section 2 (of
       logits there).
@@ -137,7 +140,8 @@ def of_class(logits: Callable[[Array], Array], label: Array | int) -> Objective:
 
     def objective(key: Array, x: Array) -> Array:
         log_probabilities = jax.nn.log_softmax(logits(x))
-        places = jnp.broadcast_to(jnp.asarray(label), log_probabilities.shape[:1])
+        _check_places("label", label, log_probabilities.shape[1])
+        places = jnp.broadcast_to(jnp.asarray(label, jnp.int32), log_probabilities.shape[:1])
         return -jnp.take_along_axis(log_probabilities, places[:, None], axis=1)[:, 0]
 
     return objective
@@ -161,7 +165,7 @@ def of_unit(features: Callable[[Array], Array], unit: Array | int) -> Objective:
         seen = features(x)
         seen = jnp.mean(seen.reshape(len(seen), -1, seen.shape[-1]), axis=1)
         _check_places("unit", unit, seen.shape[1])
-        places = jnp.broadcast_to(jnp.asarray(unit), seen.shape[:1])
+        places = jnp.broadcast_to(jnp.asarray(unit, jnp.int32), seen.shape[:1])
         return -jnp.take_along_axis(seen, places[:, None], axis=1)[:, 0]
 
     return objective
@@ -182,17 +186,16 @@ def one_of(objectives: Sequence[Objective], which: Array) -> Objective:
     objectives = tuple(objectives)
     if not objectives:
         raise InputError("there is no objective to take one of")
-    _check_places("objective", which, len(objectives))
+    _check_places("place of an objective", which, len(objectives))
 
     def objective(key: Array, x: Array) -> Array:
         values = jnp.stack([one(key, x) for one in objectives])
-        return jnp.take_along_axis(values, jnp.asarray(which)[None], axis=0)[0]
+        return jnp.take_along_axis(values, jnp.asarray(which, jnp.int32)[None], axis=0)[0]
 
     return objective
 
 
 def _check_places(what: str, places: Array | int, count: int) -> None:
-    if isinstance(places, jax.core.Tracer):
-        return
-    if absent := [int(i) for i in np.ravel(places) if not 0 <= i < count]:
-        raise InputError(f"there is no {what} {absent[0]}: they are 0 to {count - 1}")
+    there = Domain(0, count - 1, whole=True)
+    if not isinstance(places, jax.core.Tracer) and any(n not in there for n in np.ravel(places)):
+        raise InputError(f"a {what} is {places}: use {there}")

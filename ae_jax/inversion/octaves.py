@@ -8,7 +8,7 @@ import optax
 from flax.errors import FlaxError
 
 from ae_jax.core import COUNT, Array, Domain, InputError, require
-from ae_jax.inversion.descent import Found, check_steps, clipped, descent
+from ae_jax.inversion.descent import Found, check_rate, check_steps, clipped, descent
 from ae_jax.inversion.directions import normalised_gradient
 from ae_jax.inversion.objectives import Objective
 
@@ -46,8 +46,9 @@ def octaves(
       [count, steps + 1] where the objective is one number, from the smallest scale on.
 
     Raises:
-      InputError: a number that makes no scales; when called, if images are no floats of that rank,
-        would have no pixels, or if the objective does not take images of a scale's size.
+      InputError: a number that makes no scales; when called, if images are no floats of that rank
+        or would have no pixels, the rate is negative, or the objective does not take images of a
+        scale's size.
 
     Reference:
       Mordvintsev, Olah and Tyka (2015), Inceptionism, "iterations", and their code's octaves.
@@ -81,6 +82,7 @@ def octaves(
             raise InputError(
                 f"images must be floats [B, H, W, C], got {images.dtype} {list(images.shape)}"
             )
+        check_rate(rate)
         if not count:
             value = jax.eval_shape(objective, key, images)
             return Found(images, jnp.zeros((0, steps + 1, *value.shape), value.dtype))

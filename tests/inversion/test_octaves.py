@@ -200,11 +200,13 @@ def test_what_makes_no_ascent_is_refused():
         inversion.octaves(pull, 1, count=2, ratio=3.0)(KEY, np.ones((1, 14, 1, 1)), 0.1)
     with pytest.raises(InputError, match="must be floats"):
         inversion.octaves(pull, 1)(KEY, np.ones((1, 8, 8, 1), int), 0.1)
+    with pytest.raises(InputError, match="rate"):
+        inversion.octaves(pull, 1)(KEY, IMAGES, -0.1)
     with pytest.raises(InputError, match=r"reach is 1\.5"):
         inversion.jittered(pull, 1.5)
-    with pytest.raises(InputError, match="no unit 1: they are 0 to 0"):
+    with pytest.raises(InputError, match="a unit is 1: use a whole number"):
         inversion.of_unit(lambda x: x, 1)(KEY, IMAGES)
-    with pytest.raises(InputError, match="no objective -1"):
+    with pytest.raises(InputError, match=r"place of an objective is \[ 0 -1\]: use a whole"):
         inversion.one_of([pull], np.array([0, -1]))
     with pytest.raises(InputError, match="no objective to take"):
         inversion.one_of([], 0)

@@ -84,7 +84,7 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 import ae_jax
 for module in pkgutil.walk_packages(ae_jax.__path__, "ae_jax."):
-    if not module.name.startswith("ae_jax.estimators"):
+    if not module.name.startswith("ae_jax.estimators."):
         importlib.import_module(module.name)
 print(*sorted({name.partition(".")[0] for name in sys.modules}))
 """

@@ -1,5 +1,14 @@
-"""What the library trains, as scikit-learn's estimators, which is imported with it."""
+"""What the library trains, as estimators of scikit-learn's, which is imported with the first."""
 
-from ae_jax.estimators.detection import AnomalyDetector
+import importlib
+from typing import Any
+
+_WHERE = {"AnomalyDetector": "detection"}
 
 __all__ = ["AnomalyDetector"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

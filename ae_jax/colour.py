@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import POSITIVE, Array, InputError
 
 #: XYZ of linear red, green and blue, a column each: the primaries of BT.709, with white at D65.
 XYZ_OF_RGB = np.array(
@@ -66,7 +66,7 @@ def xyz_to_lab(xyz: Array, white: tuple[float, float, float] = D65) -> Array:
         (0.95047, 1, 1.08883) moves a and b by up to 0.005.
     """
     xyz = _colours(xyz)
-    part = _mixed(xyz, np.diag(1 / np.array(white)))
+    part = _mixed(xyz, np.diag(1 / _white(white)))
     root = jnp.cbrt(jnp.maximum(part, _KNEE**3))
     f = jnp.where(part > _KNEE**3, root, part / (3 * _KNEE**2) + 4 / 29)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
@@ -79,7 +79,7 @@ def lab_to_xyz(lab: Array, white: tuple[float, float, float] = D65) -> Array:
     y = (lab[..., 0] + 16) / 116
     f = jnp.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
     part = jnp.where(f > _KNEE, f**3, 3 * _KNEE**2 * (f - 4 / 29))
-    return _mixed(part, np.diag(white))
+    return _mixed(part, np.diag(_white(white)))
 
 
 def rgb_to_lab(srgb: Array) -> Array:
@@ -118,7 +118,12 @@ def chroma(srgb: Array) -> Array:
 
 def coloured(srgb: Array, found: Array) -> Array:
     """SRGB [..., 3] of images' own lightness, and of colours as `chroma` has them; not clipped."""
-    own = rgb_to_lab(srgb)[..., :1]
+    own, found = rgb_to_lab(srgb)[..., :1], jnp.asarray(found)
+    if found.shape != (*own.shape[:-1], 2) or not jnp.issubdtype(found.dtype, jnp.floating):
+        raise InputError(
+            f"colours as of chroma are floats {[*own.shape[:-1], 2]} here, got {found.dtype} "
+            f"{list(found.shape)}"
+        )
     return lab_to_rgb(jnp.concatenate([own, SCALE * found.astype(own.dtype)], axis=-1))
 
 
@@ -143,6 +148,14 @@ def delta_e(lab: Array, other: Array) -> Array:
         raise InputError(f"colours of shapes {lab.shape} and {other.shape} have no difference")
     square = jnp.sum((lab - other) ** 2, axis=-1)
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+
+def _white(white: tuple[float, float, float]) -> np.ndarray:
+    """XYZ of what is white, three numbers above 0."""
+    numbers = np.asarray(white, float)
+    if numbers.shape != (3,) or not all(number in POSITIVE for number in numbers):
+        raise InputError(f"white is {white}: use its X, Y and Z, each more than 0")
+    return numbers
 
 
 def _mixed(colours: Array, matrix: np.ndarray) -> Array:

@@ -249,6 +249,13 @@ def mistaken(name: str, value: Any, example: str) -> InputError:
     return InputError(f"{name} is {shown}: use what a function makes, such as {example}")
 
 
+def require_function(example: str, **functions: Any) -> None:
+    """Raises InputError where what is given by an argument's name cannot be called."""
+    for name, function in functions.items():
+        if not callable(function):
+            raise InputError(f"{name} is {function!r}: use a function, such as {example}")
+
+
 def require_networks(**networks: Network) -> None:
     """Raises InputError where what is given by an argument's name is no network."""
     for name, network in networks.items():

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import COUNT, Array, Domain, InputError, require
 
-#: [N, h, w, C] -> [N, h, w, D], of each image on its own.
+#: [N, h, w, C] -> [N, h, w, D], of each image on its own, by operations of JAX.
 Restore = Callable[[Array], Array]
 
 
@@ -18,6 +18,7 @@ def starts(length: int, size: int, stride: int) -> np.ndarray:
     Raises:
       InputError: if a piece is longer than that, or the stride leaves gaps.
     """
+    require(Domain(whole=True), size=size, stride=stride)
     if not 1 <= size <= length:
         raise InputError(f"a piece of {size} pixels does not fit into {length}")
     if not 1 <= stride <= size:
@@ -38,13 +39,15 @@ def in_patches(restore: Restore, image: np.ndarray, size: int, stride: int) -> n
       float [H, W, D], the image itself where `restore` is the identity.
 
     Raises:
-      InputError: if the image is smaller than a patch, or the stride leaves gaps.
+      InputError: if the image is smaller than a patch, the stride leaves gaps, or what is made of
+        patches is of another size.
 
     Reference:
       Elad and Aharon (2006), Image Denoising Via Sparse and Redundant Representations, equation 8.
     """
     image = _checked(image)
     height, width = image.shape[:2]
+    require(Domain(whole=True), size=size)
     if size > min(height, width):
         raise InputError(
             f"an image of {height}x{width} pixels is smaller than a patch of {size}: enlarge it, "
@@ -55,7 +58,7 @@ def in_patches(restore: Restore, image: np.ndarray, size: int, stride: int) -> n
     total, counts = None, np.zeros((height, width, 1), image.dtype)
     for row in rows:
         strip = image[row : row + size]
-        made = np.asarray(apply(np.stack([strip[:, c : c + size] for c in columns])))
+        made = _made(apply, np.stack([strip[:, c : c + size] for c in columns]))
         total = np.zeros((height, width, made.shape[-1]), image.dtype) if total is None else total
         for column, patch in zip(columns, made, strict=True):
             place = np.s_[row : row + size, column : column + size]
@@ -83,11 +86,12 @@ def in_tiles(
       float [H, W, D].
 
     Raises:
-      InputError: if there is no image, or a number is not positive.
+      InputError: if there is no image, a number is not positive, or what is made of a window is of
+        another size.
     """
     image = _checked(image)
-    if min(tile, multiple) < 1 or margin < 0:
-        raise InputError(f"tiles of {tile}, margins of {margin}, multiples of {multiple}: use more")
+    require(COUNT, tile=tile, multiple=multiple)
+    require(Domain(0, whole=True), margin=margin)
     height, width = image.shape[:2]
     whole = [multiple * math.ceil(side / multiple) for side in (height, width)]
     tile, margin = (multiple * math.ceil(side / multiple) for side in (tile, margin))
@@ -103,11 +107,22 @@ def in_tiles(
                 for first, full, window in zip((top, left), whole, windows, strict=True)
             ]
             seen = padded[tuple(np.s_[c : c + w] for c, w in zip(corner, windows, strict=True))]
-            found = np.asarray(apply(seen[None]))[0]
+            found = _made(apply, seen[None])[0]
             made = np.empty((*whole, found.shape[-1]), found.dtype) if made is None else made
             piece = found[top - corner[0] :, left - corner[1] :][:tile, :tile]
             made[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
     return made[:height, :width]
+
+
+def _made(apply: Restore, pieces: np.ndarray) -> np.ndarray:
+    """What is made of pieces [N, h, w, C], of their size."""
+    made = np.asarray(apply(pieces))
+    if made.ndim != 4 or made.shape[:3] != pieces.shape[:3]:
+        raise InputError(
+            f"of pieces {list(pieces.shape)} are made {list(made.shape)}: restore to their size, "
+            "[N, h, w, D]"
+        )
+    return made
 
 
 def _checked(image: np.ndarray) -> np.ndarray:

@@ -27,11 +27,15 @@ def blend(x: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
     Returns:
       [..., H, W, C].
 
+    Raises:
+      InputError: if images are no floats, or alpha or the colour is not broadcast to them.
+
     Reference:
       Dekel, Rubinstein, Liu and Freeman, 2017, "On the effectiveness of visible watermarks",
       equations 1 and 2.
     """
-    alpha, colour = _broad(alpha, x), _broad(colour, x)
+    x = _floats(x)
+    alpha, colour = _broad(alpha, x, "alpha"), _broad(colour, x, "the colour")
     return (1 - alpha) * x + alpha * colour
 
 
@@ -49,7 +53,8 @@ def unblend(y: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
       [..., H, W, C].
 
     Raises:
-      InputError: if alpha, where it is not traced, leaves 0 to below 1: nothing is seen under 1.
+      InputError: as `blend`; if alpha, where it is not traced, leaves 0 to below 1: nothing is seen
+        under 1.
 
     Reference:
       Dekel et al., 2017, equation 3.
@@ -61,13 +66,14 @@ def unblend(y: Array, alpha: Array, colour: Array | float = 1.0) -> Array:
                 f"alpha lies between {least:g} and {most:g}: a stamp comes off where that is 0 or "
                 "more, and below 1"
             )
-    alpha, colour = _broad(alpha, y), _broad(colour, y)
+    y = _floats(y)
+    alpha, colour = _broad(alpha, y, "alpha"), _broad(colour, y, "the colour")
     return jnp.clip((y - alpha * colour) / (1 - alpha), 0, 1)
 
 
 def in_bytes(x: Array) -> Array:
     """Images in [0, 1] as files of 8 bits hold them."""
-    return jnp.round(255 * jnp.clip(x, 0, 1)) * (1 / 255)
+    return jnp.round(255 * jnp.clip(_floats(x), 0, 1)) * (1 / 255)
 
 
 def fixed_stamp(
@@ -172,16 +178,9 @@ def stamper(
 
     Raises:
       InputError: if there are no mattes, or a number is out of its range; when called, if images
-        are not [H, W, C], or smaller than a matte.
+        are no floats [H, W, C], or smaller than a matte, or the opacity is out of its range.
     """
-    mattes = np.asarray(mattes)
-    if mattes.ndim != 3 or not mattes.size or mattes.dtype.kind != "f":
-        raise InputError(
-            f"stamps are mattes, floats [K, h, w], one or more: got {mattes.dtype} "
-            f"{list(mattes.shape)}"
-        )
-    if not (mattes.min() >= 0 and mattes.max() <= 1):
-        raise InputError("a matte is between 0, where nothing is stamped, and 1")
+    mattes = _mattes(mattes)
     if not 0 < scales[0] <= scales[1] < np.inf:
         raise InputError(f"scales are the least and the largest, above 0: got {tuple(scales)}")
     for name, value, domain in (("turn", turn, NOT_NEGATIVE), ("least", least, FRACTION)):
@@ -192,9 +191,7 @@ def stamper(
     framed = np.pad(mattes, ((0, 0), (1, 1), (1, 1)))
 
     def stamp(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
-        if image.ndim != 3:
-            raise InputError(f"images [H, W, C] are stamped, got {list(image.shape)}")
-        shape = image.shape[:2]
+        image, shape = _stampable(image, opacity)
         if np.any(sides * scales[1] > shape):
             height, width = (int(side) for side in np.ceil(sides * scales[1]))
             raise InputError(
@@ -213,13 +210,91 @@ def stamper(
         centre = (whole - 1) / 2 + offset * jnp.maximum(whole - ends, 0)
         m = placed(matte, shape, centre, scale, degrees)[..., None]
         alpha = opacity * jax.random.uniform(strength, (), dtype, least, 1) * m
-        over = in_bytes(blend(image.astype(dtype), alpha, colour)).astype(image.dtype)
-        return jnp.where(alpha > 0, over, image), alpha
+        return _over(image, alpha, colour), alpha
 
     return stamp
 
 
-def _broad(values: Array | float, x: Array) -> Array:
+def overlay(pages: Array, colours: Sequence[float] = (0.0, 1.0)) -> Stamper:
+    """Returns what lays a page over an image, such as text that goes on beyond its sides.
+
+    Which page, which part of it, and which of the colours are uniform. Images are rounded to 8 bits
+    under it.
+
+    Args:
+      pages: float [K, h, w] in [0, 1], mattes that are as large as an image, or larger.
+      colours: numbers to choose from.
+
+    Returns:
+      The pure function. At opacity 0 it gives the image itself.
+
+    Raises:
+      InputError: if there are no pages, or no colours; when called, if images are no floats
+        [H, W, C], or larger than a page, or the opacity is out of its range.
+    """
+    pages, shades = _mattes(pages), np.asarray(colours, np.float32)
+    if shades.ndim != 1 or not shades.size:
+        raise InputError("a page is laid over in one of some colours: give them, or one")
+
+    def lay(key: Array, image: Array, opacity: Array | float) -> tuple[Array, Array]:
+        (image, shape), whole = _stampable(image, opacity), pages.shape[1:]
+        if np.any(np.array(shape) > whole):
+            raise InputError(
+                f"images of {shape[0]}x{shape[1]} pixels are larger than pages of "
+                f"{whole[0]}x{whole[1]}: use larger pages, or smaller images"
+            )
+        dtype = np.promote_types(image.dtype, np.float32)
+        keys = jax.random.split(key, 4)
+        ends = len(pages), *(large - small + 1 for large, small in zip(whole, shape, strict=True))
+        place = [jax.random.randint(k, (), 0, n) for k, n in zip(keys[:3], ends, strict=True)]
+        part = jax.lax.dynamic_slice(jnp.asarray(pages, dtype), place, (1, *shape))[0, ..., None]
+        alpha, shade = opacity * part, jax.random.choice(keys[3], jnp.asarray(shades, dtype))
+        return _over(image, alpha, shade), alpha
+
+    return lay
+
+
+def _mattes(mattes: Array) -> np.ndarray:
+    mattes = np.asarray(mattes)
+    if mattes.ndim != 3 or not mattes.size or mattes.dtype.kind != "f":
+        raise InputError(
+            f"stamps are mattes, floats [K, h, w], one or more: got {mattes.dtype} "
+            f"{list(mattes.shape)}"
+        )
+    if not (mattes.min() >= 0 and mattes.max() <= 1):
+        raise InputError("a matte is between 0, where nothing is stamped, and 1")
+    return mattes
+
+
+def _stampable(image: Array, opacity: Array | float) -> tuple[Array, tuple[int, int]]:
+    image = _floats(image)
+    if not isinstance(opacity, jax.core.Tracer) and opacity not in FRACTION:
+        raise InputError(f"the opacity of a stamp is {opacity}: use {FRACTION}")
+    if image.ndim != 3:
+        raise InputError(f"images [H, W, C] are stamped, got {list(image.shape)}")
+    return image, image.shape[:2]
+
+
+def _over(image: Array, alpha: Array, colour: Array | float) -> Array:
+    """An image [H, W, C], and under alpha [H, W, 1] blended and rounded to 8 bits."""
+    over = in_bytes(blend(image.astype(alpha.dtype), alpha, colour)).astype(image.dtype)
+    return jnp.where(alpha > 0, over, image)
+
+
+def _floats(x: Array) -> Array:
+    x = jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(f"images under stamps are floats in [0, 1], got {x.dtype}: scale them")
+    return x
+
+
+def _broad(values: Array | float, x: Array, name: str) -> Array:
     """Values of as many axes, and of the type, as an image has."""
     values = jnp.asarray(values, x.dtype)
+    places = zip(reversed(values.shape), reversed(x.shape), strict=False)
+    if values.ndim > x.ndim or any(n not in (1, full) for n, full in places):
+        raise InputError(
+            f"{name} is {list(values.shape)} for images {list(x.shape)}: use a number, or an axis "
+            "of 1 or of their length for each of their last axes"
+        )
     return values.reshape((1,) * (x.ndim - values.ndim) + values.shape)

@@ -90,7 +90,10 @@ def decode(run: Path, files: tuple[Path, ...], lane: int | None = None) -> None:
     models = {codec.digest: codec for codec in codecs.opened(run, lane).values()}
     for path, content in contents.items():
         if coding.unpack(content).model not in models:
-            raise InputError(f"{path}: another model wrote it than those of {run}: give its run")
+            which, advice = f"those of {run}", "give its run"
+            if lane is not None:
+                which, advice = f"lane {lane} of {run}", "leave out --lane, or give its run"
+            raise InputError(f"{path}: another model wrote it than {which}: {advice}")
     for path, target in step_by_step(targets):
         codec = models[coding.unpack(contents[path]).model]
         pixels = coding.decompress(codec, contents[path], bar)

@@ -312,6 +312,13 @@ def _opened(run: Path) -> MadeBy:
     if stored.get("experiment") != "restore":
         raise InputError(f"{run} is no run of scripts/restore.py train")
     [model] = experiment.open(run, script=__file__)
+    if (status := model.row["status"]) != "ok":
+        at = model.row.get("step") if status == "unfinished" else model.row["frozen_step"]
+        advice = "repeat its command" if status == "unfinished" else "train again, more slowly"
+        _say(
+            f"{run} is {status}, after {at} of {stored['config']['steps']} steps: {advice}",
+            sys.stderr,
+        )
     config = stored["config"]
     spec = training.manifest.read(run).batch["image"].shape
     return MadeBy(
@@ -370,7 +377,7 @@ def restored(photo: Photo, by: MadeBy, mask: np.ndarray | None = None, tile: int
 def _progress(files: Sequence[Path]) -> Any:
     from tqdm import tqdm
 
-    return tqdm(files, unit=" files", disable=len(files) < 2)
+    return tqdm(files, unit=" files", disable=len(files) < 2 or None)
 
 
 def _say(text: str, where: Any) -> None:

@@ -47,7 +47,9 @@ def _upright(image: Any) -> Photo:
         raise InputError("it has several frames: save the one that is meant")
     deep = images.is_deep(image)
     if deep and (image.mode not in images.DEEP or "transparency" in image.info):
-        raise InputError("it has 16 bits a channel and is not plain grey: convert it to 8 bits")
+        raise InputError(
+            "it has 16 bits a channel and is no plain grey PNG or TIFF: make it 8 bits"
+        )
     image = ImageOps.exif_transpose(image)
     grey, clear = image.mode in images.GREY, image.has_transparency_data
     kept = ("exif", "dpi", *(() if image.mode in ("CMYK", "YCbCr") else ("icc_profile",)))
@@ -66,9 +68,14 @@ def holes(path: Path) -> np.ndarray:
     """Reads a mask: bool [H, W], True where it is white, which is to be filled.
 
     Raises:
-      InputError: it cannot be read, or is all white or all black.
+      InputError: it cannot be read, is transparent, or is all white or all black.
     """
-    pixels = read(path).pixels
+    pixels, alpha, _ = read(path)
+    if alpha is not None and alpha.min() < 255:
+        raise InputError(
+            f"the mask {shown(path)} is transparent in places: make them white where to fill, and "
+            "black elsewhere"
+        )
     mask = pixels.mean(axis=-1) > np.iinfo(pixels.dtype).max // 2
     if mask.all() or not mask.any():
         which = "white, so nothing is known" if mask.all() else "black, so there is nothing to fill"

@@ -141,3 +141,13 @@ def test_an_image_is_its_lightness_and_its_chroma():
     np.testing.assert_allclose(colour.coloured(images, colour.chroma(images)), images, atol=1e-5)
     grey = np.asarray(colour.coloured(images, np.zeros((2, 3, 4, 2), np.float32)))
     np.testing.assert_allclose(grey, np.repeat(grey[..., :1], 3, axis=-1), atol=1e-5)
+
+
+def test_colours_of_another_size_and_no_white_are_refused():
+    grey = np.full((2, 3, 3), 0.5, np.float32)
+    for found in (np.zeros((1, 3, 2), np.float32), np.zeros((2, 3, 2), int), [0.0, 0.0]):
+        with pytest.raises(InputError, match=r"floats \[2, 3, 2\]"):
+            colour.coloured(grey, found)
+    for white in ((1.0, 1.0), (0.0, 1.0, 1.0)):
+        with pytest.raises(InputError, match="each more than 0"):
+            colour.xyz_to_lab(grey, white)

@@ -88,9 +88,20 @@ def test_a_u_net_sees_tiles_that_lie_on_its_own_grid():
         (lambda x: tiling.in_patches(lambda y: y, x, 4, 0), "leaves gaps"),
         (lambda x: tiling.in_patches(lambda y: y, x[..., 0], 4, 2), "axis of channels"),
         (lambda x: tiling.in_tiles(lambda y: y, (255 * x).astype(np.uint8), 4, 2), r"\[0, 1\]"),
-        (lambda x: tiling.in_tiles(lambda y: y, x, 0, 2), "use more"),
+        (lambda x: tiling.in_tiles(lambda y: y, x, 0, 2), "tile is 0: use"),
     ],
 )
 def test_what_cannot_be_cut_is_refused(call, message):
     with pytest.raises(InputError, match=message):
         call(RANDOM.random((8, 8, 1)))
+
+
+@pytest.mark.parametrize("apart", [tiling.in_patches, tiling.in_tiles])
+def test_pieces_of_another_size_are_refused(apart):
+    """What had no place was made of memory that nobody wrote."""
+    image = np.ones((5, 7, 1), np.float32)
+    for restore in (lambda x: x[:, ::2, ::2], lambda x: x[..., 0], lambda x: x[0]):
+        with pytest.raises(InputError, match="restore to their size"):
+            apart(restore, image, 4, 2)
+    with pytest.raises(InputError, match=r"is 2\.5: use a whole number"):
+        apart(lambda x: x, image, 2.5, 2)

@@ -210,3 +210,52 @@ def test_data_are_stamped_once_and_for_all():
             data.stamped(single, stamper, **options)
     with pytest.raises(InputError, match="images"):
         data.stamped(data.load("two_moons"), stamper)
+
+
+def test_any_part_of_any_page_is_laid_over_in_any_of_the_colours():
+    """Pages whose pixels all differ tell where they were cut."""
+    pages = (np.arange(2 * 9 * 10, dtype=np.float32).reshape(2, 9, 10) + 1) / 255
+    lay = jax.jit(jax.vmap(watermarks.overlay(pages, (0.0, 1.0)), (0, None, None)))
+    image = np.full((8, 8, 1), np.float32(100 / 255))
+    over, alpha = lay(jax.random.split(KEY, 200), image, 1.0)
+    first = np.rint(255 * np.asarray(alpha)[:, 0, 0, 0]).astype(int) - 1
+    page, row, column = first // 90, first % 90 // 10, first % 10
+    assert {*zip(page, row, column, strict=True)} == set(np.ndindex(2, 2, 3))
+    cut = [pages[p, r : r + 8, c : c + 8, None] for p, r, c in zip(page, row, column, strict=True)]
+    np.testing.assert_array_equal(alpha, np.stack(cut))
+    black, white = ((1 - alpha) * 100 + alpha * 255 * colour for colour in (0.0, 1.0))
+    is_black = np.all(np.abs(255 * over - black) < 0.5 + 1e-3, axis=(1, 2, 3))
+    is_white = np.all(np.abs(255 * over - white) < 0.5 + 1e-3, axis=(1, 2, 3))
+    assert np.all(is_black != is_white)
+    assert 60 < is_black.sum() < 140
+    np.testing.assert_array_equal(lay(jax.random.split(KEY, 200), image, 0.0)[0][0], image)
+
+
+def test_pages_that_are_no_such_or_too_small_are_refused():
+    with pytest.raises(InputError, match="in one of some colours"):
+        watermarks.overlay(MATTE[None], ())
+    with pytest.raises(InputError, match="images of 8x9 pixels are larger than pages of 3x4"):
+        watermarks.overlay(MATTE[None])(KEY, IMAGES[0], 1.0)
+    with pytest.raises(InputError, match="a matte is between 0"):
+        watermarks.overlay(2 + MATTE[None])
+
+
+def test_bytes_and_what_does_not_fit_are_refused():
+    """Of bytes alpha was rounded to 0, and nothing was stamped."""
+    x = np.full((4, 5, 3), 200, np.uint8)
+    stamp = watermarks.stamper(np.ones((1, 2, 2), np.float32))
+    for use in (
+        lambda: watermarks.blend(x, 0.5),
+        lambda: watermarks.unblend(x, 0.5),
+        lambda: watermarks.in_bytes(x),
+        lambda: stamp(jax.random.key(0), x, 0.5),
+    ):
+        with pytest.raises(InputError, match=r"floats in \[0, 1\], got uint8"):
+            use()
+    x = x / np.float32(255)
+    with pytest.raises(InputError, match="alpha is "):
+        watermarks.blend(x, np.ones((4, 5)))
+    with pytest.raises(InputError, match="the colour is "):
+        watermarks.blend(x, 0.5, np.ones(2))
+    with pytest.raises(InputError, match="opacity of a stamp is 2"):
+        stamp(jax.random.key(0), x, 2)

@@ -9,6 +9,8 @@ from ae_jax.core import InputError
 _MAGIC, _VERSION = b"\x89AEJ", 1
 #: Magic, version, model, height, width, channels and the payload's length; a checksum follows.
 _FIELDS = struct.Struct("<4sB8sIIBI")
+#: Bytes that name a model.
+DIGEST_BYTES = 8
 _CHECKSUM = struct.Struct("<I")
 #: What a file has besides its payload.
 HEADER_BYTES = _FIELDS.size + _CHECKSUM.size
@@ -29,7 +31,15 @@ class Container(NamedTuple):
 
 
 def pack(container: Container) -> bytes:
-    """Returns a file's bytes."""
+    """Returns a file's bytes.
+
+    Raises:
+      InputError: if the model's digest is not 8 bytes, or no file holds such a picture.
+    """
+    if len(container.model) != DIGEST_BYTES:
+        raise InputError(f"a digest of {len(container.model)} bytes: use {DIGEST_BYTES}")
+    if container.shape[2] not in (1, 3) or not all(0 < n < 2**32 for n in container.shape):
+        raise InputError(f"a file holds a picture [H, W, 1 or 3], and not {[*container.shape]}")
     fields = _FIELDS.pack(
         _MAGIC, _VERSION, container.model, *container.shape, len(container.payload)
     )

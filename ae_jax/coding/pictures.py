@@ -71,7 +71,8 @@ def decompress(
       progress: told of the batches.
 
     Raises:
-      InputError: if another model wrote it, or it cannot be read, as `container.unpack`.
+      InputError: if another model wrote it, it cannot be read, as `container.unpack`, or the model
+        makes no such tiles.
     """
     model, shape, payload = unpack(content)
     if model != codec.digest:
@@ -79,7 +80,13 @@ def decompress(
     planes = shape[2] if codec.tile[2] == 1 else 1
     wanted = (planes, *shape[:2], codec.tile[2])
     codes = coder.decode(codec.tables, payload, count(wanted, codec.tile))
-    images = joined(in_batches(codec.decode, codes, progress), wanted)
+    tiles = in_batches(codec.decode, codes, progress)
+    if tiles.shape[1:] != tuple(codec.tile) or not np.isfinite(tiles).all():
+        raise InputError(
+            f"the model makes tiles {list(tiles.shape[1:])}, or numbers that are not finite, where "
+            f"its codec says {[*codec.tile]}: use its own"
+        )
+    images = joined(tiles, wanted)
     picture = np.concatenate([*images], axis=-1)
     if picture.shape[2] > shape[2]:  # a grey one of a colour model
         picture = picture.mean(axis=-1, keepdims=True)

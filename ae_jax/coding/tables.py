@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ae_jax.core import InputError
+from ae_jax.core import Domain, InputError, require
 
 #: A symbol lies nearer to 0, so that what is beyond a table has a length that the coder knows.
 LIMIT = 2**22
@@ -103,8 +103,12 @@ def decode(tables: Sequence[Table], payload: bytes, count: int) -> np.ndarray:
       count: N.
 
     Raises:
-      InputError: if the bytes cannot be its own; without the package constriction.
+      InputError: if the bytes cannot be its own, or there are no tables; without the
+        package constriction.
     """
+    require(Domain(0, whole=True), count=count)
+    if not tables:
+        raise InputError("there are no tables, by which codes are read")
     if len(payload) % 4:
         raise InputError(f"a payload of {len(payload)} bytes was cut: it has four at a time")
     stream = _stream()

@@ -36,7 +36,7 @@ from ae_jax.data.sources.composites import load as _load_composites
 from ae_jax.data.sources.glyphs import glyphs
 from ae_jax.data.sources.glyphs import load as _load_glyphs
 from ae_jax.data.sources.photos import photographs
-from ae_jax.data.sources.stamps import stamps
+from ae_jax.data.sources.stamps import page, stamps
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
 from ae_jax.data.transforms import binarized, resized, side_by_side, subset
@@ -60,6 +60,7 @@ __all__ = [
     "labelled",
     "load",
     "names",
+    "page",
     "paired",
     "pairs_of",
     "photographs",

@@ -74,12 +74,31 @@ def closed_fills(holes: Holes, components: int, ridge: float) -> dict[str, Array
         "conditional mean": fills.conditional_mean(*given, holes.average, covariance, ridge),
     }
     with contextlib.suppress(ModuleNotFoundError):
-        from skimage.restoration import inpaint_biharmonic
-
-        unknown = np.array(~holes.mask[..., 0])
-        filled = [inpaint_biharmonic(np.array(x), unknown, channel_axis=-1) for x in given[0]]
-        ways["biharmonic"] = jnp.asarray(np.stack(filled), holes.images.dtype)
+        ways["biharmonic"] = biharmonic(*given)
     return {way: inversion.composed(*given, jnp.clip(x, 0, 1)) for way, x in ways.items()}
+
+
+def biharmonic(images: Array, mask: np.ndarray) -> Array:
+    """Fills by the biharmonic equation, whose solutions are as smooth as splines, by scikit-image.
+
+    Args:
+      images: [B, H, W, C].
+      mask: bool [H, W, 1], False in the hole.
+
+    Returns:
+      [B, H, W, C].
+
+    Raises:
+      ModuleNotFoundError: scikit-image is not installed.
+
+    Reference:
+      Damelin and Hoang (2018), On Surface Completion and Image Inpainting by Biharmonic Functions.
+    """
+    from skimage.restoration import inpaint_biharmonic
+
+    unknown = np.array(~mask[..., 0])
+    filled = [inpaint_biharmonic(np.array(x), unknown, channel_axis=-1) for x in images]
+    return jnp.asarray(np.stack(filled), images.dtype)
 
 
 def filled_measure(

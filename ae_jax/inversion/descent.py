@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import NOT_NEGATIVE, Array, InputError
 from ae_jax.inversion.masks import composed, known_pixels, mean_of_known
 from ae_jax.inversion.objectives import Objective
 
@@ -51,9 +52,10 @@ def descent(
       (key, start [B, ...], rate) -> Found, jitted, of which the rate, a scalar, is traced.
 
     Raises:
-      InputError: if steps is no whole number, 0 or more; when called, if the start has no floats.
+      InputError: if steps is no whole number, 0 or more; when called, if the start has no floats,
+        or the rate is not finite, and 0 or more.
     """
-    _check_steps(steps)
+    check_steps(steps)
     optimizer = optax.scale_by_adam() if optimizer is None else optimizer
     project = (lambda x: x) if project is None else project
 
@@ -61,8 +63,12 @@ def descent(
         value = objective(key, x)
         return jnp.sum(value), value
 
-    @jax.jit
     def descend(key: Array, start: Array, rate: Array | float) -> Found:
+        check_rate(rate)
+        return descended(key, start, rate)
+
+    @jax.jit
+    def descended(key: Array, start: Array, rate: Array | float) -> Found:
         start = jnp.asarray(start)
         if not jnp.issubdtype(start.dtype, jnp.floating):
             raise InputError(f"a descent starts from floats, got {start.dtype}")
@@ -113,7 +119,7 @@ def inpainting(
       Mahendran and Vedaldi (2015), Understanding Deep Image Representations by Inverting Them,
       equation 1, with known pixels for the representation.
     """
-    _check_steps(steps)
+    check_steps(steps)
     if low is not None and high is not None and not low < high:
         raise InputError(f"filled pixels are from {low} to {high}: the first must be below")
 
@@ -131,6 +137,7 @@ def inpainting(
     def fill(
         key: Array, images: Array, mask: Array, rate: Array | float, start: Array | None = None
     ) -> Found:
+        check_rate(rate)
         images = jnp.asarray(images)
         known = known_pixels(images, mask)
         start = mean_of_known(images, known) if start is None else start
@@ -152,6 +159,15 @@ def moved(
     return jax.tree.map(lambda x, d: x - jnp.asarray(rate, x.dtype) * d, x, direction), state
 
 
-def _check_steps(steps: int) -> None:
+def check_rate(rate: Array | float) -> None:
+    """Raises InputError where the rate of a descent, unless it is traced, is not allowed."""
+    if not isinstance(rate, jax.core.Tracer) and (
+        isinstance(rate, str) or np.ndim(rate) or rate not in NOT_NEGATIVE
+    ):
+        raise InputError(f"the rate of a descent is {rate}: use one number, {NOT_NEGATIVE}")
+
+
+def check_steps(steps: int) -> None:
+    """Raises InputError where there can be no such number of steps."""
     if not isinstance(steps, Integral) or steps < 0:
         raise InputError(f"steps of a descent are {steps!r}: use a whole number, 0 or more")

@@ -50,15 +50,17 @@ def nearest(images: Array, mask: Array, examples: Array) -> Array:
       [B, H, W, C].
 
     Raises:
-      InputError: as `known_pixels`, or if the examples are of another size.
+      InputError: as `known_pixels`, or if the examples are of another size, or not finite.
     """
     known, images, examples = known_pixels(images, mask), jnp.asarray(images), jnp.asarray(examples)
-    if examples.shape[1:] != images.shape[1:] or not len(examples):
+    fit = examples.shape[1:] == images.shape[1:] and len(examples) > 0
+    if not fit or not jnp.issubdtype(examples.dtype, jnp.floating):
         raise InputError(
-            f"examples of images {list(images.shape)} are [N, ...] of their size, got "
-            f"{list(examples.shape)}"
+            f"examples of images {list(images.shape)} are floats [N, ...] of their size, got "
+            f"{examples.dtype} {list(examples.shape)}"
         )
-    return composed(images, known, examples[_nearest(images, known, examples)])
+    filled = composed(images, known, examples[_nearest(images, known, examples)])
+    return _finite(filled, "take examples that are")
 
 
 @jax.jit
@@ -66,7 +68,8 @@ def _nearest(images: Array, known: Array, examples: Array) -> Array:
     def place(pair: tuple[Array, Array]) -> Array:
         image, known = pair
         gap = jnp.where(known, image, 0)[None] - jnp.where(known[None], examples, 0)
-        return jnp.argmin(jnp.sum(gap**2, axis=(1, 2, 3)))
+        error = jnp.sum(gap**2, axis=(1, 2, 3))
+        return jnp.argmin(jnp.where(jnp.isnan(error), jnp.inf, error))
 
     return jax.lax.map(place, (images, known))
 
@@ -110,8 +113,11 @@ def poisson(images: Array, mask: Array, source: Array) -> Array:
       Perez, Gangnet and Blake (2003), Poisson Image Editing, section 2.
     """
     known, images, source = known_pixels(images, mask), jnp.asarray(images), jnp.asarray(source)
-    if source.shape != images.shape:
-        raise InputError(f"images are {list(images.shape)}, and their source {list(source.shape)}")
+    if source.shape != images.shape or not jnp.issubdtype(source.dtype, jnp.floating):
+        raise InputError(
+            f"images are {images.dtype} {list(images.shape)}, and their source {source.dtype} "
+            f"{list(source.shape)}: use floats of the same size"
+        )
     # what is to be added to the source is known where the image is, and harmonic elsewhere
     source = source.astype(images.dtype)
     gap = jnp.where(known, images - source, 0)
@@ -156,7 +162,8 @@ def conditional_mean(
       [B, H, W, C].
 
     Raises:
-      InputError: as `known_pixels`, or if the moments are of another size, or the ridge below 0.
+      InputError: as `known_pixels`, or if the moments are of another size, or the ridge below 0; if
+        nothing is traced and the known pixels' covariance has no inverse.
     """
     known, images = known_pixels(images, mask), jnp.asarray(images)
     size = images[0].size
@@ -169,7 +176,7 @@ def conditional_mean(
     alike = np.ndim(mask) == 3 or np.shape(mask)[0] == 1
     moments = (jnp.asarray(moment, images.dtype) for moment in (average, covariance))
     found = _conditional_mean(images, known[:1] if alike else known, *moments, ridge)
-    return composed(images, known, found)
+    return _finite(composed(images, known, found), "use a ridge, and finite moments")
 
 
 @jax.jit
@@ -233,7 +240,8 @@ def principal(
                 f"{fewest} known numbers say too little of {len(components)} components: use fewer "
                 "of them, or a ridge"
             )
-    return composed(images, known, _principal(images, known, average, components, ridge))
+    found = _principal(images, known, average, components, ridge)
+    return _finite(composed(images, known, found), "use a ridge, and finite components")
 
 
 @jax.jit
@@ -251,6 +259,13 @@ def _principal(
 
     flat = (x.reshape(len(x), -1) for x in (images, known))
     return jax.vmap(one)(*flat).reshape(images.shape)
+
+
+def _finite(filled: Array, reason: str) -> Array:
+    """Images of which no filled number is NaN or infinite, as far as they can be looked at."""
+    if not isinstance(filled, jax.core.Tracer) and not bool(jnp.all(jnp.isfinite(filled))):
+        raise InputError(f"what would fill is not finite: {reason}")
+    return filled
 
 
 def _check_ridge(ridge: Array | float) -> None:

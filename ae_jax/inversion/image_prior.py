@@ -7,8 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ae_jax.core import BELOW_ONE, COUNT, NOT_NEGATIVE, Array, InputError, Network
-from ae_jax.inversion.descent import moved
+from ae_jax.core import (
+    BELOW_ONE,
+    COUNT,
+    NOT_NEGATIVE,
+    Array,
+    InputError,
+    Network,
+    require_function,
+    require_networks,
+)
+from ae_jax.inversion.descent import check_rate, moved
 from ae_jax.inversion.masks import known_pixels
 
 #: The network's input is uniform noise up to this.
@@ -71,6 +80,8 @@ def deep_image_prior(
       Ulyanov, Vedaldi and Lempitsky (2018), Deep Image Prior, equation 2 and section 3; held-out
       pixels are ours.
     """
+    require_networks(network=network)
+    require_function("jax.nn.sigmoid", output=output)
     for name, count in (("steps", steps), ("channels", channels)):
         if count not in COUNT:
             raise InputError(f"{name} of a deep image prior are {count!r}: use {COUNT}")
@@ -143,6 +154,7 @@ def deep_image_prior(
         held_out: Array | float = 0.05,
         truth: Array | None = None,
     ) -> Fitted:
+        check_rate(rate)
         images = jnp.asarray(images)
         known = known_pixels(images, mask)
         numbers = {"input_noise": input_noise, "decay": decay, "held_out": held_out}
@@ -150,10 +162,13 @@ def deep_image_prior(
             domain = NOT_NEGATIVE if name == "input_noise" else BELOW_ONE
             if not isinstance(number, jax.core.Tracer) and number not in domain:
                 raise InputError(f"{name} of a deep image prior is {number}: use {domain}")
-        if truth is not None and jnp.shape(truth) != images.shape:
-            raise InputError(
-                f"images are {list(images.shape)}, and their truth {list(jnp.shape(truth))}"
-            )
+        if truth is not None:
+            truth = jnp.asarray(truth)
+            if truth.shape != images.shape or not jnp.issubdtype(truth.dtype, jnp.floating):
+                raise InputError(
+                    f"images are {images.dtype} {list(images.shape)}, and their truth "
+                    f"{truth.dtype} {list(truth.shape)}: use floats of the same size"
+                )
         noise = jax.ShapeDtypeStruct((1, *images.shape[1:3], channels), images.dtype)
         params = jax.eval_shape(network.init, key, noise)
         made = jax.eval_shape(network.apply, params, noise).shape

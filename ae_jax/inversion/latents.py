@@ -1,14 +1,15 @@
 """Filling images by the search for a latent whose generated image agrees with what is known."""
 
 from collections.abc import Callable
+from numbers import Integral
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ae_jax.core import Array, InputError
-from ae_jax.inversion.descent import Found, descent
+from ae_jax.core import POSITIVE, Array, InputError, require
+from ae_jax.inversion.descent import Found, check_rate, check_steps, descent
 from ae_jax.inversion.masks import known_pixels
 from ae_jax.inversion.objectives import Objective, weighted
 from ae_jax.probability._examples import sum_dimensions
@@ -29,12 +30,14 @@ def context_weights(known: Array, window: int = WINDOW) -> Array:
       image, but for the pixel itself; 0 where a pixel is unknown, or far from any that is.
 
     Raises:
-      InputError: if the window is even or has one pixel.
+      InputError: if the window is no odd number above 1, or what is known no bool of four axes.
 
     Reference:
       Yeh et al. (2017), Semantic Image Inpainting with Deep Generative Models, equation 4.
     """
-    if window < 3 or window % 2 == 0:
+    if jnp.ndim(known) != 4 or known.dtype != bool:
+        raise InputError(f"known is bool [B, H, W, C], got {known.dtype} {list(known.shape)}")
+    if not isinstance(window, Integral) or window < 3 or window % 2 == 0:
         raise InputError(f"a window of {window} pixels a side has no middle: use 3, 5, 7, ...")
     reach, dtype = window // 2, jnp.result_type(float)
 
@@ -70,15 +73,21 @@ def context_error(
       (key, latents [B, Z]) -> [B].
 
     Raises:
-      InputError: as `known_pixels` and `context_weights`.
+      InputError: as `known_pixels` and `context_weights`; when called, if what is generated is of
+        another size.
 
     Reference:
       Yeh et al. (2017), equation 5.
     """
-    known = known_pixels(images, mask)
+    images, known = jnp.asarray(images), known_pixels(images, mask)
     weights = context_weights(known, window) if window else known
     weights = weights.astype(images.dtype)
-    return lambda key, z: sum_dimensions(weights * jnp.abs(generate(z) - images))
+
+    def error(key: Array, z: Array) -> Array:
+        gap = jnp.where(known, _generated(generate, z, images) - images, 0)
+        return sum_dimensions(weights * jnp.abs(gap))
+
+    return error
 
 
 def squared_context_error(
@@ -99,15 +108,29 @@ def squared_context_error(
       (key, latents [B, Z]) -> [B], nats.
 
     Raises:
-      InputError: as `known_pixels`.
+      InputError: as `known_pixels`; if the deviation is not above 0; when called, if what is
+        generated is of another size.
     """
-    known = known_pixels(images, mask)
+    images, known = jnp.asarray(images), known_pixels(images, mask)
+    if not isinstance(deviation, jax.core.Tracer) and deviation not in POSITIVE:
+        raise InputError(f"the deviation of the noise is {deviation}: use {POSITIVE}")
 
     def error(key: Array, z: Array) -> Array:
-        gap = jnp.where(known, generate(z) - images, 0)
+        gap = jnp.where(known, _generated(generate, z, images) - images, 0)
         return sum_dimensions(gap**2) / (2 * jnp.asarray(deviation, gap.dtype) ** 2)
 
     return error
+
+
+def _generated(generate: Callable[[Array], Array], z: Array, images: Array) -> Array:
+    """What is generated, of the size of the images."""
+    made = generate(z)
+    if made.shape != images.shape:
+        raise InputError(
+            f"images are {list(images.shape)}, and of latents {list(z.shape)} are generated "
+            f"{list(made.shape)}: use images of the generator's size"
+        )
+    return made
 
 
 def realism(logits: Callable[[Array], Array], generate: Callable[[Array], Array]) -> Objective:
@@ -167,7 +190,8 @@ def latent_search(
       filled image, `composed(images, mask, generate(found.x))` that without blending.
 
     Raises:
-      InputError: as `descent`; when called, as `known_pixels`, or if the starts do not fit.
+      InputError: as `descent`, or if the bound is not above 0; when called, as `known_pixels`, or
+        if the starts or the generated images do not fit.
 
     Reference:
       Yeh et al. (2017), Semantic Image Inpainting with Deep Generative Models, section 3.
@@ -181,6 +205,9 @@ def latent_search(
             else weighted((error, 1.0), (realism(logits, generate), REALISM))
         )
 
+    check_steps(steps)
+    if bound is not None:
+        require(POSITIVE, bound=bound)
     build = of_yeh if objective is None else objective
     clip = None if bound is None else lambda z: jnp.clip(z, -bound, bound)
 
@@ -191,11 +218,13 @@ def latent_search(
         search = descent(build(images, known), steps, optimizer=optimizer, project=clip)
         found = search(key, starts.reshape(len(images), -1), rate)
         trace = found.trace.reshape(len(found.trace), again, -1)
-        best = jnp.argmin(trace[-1], axis=0)
+        # what has diverged is worse than all others
+        best = jnp.argmin(jnp.where(jnp.isnan(trace[-1]), jnp.inf, trace[-1]), axis=0)
         latents = jnp.take_along_axis(found.x.reshape(starts.shape), best[None, :, None], axis=0)
         return Found(latents[0], jnp.take_along_axis(trace, best[None, None], axis=1)[:, 0])
 
     def search(key: Array, images: Array, mask: Array, starts: Array, rate: Array | float) -> Found:
+        check_rate(rate)
         images, starts = jnp.asarray(images), jnp.asarray(starts)
         known = known_pixels(images, mask)
         if starts.ndim != 3 or starts.shape[1] != len(images) or not starts.size:

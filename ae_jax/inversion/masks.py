@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import FRACTION, Array, InputError
+from ae_jax.core import FRACTION, Array, Domain, InputError, require
 
 
 def known_pixels(images: Array, mask: Array) -> Array:
@@ -21,9 +21,21 @@ def known_pixels(images: Array, mask: Array) -> Array:
       bool [B, H, W, C].
 
     Raises:
-      InputError: if images are no floats of that rank; if the mask is of another type or size, or
-        knows nothing of some channel of an image (which is not looked at where it is traced).
+      InputError: if images are no floats of that rank; if the mask is of another type or size; or,
+        where neither is traced, if it knows nothing of some channel of an image, or a known number
+        is not finite.
     """
+    known = _known(images, mask)
+    finite = jnp.all(jnp.isfinite(jnp.asarray(images)) | ~known)
+    if not isinstance(finite, jax.core.Tracer) and not finite:
+        raise InputError(
+            "an image has NaN or infinity where the mask says it is known: mask it as unknown"
+        )
+    return known
+
+
+def _known(images: Array, mask: Array) -> Array:
+    """As `known_pixels`, whatever numbers they have."""
     images, mask = jnp.asarray(images), jnp.asarray(mask)
     if images.ndim != 4 or not images.size or not jnp.issubdtype(images.dtype, jnp.floating):
         raise InputError(
@@ -62,9 +74,14 @@ def composed(images: Array, mask: Array, x: Array) -> Array:
       [B, H, W, C]: m images + (1 - m) x.
 
     Raises:
-      InputError: as `known_pixels`, or if x has another shape.
+      InputError: as `known_pixels`, but for numbers that are not finite; if x has another shape, or
+        no floats.
     """
-    known, x = known_pixels(images, mask), jnp.asarray(x)
+    known, x = _known(images, mask), jnp.asarray(x)
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise InputError(
+            f"what fills images is floats, as they are, and not {x.dtype}: scale it as them"
+        )
     if x.shape != known.shape:
         raise InputError(
             f"images are {list(known.shape)}, and what is to fill them {list(x.shape)}"
@@ -93,6 +110,7 @@ def hole(image_shape: Sequence[int], side: int) -> np.ndarray:
       InputError: if there is no such hole, or nothing around it.
     """
     height, width = image_shape[:2]
+    require(Domain(whole=True), side=side)
     if not 1 <= side <= min(height, width) or side == max(height, width):
         raise InputError(f"a hole of {side} pixels a side does not fit images {height}x{width}")
     known = np.ones((height, width, 1), bool)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import losses
-from ae_jax.core import POSITIVE, Array, InputError
+from ae_jax.core import POSITIVE, Array, Domain, InputError
 from ae_jax.probability._examples import sum_dimensions
 
 #: (key, x [B, ...]) -> [B], or a scalar.
@@ -129,6 +130,9 @@ def of_class(logits: Callable[[Array], Array], label: Array | int) -> Objective:
       logits: x [B, ...] -> [B, classes].
       label: int, or int [B].
 
+    Raises:
+      InputError: when called, if a label that is not traced is no class.
+
     Reference:
       Simonyan, Vedaldi and Zisserman (2014), Deep Inside Convolutional Networks, section 2 (of
       logits there).
@@ -136,7 +140,12 @@ def of_class(logits: Callable[[Array], Array], label: Array | int) -> Objective:
 
     def objective(key: Array, x: Array) -> Array:
         log_probabilities = jax.nn.log_softmax(logits(x))
-        places = jnp.broadcast_to(jnp.asarray(label), log_probabilities.shape[:1])
+        classes = Domain(0, log_probabilities.shape[1] - 1, whole=True)
+        if not isinstance(label, jax.core.Tracer) and any(
+            n not in classes for n in np.ravel(label)
+        ):
+            raise InputError(f"a label is {label}: use {classes}")
+        places = jnp.broadcast_to(jnp.asarray(label, jnp.int32), log_probabilities.shape[:1])
         return -jnp.take_along_axis(log_probabilities, places[:, None], axis=1)[:, 0]
 
     return objective

@@ -87,3 +87,24 @@ def test_another_models_file_is_refused():
 def test_refuses_what_is_no_picture(pixels, words):
     with pytest.raises(InputError, match=words):
         coding.compress(GREY, pixels)
+
+
+def test_a_codec_that_could_not_read_its_own_files():
+    tables = coding.counted(np.arange(4)[:, None])
+    codec = coding.Codec(
+        (2, 2, 1),
+        lambda x: np.zeros((len(x), 1), int),
+        lambda z: np.full((len(z), 2, 2, 1), np.nan, np.float32),
+        tables,
+        b"12345678",
+    )
+    picture = np.zeros((3, 3, 1), np.uint8)
+    with pytest.raises(InputError, match="a digest of 3 bytes"):
+        coding.compress(codec._replace(digest=b"123"), picture)
+    content = coding.compress(codec, picture)
+    for decode in (codec.decode, lambda z: np.zeros((len(z), 1, 2, 1), np.float32)):
+        with pytest.raises(InputError, match=r"its codec says \[2, 2, 1\]"):
+            coding.decompress(codec._replace(decode=decode), content)
+    for read_by, count, words in ((tables, -1, "count is -1"), ((), 1, "no tables")):
+        with pytest.raises(InputError, match=words):
+            coding.decode(read_by, b"", count)

@@ -142,6 +142,8 @@ LATE = [
     ("stacked_denoising", "--sigma 0", "--sigma is 0.0: use more than 0"),
     ("stacked_denoising", "--stride 7", "a stride of 7 leaves gaps between pieces of 6 pixels"),
     ("stacked_denoising", "--widths", "--widths has no layer"),
+    ("text_removal", "--heights 2", "a stamp has 4 pixels a side or more, not 2x"),
+    ("text_removal", "--other-face Fraktur", "there is no typeface 'Fraktur': choose from DejaVu"),
     ("total_correlation", "--batch-size 1", "--batch-size is 1: use a whole number, 2 or more"),
     ("total_correlation", "--batch-size 4 64", "data_size is 32, less than the batch of 64"),
     ("total_correlation", "--correlation 1", "--correlation is 1.0: use 0 or more and less than 1"),
@@ -246,6 +248,7 @@ OTHERS = {
     "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
     "gan": ("digits", "unknown density 'digits'"),
     "stacked_denoising": ("digits", "photographs are photos or photos11, and not 'digits'"),
+    "text_removal": ("digits", "photographs are photos or photos11, and not 'digits'"),
 }
 
 

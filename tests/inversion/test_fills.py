@@ -181,3 +181,22 @@ def test_the_ridge_is_traced():
     fill = jax.jit(lambda ridge: fills.conditional_mean(IMAGES, MASK, AVERAGE, COVARIANCE, ridge))
     assert np.any(fill(0.1) != fill(1.0))
     assert inversion.fills is fills
+
+
+def test_numbers_that_fill_nothing_are_refused():
+    image = np.full((1, 2, 2, 1), 0.5, np.float32)
+    mask = np.array([[True, True], [True, False]])[..., None]
+    fills, examples = inversion.fills, np.stack([image[0] * np.nan, image[0]])
+    np.testing.assert_array_equal(fills.nearest(image, mask, examples), image)
+    for use in (
+        lambda: fills.nearest(image, mask, np.full((1, 2, 2, 1), 200, np.uint8)),
+        lambda: fills.poisson(image, mask, np.full((1, 2, 2, 1), 200, np.uint8)),
+    ):
+        with pytest.raises(InputError, match="floats"):
+            use()
+    with pytest.raises(InputError, match="use a ridge"):
+        fills.conditional_mean(image, mask, image[0], np.zeros((4, 4)))
+    with pytest.raises(InputError, match="use a ridge"):
+        fills.principal(image, mask, image[0], np.ones((2, 4)))
+    with pytest.raises(InputError, match="mask it as unknown"):
+        fills.mean(image * np.nan, mask)

@@ -129,3 +129,27 @@ def test_starts_that_do_not_fit_are_refused():
     for shape in ((2, 3), (1, 3, 3), (0, 2, 3)):
         with pytest.raises(InputError, match=r"starts are latents \[R, 2, Z\]"):
             search(KEY, IMAGES, MASK, np.zeros(shape), 0.1)
+
+
+def test_a_start_that_diverges_is_not_the_best():
+    """NaN is the least number for argmin."""
+    images = jnp.full((1, 2, 2, 1), 0.5).at[0, 0, 0, 0].set(jnp.nan)  # where nothing is known
+    mask = np.ones((2, 2, 1), bool)
+    mask[0, 0] = False
+
+    def generate(z):
+        return jnp.broadcast_to(z[:, :, None, None], (len(z), 2, 2, 1))
+
+    search = inversion.latent_search(generate, 0)
+    starts = jnp.array([jnp.nan, 0.0, 0.4])[:, None, None]
+    found = search(jax.random.key(0), images, mask, starts, 0.1)
+    np.testing.assert_array_equal(found.x, [[starts[2, 0, 0]]])
+    assert np.isfinite(found.trace).all()
+
+    wide = inversion.latent_search(lambda z: generate(z)[:, :, :1], 0)
+    with pytest.raises(InputError, match="use images of the generator's size"):
+        wide(jax.random.key(0), images, mask, starts, 0.1)
+    with pytest.raises(InputError, match="bound is -1"):
+        inversion.latent_search(generate, 0, bound=-1)
+    with pytest.raises(InputError, match="rate of a descent is nan"):
+        search(jax.random.key(0), images, mask, starts, float("nan"))

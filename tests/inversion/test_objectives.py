@@ -59,3 +59,9 @@ def test_a_class_is_as_improbable_as_its_softmax_says(x64):
 def test_a_deviation_of_0_is_refused():
     with pytest.raises(InputError, match="use more than 0"):
         inversion.denoising_score(lambda x: x, 0.0)
+
+
+def test_a_class_that_there_is_not():
+    objective = inversion.of_class(lambda x: x, np.array([0, -1]))
+    with pytest.raises(InputError, match="use a whole number, from 0 to 2"):
+        objective(jax.random.key(0), jnp.zeros((2, 3)))

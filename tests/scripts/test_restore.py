@@ -227,6 +227,26 @@ def test_a_full_disk_leaves_no_half_of_a_picture(restore, tmp_path, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
+def test_a_mask_that_is_drawn_by_transparency_is_refused(restore, tmp_path):
+    """Under what is erased there may be any colour."""
+    mask = write(tmp_path / "mask.png", waves(4, 5, 4))
+    with pytest.raises(InputError, match=r"mask.png is transparent in places: make them white"):
+        restore.restore_files.holes(mask)
+
+
+def test_a_run_that_did_not_end_is_said(restore, run, monkeypatch, capsys):
+    opened = restore.experiment.open
+
+    def broken(*given, **more):
+        [model] = opened(*given, **more)
+        return [model._replace(row={**model.row, "status": "unfinished", "step": 1})]
+
+    monkeypatch.setattr(restore.experiment, "open", broken)
+    restore._opened(run[0])
+    said = f"{run[0]} is unfinished, after 1 of 3 steps: repeat its command"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -271,7 +291,7 @@ def test_what_cannot_be_used_is_refused_at_once(
         (["train", "PHOTOS", "--level", "2"], "--level is 2.0: use"),
         (["train", "PHOTOS", "--task", "colour", "--level", "0.1"], "leave it out to colour"),
         (["train", "absent"], "there is no folder absent"),
-        (["train", "PHOTOS", "--patch", "64"], "smaller patches, as in patches32:FOLDER"),
+        (["train", "PHOTOS", "--patch", "64"], "smaller patches, of 32 say"),
         (["train", "GREY", "--task", "colour", *LEVELS, "--patch", "8"], "is grey"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ _PART = {"train": "train", "training": "train", "test": "test", "testing": "test
 _PART |= dict.fromkeys(("val", "valid", "validation"), "validation")
 #: What systems leave behind; so are names that start with a dot.
 _LEFT_BEHIND = {"__macosx", "desktop.ini", "thumbs.db"}
+#: What `scripts/restore.py` and `scripts/compress.py` write beside pictures.
+_MADE = re.compile(r"\.(restored(-\d+)?|decoded)\.png")
 _BROKEN = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 #: What was noticed, and of what.
@@ -148,6 +151,9 @@ def _entries(folder: Path, notes: Notes) -> list[tuple[Path, bool]]:
 
 def _wanted(path: Path, is_picture: Callable[[Path], bool], notes: Notes) -> bool:
     suffix = path.suffix.lower()
+    if _MADE.search(path.name):
+        notes.append(("made of others, as NAME.restored.png, skipped", path))
+        return False
     if suffix in SUFFIXES or (not suffix and is_picture(path)):
         return True
     notes.append(("of other kinds skipped", path))

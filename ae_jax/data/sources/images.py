@@ -105,7 +105,7 @@ def patches(
     if not chosen:
         raise InputError(
             f"{folder}: no picture of {split} is as large as a patch of {size} pixels a side: use "
-            f"smaller patches, as in patches{max(1, size // 2)}:FOLDER"
+            f"smaller patches, of {max(1, size // 2)} say"
         )
     notes.extend((f"beyond {MOST_PATCHES} skipped", path) for path in chosen[MOST_PATCHES:])
     most = max(1, MOST_PATCHES // len(chosen))

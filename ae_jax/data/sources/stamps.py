@@ -1,12 +1,13 @@
 """Stamps for watermarks: texts and simple logos, drawn by Pillow when they are asked for."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ae_jax.core import InputError
-from ae_jax.data.sources.glyphs import font, written
+from ae_jax.data.sources.glyphs import FACES, font, written
 
 #: Outlines of so many points, one of them at the top, and how far the middles between two are
 #: from the centre.
@@ -42,19 +43,45 @@ def stamps(
       float32 [K, *size], from 0, where nothing is, to 1: texts, then logos.
 
     Raises:
-      InputError: there is nothing to draw, no such logo, or a side below 4; matplotlib, whose
-        typefaces they are, or pillow is not installed.
+      InputError: there is nothing to draw, no such logo or typeface, or a side below 4; matplotlib,
+        whose typefaces they are, or pillow is not installed.
     """
     texts, logos = ((x,) if isinstance(x, str) else tuple(x) for x in (texts, logos))
     if not texts and not logos:
         raise InputError("there is nothing to stamp: give a text, or a logo")
     if unknown := [logo for logo in logos if logo not in LOGOS]:
         raise InputError(f"there is no logo {unknown[0]!r}: choose from {', '.join(LOGOS)}")
+    if face not in FACES:
+        raise InputError(f"there is no typeface {face!r}: choose from {', '.join(FACES)}")
     if min(size) < _LEAST:
         raise InputError(f"a stamp has {_LEAST} pixels a side or more, not {size[0]}x{size[1]}")
     sides = _DRAWN * np.array(size[::-1])
     drawn = [_text(text, face, sides) for text in texts] + [_logo(logo, sides) for logo in logos]
     return np.stack([np.asarray(image.reduce(_DRAWN)) for image in drawn]).astype(np.float32) / 255
+
+
+def page(words: Sequence[str], face: str, height: int, side: int, seed: int) -> np.ndarray:
+    """Draws a square page of lines of words in any order, half a line from one to the next.
+
+    Args:
+      words: to draw from.
+      face: as for `stamps`.
+      height: of a line, in pixels; a line that is too long has smaller letters.
+      side: of the page.
+      seed: of the draws.
+
+    Returns:
+      float32 [side, side], from 0, where nothing is, to 1.
+
+    Raises:
+      InputError: as `stamps`.
+    """
+    random = np.random.default_rng(seed)
+    gap = (height + 1) // 2
+    count, long = math.ceil(side / (height + gap)), math.ceil(side / (2.5 * height))
+    lines = [" ".join(random.choice(words, long)) for _ in range(count)]
+    drawn = stamps(lines, size=(height, side), face=face)
+    return np.pad(drawn, ((0, 0), (0, gap), (0, 0))).reshape(-1, side)[:side]
 
 
 def _text(text: str, face: str, sides: np.ndarray) -> Any:

@@ -23,7 +23,9 @@ from ae_jax.core import (
     Network,
     Views,
     require,
+    require_function,
     require_kind,
+    require_networks,
     traced,
 )
 from ae_jax.losses import adversarial
@@ -34,7 +36,7 @@ from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import Numbers, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
-from ae_jax.methods.parts.shown import Shown
+from ae_jax.methods.parts.shown import Shown, entry_of
 
 
 def context_encoder(
@@ -94,14 +96,16 @@ def context_encoder(
       known pixels stay as they are, bit for bit.
 
     Raises:
-      InputError: if what is shown has no holes, or the overlap is no number of pixels; when
-        traced, if the networks do not fit the images, or a regulariser does not hold for the
-        discriminator.
+      InputError: if a network or a part is none, what is shown has no holes, or the overlap is no
+        number of pixels; when traced, if the networks do not fit the images, or a
+        regulariser does not hold for the discriminator.
 
     Reference:
       Pathak et al. (2016), equations 1 to 3 and section 5.
     """
+    require_networks(generator=generator, discriminator=discriminator)
     require_kind(Shown, "shown.holed(corruptions.centre)", shown=shown)
+    require_function("jax.nn.sigmoid", output=output)
     if shown.train is None:
         raise InputError(
             "a context encoder learns from images with holes, and what is shown has none: use "
@@ -155,7 +159,7 @@ def context_encoder(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         discriminator_key, generator_key = jax.random.split(key)  # as a restorer's
-        x = batch["image"]
+        x = entry_of(batch, "image")
         if x.ndim != 4:
             raise InputError(f"holes are made in images [H, W, C], got {list(x.shape[1:])}")
         seen = shown.apply(batch, hparams)

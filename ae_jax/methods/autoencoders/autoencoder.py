@@ -16,6 +16,7 @@ from ae_jax.core import (
     Method,
     Network,
     require_each,
+    require_function,
     require_kind,
     require_networks,
 )
@@ -101,7 +102,15 @@ def autoencoder(
     require_kind(Shown, "shown.corrupted(corruptions.masking)", shown=shown)
     if evaluated not in ("clean", "shown"):
         raise InputError(f"unknown kind {evaluated!r} of evaluation: use clean or shown")
-    wanted = (lambda batch: entry_of(batch, "image")) if target is None else target
+    if target is not None:
+        require_function('lambda batch: batch["target"]', target=target)
+
+    def wanted(batch: Batch) -> Array:
+        y = entry_of(batch, "image") if target is None else target(batch)
+        if not hasattr(y, "shape"):
+            raise InputError(f"target gives a {type(y).__name__}: return an array [B, ...]")
+        return y
+
     numbers = joined(reconstruction, *penalties, *bottlenecks, shown)
     wholes = [penalty.over for penalty in penalties if penalty.over is not None]
 

@@ -22,6 +22,7 @@ from ae_jax.core import (
     Network,
     Views,
     require_kind,
+    require_networks,
     traced,
 )
 from ae_jax.losses import squared_error as squared
@@ -80,17 +81,24 @@ def domain_decoders(
       in the next domain, of the last in the first: of two, the swap. It draws nothing.
 
     Raises:
-      InputError: if there are not two domains, or two parts share a hyperparameter; when traced, if
-        a batch lacks a domain, they differ in shape, or the decoder does not make it.
+      InputError: if a network or a part is none, there are not two domains, or two parts share a
+        hyperparameter; when traced, if a batch lacks a domain, they differ in shape, or the
+        decoder does not make it.
 
     Reference:
       Mor et al. (2019), section 3, for domains of sound: one encoder, shown distorted inputs, and
       decoders of the undistorted ones.
     """
+    require_networks(encoder=encoder, decoder=decoder)
+    if isinstance(domains, str):
+        raise InputError(
+            f"domains are {domains!r}: use a list of names, such as [{domains!r}, 'other']"
+        )
     domains = tuple(domains)
     if len(set(domains)) < max(2, len(domains)):
         raise InputError(f"two domains or more, each named once, are needed, got {domains}")
     reconstruction = squared_error() if reconstruction is None else reconstruction
+    require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
     shown = entry() if shown is None else shown
     require_kind(Shown, "shown.corrupted(corruptions.warped)", shown=shown)
     parts = [reconstruction, shown]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-from ae_jax.core import Array, Batch, Method, Network, Views, require_networks
+from ae_jax.core import Array, Batch, Method, Network, Views, require_kind, require_networks
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
 from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.parts.penalties import Penalty
@@ -50,6 +50,7 @@ def restorer(
       Jain and Seung (2008), Natural Image Denoising with Convolutional Networks.
     """
     require_networks(network=network)
+    require_kind(Shown, "shown.corrupted(corruptions.masking)", shown=shown)
     method = autoencoder(
         identity(),
         network,

@@ -6,7 +6,17 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import corruptions
-from ae_jax.core import Array, Batch, Domain, HParams, InputError, traced
+from ae_jax.core import (
+    REAL,
+    Array,
+    Batch,
+    Domain,
+    HParams,
+    InputError,
+    require,
+    require_function,
+    traced,
+)
 
 
 class Shown(NamedTuple):
@@ -43,15 +53,29 @@ def corrupted(corruption: corruptions.Corruption, level: float = 0.3) -> Shown:
       corruption: (key, x, level) -> x, such as those of `ae_jax.corruptions`.
       level: how much.
 
+    Raises:
+      InputError: if the corruption is no function; when traced, if a batch has no images, or their
+        shape is not kept.
+
     Reference:
       Vincent et al. (2008), Extracting and Composing Robust Features with Denoising Autoencoders.
     """
+    require_function("corruptions.masking", corruption=corruption)
     levels = corruptions.levels_of(corruption)
+
+    def train(key: Array, batch: Batch, hparams: HParams) -> Array:
+        x = entry_of(batch, "image")
+        spoiled = corruption(key, x, hparams["corruption_level"])
+        if spoiled.shape != x.shape:
+            raise InputError(
+                f"a corruption makes {list(spoiled.shape)} of images {list(x.shape)}: keep their "
+                "shape"
+            )
+        return spoiled
+
     return Shown(
-        apply=lambda batch, hparams: batch["image"],
-        train=lambda key, batch, hparams: corruption(
-            key, batch["image"], hparams["corruption_level"]
-        ),
+        lambda batch, hparams: entry_of(batch, "image"),
+        train,
         **traced(corruption_level=(level, levels)),
     )
 
@@ -68,18 +92,27 @@ def holed(hole: corruptions.Hole, level: float = 0.5, fill: float = 0.0) -> Show
       fill: what stands in a hole.
 
     Raises:
-      InputError: when traced, if `known` is not of an image's height and width.
+      InputError: if the hole is no function, or the fill not finite; when traced, if a batch has no
+        images [H, W, C], or `known` or a hole is not of their height and width.
 
     Reference:
       Pathak et al. (2016), Context Encoders, section 3.
     """
+    require_function("corruptions.block", hole=hole)
+    require(REAL, fill=fill)
+
+    def images(batch: Batch) -> Array:
+        x = entry_of(batch, "image")
+        if x.ndim != 4:
+            raise InputError(f"holes are made in images [H, W, C], got {list(x.shape[1:])}")
+        return x
 
     def beside(x: Array, known: Array) -> Array:
         known = known[..., None]
         return jnp.concatenate([jnp.where(known, x, fill), known.astype(x.dtype)], axis=-1)
 
     def apply(batch: Batch, hparams: HParams) -> Array:
-        x = batch["image"]
+        x = images(batch)
         known = batch.get("known", jnp.ones(x.shape[:3], x.dtype))
         if known.shape != x.shape[:3]:
             raise InputError(
@@ -88,8 +121,14 @@ def holed(hole: corruptions.Hole, level: float = 0.5, fill: float = 0.0) -> Show
         return beside(x, known > 0)
 
     def train(key: Array, batch: Batch, hparams: HParams) -> Array:
-        x = batch["image"]
-        return beside(x, ~hole(key, x, hparams["hole_level"]))
+        x = images(batch)
+        made = hole(key, x, hparams["hole_level"])
+        if made.dtype != bool or made.shape != x.shape[:3]:
+            raise InputError(
+                f"a hole is bool {list(x.shape[:3])} here, got {made.dtype} {list(made.shape)}: "
+                "use a function such as corruptions.block"
+            )
+        return beside(x, ~made)
 
     levels = corruptions.levels_of(hole)
     return Shown(apply, train, **traced(hole_level=(level, levels)))

@@ -44,8 +44,9 @@ def stage(
         data space; without it the method has no such views.
       shown: what training and evaluation show the encoder, from `methods.shown`: the method's
         batches then have its latent as their entry `shown`, beside the `image` of what is there,
-        so that `autoencoder(shown=shown.entry("shown"))` learns to undo what was done. Views
-        show a batch as it is.
+        so that `autoencoder(shown=shown.entry("shown"))` learns to undo what was done. What is
+        there is a batch as it is, with its mask, say, of what is all known; or its images, of what
+        training does not spoil. Views show a batch as it is.
 
     Returns:
       The method. Its `init` takes the earlier stages' parameters, `encoder` (and
@@ -65,11 +66,15 @@ def stage(
     if decoder is not None:
         require_networks(decoder=decoder)
 
+    def there(batch: Batch, hparams: HParams) -> Array:
+        spoils = shown is not None and shown.train is not None
+        return shown.apply(batch, hparams) if spoils else batch["image"]
+
     def seen(
         frozen: Mapping[str, Any], batch: Batch, hparams: HParams, key: Array | None = None
     ) -> Batch:
         """Latents; with a key of what training shows."""
-        latents = {"image": encoder.apply(frozen["encoder"], batch["image"])}
+        latents = {"image": encoder.apply(frozen["encoder"], there(batch, hparams))}
         if shown is not None:
             spoiled = key is not None and shown.train is not None
             x = shown.train(key, batch, hparams) if spoiled else shown.apply(batch, hparams)
@@ -89,9 +94,10 @@ def stage(
         key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any] | None = None
     ) -> StageState:
         encoder_key, decoder_key, method_key = jax.random.split(key, 3)
-        frozen = {"encoder": encoder.init(encoder_key, batch["image"])}
+        x = there(batch, hparams)
+        frozen = {"encoder": encoder.init(encoder_key, x)}
         if decoder is not None:
-            latent = encoder.apply(frozen["encoder"], batch["image"])
+            latent = encoder.apply(frozen["encoder"], x)
             frozen["decoder"] = decoder.init(decoder_key, latent)
         frozen = started(frozen, start)
         return StageState(frozen, method.init(method_key, seen(frozen, batch, hparams), hparams))

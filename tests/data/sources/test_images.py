@@ -324,8 +324,16 @@ def test_patches_take_the_upper_8_of_16_bits(tmp_path):
 
 def test_refuses_what_has_no_patches(tmp_path):
     write(tmp_path / "a.png", GREY[0])
-    with pytest.raises(InputError, match=r"patch of 32 pixels .*as in patches16:FOLDER"):
+    with pytest.raises(InputError, match=r"patch of 32 pixels .*smaller patches, of 16 say"):
         load(f"patches:{tmp_path}")
     Image.fromarray(GREY[0].astype(np.float32)).save(tmp_path / "b.tif")
     with pytest.raises(InputError, match=r"b\.tif is of mode F; convert"):
         load(f"patches2:{tmp_path}")
+
+
+def test_what_the_scripts_made_of_pictures_is_no_picture_of_the_set(tmp_path):
+    """Restored and decoded ones would be learned from, and change the data of a run."""
+    for name in ("a.png", "a.restored.png", "a.restored-2.png", "b.png", "b.jpg.decoded.png"):
+        Image.fromarray(np.full((4, 4), 255, np.uint8)).save(tmp_path / name)
+    with pytest.warns(UserWarning, match=r"3 made of others, as NAME.restored.png, skipped"):
+        assert load(f"images:{tmp_path}", "all").size == 2

@@ -32,6 +32,16 @@ def test_a_ring_is_round_and_a_star_is_not():
     assert ring[np.abs(away - 8.75) < 0.4].min() > 0.5
 
 
+def test_a_page_has_lines_with_half_a_line_between_two_and_is_its_seeds():
+    found = data.page(("one", "two"), "DejaVuSans", 9, 60, seed=3)
+    assert (found.shape, found.dtype) == ((60, 60), np.float32)
+    written = found.any(axis=1)
+    lines = [written[top : top + 14] for top in range(0, 60, 14)]
+    assert all(line[:9].any() and not line[9:].any() for line in lines)
+    np.testing.assert_array_equal(found, data.page(("one", "two"), "DejaVuSans", 9, 60, seed=3))
+    assert np.any(found != data.page(("one", "two"), "DejaVuSans", 9, 60, seed=4))
+
+
 def test_faces_differ():
     plain, serif = (data.stamps("void", face=face) for face in ("DejaVuSans", "DejaVuSerif"))
     assert np.abs(plain - serif).max() > 0.3

@@ -209,3 +209,39 @@ def test_a_correction_needs_the_shape_of_what_it_corrects():
     network = nets.correction(nets.mlp((6, 5, 3), ()))
     with pytest.raises(InputError, match="first channels"):
         jax.eval_shape(lambda x: network.apply(network.init(KEY, x), x), batch()["image"])
+
+
+def test_what_spoils_images_otherwise_than_it_should_is_refused():
+    batch, key = {"image": jnp.ones((2, 4, 4, 1))}, jax.random.key(0)
+    for make in (shown.corrupted, shown.holed):
+        with pytest.raises(InputError, match="is 'noise': use a function, such as"):
+            make("noise")
+    made = shown.corrupted(lambda key, x, level: x[:, :2])
+    with pytest.raises(InputError, match="keep their shape"):
+        made.train(key, batch, made.hparams)
+    for hole in (lambda key, x, level: x, lambda key, x, level: x > 0):
+        made = shown.holed(hole)
+        with pytest.raises(InputError, match=r"a hole is bool \[2, 4, 4\] here"):
+            made.train(key, batch, made.hparams)
+    with pytest.raises(InputError, match=r"images \[H, W, C\], got \[5\]"):
+        made.apply({"image": jnp.ones((2, 5))}, made.hparams)
+    for lacking in (shown.corrupted(corruptions.masking), made):
+        with pytest.raises(InputError, match="a batch has no image"):
+            lacking.apply({"other": batch["image"]}, lacking.hparams)
+    with pytest.raises(InputError, match="fill is nan"):
+        shown.holed(corruptions.block, fill=float("nan"))
+
+
+def test_networks_and_targets_that_are_none():
+    net, holes = nets.mlp(2), shown.holed(corruptions.block)
+    for words, use in {
+        "target is 'image': use a function": lambda: methods.autoencoder(net, net, target="image"),
+        "shown is a NoneType": lambda: methods.restorer(net, None),
+        "domains are 'image'": lambda: methods.domain_decoders(net, net, domains="image"),
+        "decoder is a NoneType": lambda: methods.domain_decoders(net, None),
+        "reconstruction is 'l2'": lambda: methods.domain_decoders(net, net, reconstruction="l2"),
+        "discriminator is 'x'": lambda: methods.context_encoder(net, "x", holes),
+        "output is 'tanh'": lambda: methods.context_encoder(net, net, holes, output="tanh"),
+    }.items():
+        with pytest.raises(InputError, match=words):
+            use()

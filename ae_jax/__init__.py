@@ -18,6 +18,7 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
 - `ae_jax.testing`: the contract as a check of a method.
 - `ae_jax.recipes`: several runs that make one model: greedy stacks.
+- `ae_jax.estimators`: what it trains, with scikit-learn's surface.
 - `ae_jax.plots`: figures and the run report.
 - `ae_jax.cli`: the command line of an experiment.
 - `ae_jax.experiment`: what experiments share: options, splits, sweeps, rows and the report.
@@ -37,6 +38,7 @@ _PARTS = (
     "core",
     "corruptions",
     "data",
+    "estimators",
     "experiment",
     "inversion",
     "losses",

@@ -31,6 +31,7 @@ MODULES = (
     *(
         "recipes.greedy",
         "recipes.growing",
+        "estimators",
         "metrics",
         "inversion",
         "inversion.fills",

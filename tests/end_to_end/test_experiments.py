@@ -13,8 +13,8 @@ import pytest
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
 SCRIPTS = [path for path in SCRIPTS if path.stem != "beta_vae"]  # it has tests of its own
-#: A sweep of one kind of model, and of machines.
-SOME = {"autoencoder", "rbm"}
+#: A sweep of one kind of model.
+SOME = {"autoencoder"}
 CASES = [
     pytest.param(path, marks=[] if path.stem in SOME else [pytest.mark.full], id=path.stem)
     for path in SCRIPTS

@@ -9,8 +9,8 @@ import pytest
 from tests.end_to_end.opening import KINDS
 
 pytestmark = pytest.mark.xdist_group("processes")
-#: A gradient's steps, and a stage, which wraps another; all with --full.
-STEPS = [name for name in KINDS if name in ("autoencoder", "stage")]
+#: A machine's steps, and a stage, which wraps a gradient's; all with --full.
+STEPS = [name for name in KINDS if name in ("rbm", "stage")]
 OTHERS = [name for name in KINDS if name not in STEPS]
 
 

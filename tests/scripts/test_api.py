@@ -36,7 +36,7 @@ def quiet():
 def test_every_public_name_says_what_it_is(api):
     modules = [importlib.import_module(f"ae_jax.{name}") for name in api.MODULES]
     assert [fault for module in modules for fault in api.silent(module)] == []
-    assert all(len(api.public(module)) > 1 for module in modules)
+    assert all(len(api.public(module)) > 0 for module in modules)
 
 
 def test_the_page_has_the_first_lines(api):

@@ -82,7 +82,8 @@ def fine_tuned(
       SystemExit: as `sweep`.
 
     Reference:
-      Xie, Xu and Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 3.
+      Xie, Xu and Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section
+      2.3.
     """
     decay = penalties.weight_decay(config.weight_decay)
     numbers = config.sparsity_weight, config.sparsity_target

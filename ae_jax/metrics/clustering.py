@@ -30,12 +30,10 @@ def cluster_accuracy(clusters: Array, labels: Array) -> float:
       global integration", section V.B.
     """
     from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics.cluster import contingency_matrix
 
     clusters, labels = _checked(clusters, labels)
-    found, cluster = np.unique(clusters, return_inverse=True)
-    classes, label = np.unique(labels, return_inverse=True)
-    counts = np.zeros((len(found), len(classes)), np.int64)
-    np.add.at(counts, (cluster, label), 1)
+    counts = contingency_matrix(clusters, labels)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(labels))
 
 

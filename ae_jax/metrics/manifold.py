@@ -150,10 +150,10 @@ def correlation_of_distances(x: Array, mapped: Array) -> float:
     x, mapped = _pair(x, mapped)
     if len(x) < 3:
         raise InputError(f"distances of {len(x)} examples have no order: give 3 or more")
-    ranks = [stats.rankdata(pdist(points)) for points in (x, mapped)]
-    if any(np.ptp(own) == 0 for own in ranks):
+    distances = pdist(x), pdist(mapped)
+    if any(np.ptp(own) == 0 for own in distances):
         return float("nan")
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(stats.spearmanr(*distances).statistic)
 
 
 def _log_ratios(x: Array, neighbours: int, least: int) -> np.ndarray:

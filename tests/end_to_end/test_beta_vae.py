@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import importlib.util
 import io
 import json
 import re
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from ae_jax import cli
+from tests import loading
 
 pytestmark = pytest.mark.xdist_group("beta_vae")
 ROOT = Path(__file__).parents[2]
@@ -104,11 +104,7 @@ def test_lanes_that_break_are_reported(smoke):
 
 @pytest.fixture(scope="module")
 def beta_vae():
-    spec = importlib.util.spec_from_file_location("beta_vae_script", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return loading.script("beta_vae")
 
 
 def snapshot(folder):

@@ -1,21 +1,16 @@
 """The Dirac-GAN's script: training against the formulas, and both against known trajectories."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-PATH = Path(__file__).parents[2] / "experiments" / "dirac_gan.py"
+from tests import loading
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("dirac_gan_script", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loading.script("dirac_gan")
 
 
 # (theta, psi) after 10 and after 100 steps of 0.1 from (1, 1); and the radius after 1000

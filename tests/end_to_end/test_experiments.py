@@ -5,11 +5,12 @@ tests/hostile/test_experiments.py takes every one of them to its report, without
 
 import csv
 import dataclasses
-import importlib.util
 from pathlib import Path
 
 import jax
 import pytest
+
+from tests import loading
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.py"))
 SCRIPTS = [path for path in SCRIPTS if path.stem != "beta_vae"]  # it has tests of its own
@@ -23,9 +24,7 @@ CASES = [
 
 @pytest.mark.parametrize("path", CASES)
 def test_smallest_form(path, tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loading.script(path.stem)
     out = tmp_path / "run"
     config = dataclasses.replace(module.PRESETS["smoke"], out=out, devices=1)
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):

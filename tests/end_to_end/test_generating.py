@@ -1,21 +1,11 @@
 """What the scripts about generating know of what they compare with."""
 
-import importlib.util
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
 from ae_jax.data.sources import densities
-
-
-def script(name):
-    path = Path(__file__).parents[2] / "experiments" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_script", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.loading import script
 
 
 @pytest.mark.parametrize(("dataset", "least"), [("ring", 25), ("grid", 8)])

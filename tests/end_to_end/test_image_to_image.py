@@ -1,23 +1,12 @@
 """Experiments from images to images: what they compare with is as good as training data make it."""
 
-import importlib.util
-from pathlib import Path
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ae_jax import data, inversion, metrics
 from ae_jax.inversion import fills
-
-FOLDER = Path(__file__).parents[2] / "experiments"
-
-
-def script(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_script", FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.loading import script
 
 
 def test_each_measure_has_the_median_filter_that_is_best_for_it():

@@ -1,23 +1,17 @@
 """The script on restoring photographs: its noise, and what its filters are chosen on."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ae_jax import data, experiment
-
-PATH = Path(__file__).parents[2] / "experiments" / "stacked_denoising.py"
+from tests import loading
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("stacked_denoising_script", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loading.script("stacked_denoising")
 
 
 def test_noise_has_the_psnr_of_its_deviation_and_is_not_clipped(script):

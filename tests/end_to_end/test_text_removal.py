@@ -1,23 +1,19 @@
 """The script on text over photographs: what networks are shown, and what is measured of fills."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-PATH = Path(__file__).parents[2] / "experiments" / "text_removal.py"
+from tests import loading
+
 KEY = jax.random.key(0)
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("text_removal_script", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loading.script("text_removal")
 
 
 def test_only_who_is_told_the_mask_sees_it_and_no_text(script):

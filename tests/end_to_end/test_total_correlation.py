@@ -1,8 +1,6 @@
 """The script on estimates of the total correlation, against SciPy, quadrature and known values."""
 
 import dataclasses
-import importlib.util
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,10 +9,10 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from ae_jax import experiment, losses
+from tests import loading
 
 pytestmark = pytest.mark.usefixtures("x64")
 
-PATH = Path(__file__).parents[2] / "experiments" / "total_correlation.py"
 #: Eight posteriors of a thousand, with draws.
 ROWS, COLUMNS = np.arange(8)[:, None], np.arange(3)[None]
 MEAN = 1.2 * np.sin(1.0 + 0.9 * ROWS + 2.0 * COLUMNS)
@@ -25,10 +23,7 @@ N, B, D = 12, 4, 2
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("total_correlation_script", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loading.script("total_correlation")
 
 
 @pytest.fixture(scope="module")

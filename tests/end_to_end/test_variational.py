@@ -1,12 +1,9 @@
 """What the scripts about variational autoencoders compute of their own."""
 
 import dataclasses
-import functools
-import importlib.util
 import itertools
 import math
 import types
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,19 +13,11 @@ from scipy.linalg import sqrtm
 from scipy.special import logsumexp, xlogy
 
 from ae_jax import data, training
+from tests.loading import script
 from tests.methods.drawn import drawn
 
 #: Of zeros and ones, so that drawing them changes nothing.
 IMAGES = np.random.default_rng(1).integers(2, size=(4, 2, 3, 1)).astype(np.float32)
-
-
-@functools.cache
-def script(name):
-    path = Path(__file__).parents[2] / "experiments" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"{name}_script", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def changed(module, **options):

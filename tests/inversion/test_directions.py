@@ -80,6 +80,14 @@ def test_a_ball_keeps_what_is_inside_and_brings_the_rest_to_its_edge(x64):
     np.testing.assert_allclose(one, 0.5, rtol=1e-12)
 
 
+def test_each_image_moves_by_as_much_and_not_where_nothing_pulls(x64):
+    gradient = np.random.default_rng(4).normal(size=(3, 2, 2, 1)) * [[[[1]]], [[[1e-6]]], [[[0]]]]
+    moved, _ = inversion.normalised_gradient().update(jnp.asarray(gradient), optax.EmptyState())
+    size = np.mean(np.abs(gradient), axis=(1, 2, 3), keepdims=True)
+    np.testing.assert_allclose(moved[:2], (gradient / np.maximum(size, 1e-300))[:2], rtol=1e-12)
+    np.testing.assert_array_equal(moved[2], 0)
+
+
 def test_what_gives_no_direction_is_refused():
     with pytest.raises(InputError, match="radius of a ball is -1"):
         inversion.ball(-1.0)

@@ -14,7 +14,7 @@ def distances(x):
 
 
 def cube(count, dimension, inside, seed=1):
-    """Points of a torus of that dimension, turned into a larger space: no edge, no curvature."""
+    """Points of a cube, turned into a larger space."""
     drawn = np.random.default_rng(seed)
     turn = np.linalg.qr(drawn.normal(size=(inside, inside)))[0]
     flat = np.zeros((count, inside))

@@ -19,6 +19,7 @@ from ae_jax.core import (
     require,
     require_networks,
 )
+from ae_jax.losses.classification import classified
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
@@ -78,10 +79,10 @@ def segmenter(
             )
         known = mask >= 0
         label = jnp.where(known, mask, 0).astype(jnp.int32)
-        nll = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+        pixels = classified(logits.reshape(-1, classes), label.reshape(-1))
+        nll, wrong = (x.reshape(mask.shape) for x in pixels)
         if weights is not None:
             nll = nll * jnp.asarray(weights, logits.dtype)[label]
-        wrong = (jnp.argmax(logits, axis=-1).astype(label.dtype) != label).astype(logits.dtype)
         count = jnp.maximum(jnp.sum(known, axis=(1, 2)), 1).astype(logits.dtype)
         counted = known.astype(logits.dtype)
         loss, error = (jnp.sum(counted * x, axis=(1, 2)) / count for x in (nll, wrong))

@@ -79,5 +79,7 @@ def test_sizes_that_do_not_fit_are_refused():
     values, places = nets.max_pool_with_places(jnp.ones((1, 5, 7, 1)))
     with pytest.raises(InputError, match=r"pool images of 6x8 to 3x4; got y \[1, 2, 3, 1\]"):
         nets.unpool(values, places, (6, 8))
+    with pytest.raises(InputError, match="pool images of 6x7 to 3x3"):  # of 5x7, 2x3
+        nets.unpool(values, places, (6, 7))
     with pytest.raises(InputError, match="places"):
         nets.unpool(values, places[..., :0], (5, 7))

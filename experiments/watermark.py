@@ -206,9 +206,8 @@ def figures(
     """Draws the decibels, some images, and a whole photograph."""
     models = experiment.firsts(result, "told")
     words = MEASURES["stamp_psnr"]
-    pivoted = [{**row, row["way"]: row.get("stamp_psnr")} for row in rows]
-    ways = {row["way"]: row["way"] for row in rows}
-    table = plots.mean_table(pivoted, lambda row: row["on"], ways)
+    pivoted = [{**row, row["on"]: row.get("stamp_psnr")} for row in rows]
+    table = plots.mean_table(pivoted, lambda row: row["way"], {on: on for on in tests})
     drawn = {f"{words} of each way.": plots.dots(table, words)}
     for on, batch in tests.items():
         made = [undone(model, batch) for model in models.values()]

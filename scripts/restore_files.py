@@ -48,7 +48,7 @@ def _upright(image: Any) -> Photo:
     deep = images.is_deep(image)
     if deep and (image.mode not in images.DEEP or "transparency" in image.info):
         raise InputError(
-            "it has 16 bits a channel and is no plain grey PNG or TIFF: make it 8 bits"
+            "it has 16 bits a channel and is no plain grey PGM, PNG or TIFF: make it 8 bits"
         )
     image = ImageOps.exif_transpose(image)
     grey, clear = image.mode in images.GREY, image.has_transparency_data
@@ -67,6 +67,8 @@ def _upright(image: Any) -> Photo:
 def holes(path: Path) -> np.ndarray:
     """Reads a mask: bool [H, W], True where it is white, which is to be filled.
 
+    Where all values are 0 and 1, 1 is white.
+
     Raises:
       InputError: it cannot be read, is transparent, or is all white or all black.
     """
@@ -76,7 +78,8 @@ def holes(path: Path) -> np.ndarray:
             f"the mask {shown(path)} is transparent in places: make them white where to fill, and "
             "black elsewhere"
         )
-    mask = pixels.mean(axis=-1) > np.iinfo(pixels.dtype).max // 2
+    top = 1 if np.array_equal(np.unique(pixels), [0, 1]) else np.iinfo(pixels.dtype).max
+    mask = pixels.mean(axis=-1) > top // 2
     if mask.all() or not mask.any():
         which = "white, so nothing is known" if mask.all() else "black, so there is nothing to fill"
         raise InputError(f"the mask {shown(path)} is all {which}")

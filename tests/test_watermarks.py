@@ -215,7 +215,7 @@ def test_data_are_stamped_once_and_for_all():
 def test_any_part_of_any_page_is_laid_over_in_any_of_the_colours():
     """Pages whose pixels all differ tell where they were cut."""
     pages = (np.arange(2 * 9 * 10, dtype=np.float32).reshape(2, 9, 10) + 1) / 255
-    lay = jax.jit(jax.vmap(watermarks.overlay(pages, (0.0, 1.0)), (0, None, None)))
+    lay = jax.jit(jax.vmap(watermarks.overlay(pages), (0, None, None)))
     image = np.full((8, 8, 1), np.float32(100 / 255))
     over, alpha = lay(jax.random.split(KEY, 200), image, 1.0)
     first = np.rint(255 * np.asarray(alpha)[:, 0, 0, 0]).astype(int) - 1
@@ -229,6 +229,8 @@ def test_any_part_of_any_page_is_laid_over_in_any_of_the_colours():
     assert np.all(is_black != is_white)
     assert 60 < is_black.sum() < 140
     np.testing.assert_array_equal(lay(jax.random.split(KEY, 200), image, 0.0)[0][0], image)
+    _, alpha = watermarks.overlay(pages[:1, :8, :8])(KEY, image, 1.0)  # as large as the image
+    np.testing.assert_array_equal(alpha[..., 0], pages[0, :8, :8])
 
 
 def test_pages_that_are_no_such_or_too_small_are_refused():

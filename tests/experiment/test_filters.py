@@ -43,6 +43,15 @@ def test_every_filter_takes_noise_away_and_has_a_setting_for_it():
     np.testing.assert_array_equal(chosen["nothing"](spoiled), spoiled)
 
 
+def test_settings_are_in_their_order_and_windows_have_a_middle():
+    known = experiment.filters()
+    for name, (_, settings) in known.items():
+        if name not in ("nothing", "wavelets"):
+            assert list(settings) == sorted(set(settings))
+    for name in ("median", "Wiener"):
+        assert all(side % 2 for side in known[name].settings)
+
+
 def test_filters_of_scikit_image_are_there_where_it_is():
     pytest.importorskip("skimage")
     assert {"total variation", "non-local means"} <= set(experiment.filters())

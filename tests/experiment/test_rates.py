@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ae_jax import coding
 from ae_jax.experiment import rates
 
 RNG = np.random.default_rng(0)
@@ -34,6 +35,24 @@ def test_a_fine_quantiser_is_the_image_and_a_coarse_one_its_mean():
     assert coarse["bits"] < 32 < fine["bits"]
 
 
+def test_a_codec_of_the_means_of_tiles():
+    def encode(tiles):
+        return np.rint(255 * tiles.mean(axis=(1, 2, 3)))[:, None].astype(np.int64)
+
+    def decode(codes):
+        return np.broadcast_to(codes[..., None, None] / 255, (len(codes), 4, 5, 1))
+
+    blocks = IMAGES.reshape(7, 3, 4, 2, 5)
+    means = np.rint(blocks.mean(axis=(2, 4)))
+    tables = coding.counted(means.reshape(-1, 1).astype(np.int64))
+    found = rates.of_model(coding.Codec((4, 5, 1), encode, decode, tables, b""), IMAGES)
+    content = coding.encode(tables, means.reshape(-1, 1).astype(np.int64))
+    assert found["bits"] == pytest.approx(8 * len(content) / 7)
+    assert found["file_bits"] - found["bits"] == pytest.approx(8 * coding.HEADER_BYTES / 7)
+    error = np.mean((blocks - means[:, :, None, :, None]) ** 2) / 255**2
+    assert found["psnr"] == pytest.approx(-10 * np.log10(error))
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", rates.FORMATS)
 def test_formats_see_all_images_in_one_file(name, channels):
@@ -46,6 +65,9 @@ def test_formats_see_all_images_in_one_file(name, channels):
     header = 7 * (high["file_bits"] - high["bits"])
     assert header == pytest.approx(8 * round(header / 8))
     assert 8 * 20 < header < 8 * 1000
+    black = rates.of_format(name, settings[1], np.zeros((1, 8, 8, channels), np.uint8))
+    assert black["bits"] == 0
+    assert black["file_bits"] == pytest.approx(header)
 
 
 def rows(codec, scale, seed=None, points=(10, 20, 40)):

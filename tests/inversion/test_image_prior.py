@@ -13,11 +13,11 @@ MASK = np.ones((4, 4, 1), bool)
 MASK[1:3, 1] = False
 
 
-def constant():
-    """One number for all pixels, from 0."""
+def constant(level=0.0):
+    """One number for all pixels."""
 
     def init(key, x):
-        return {"level": jnp.zeros((), x.dtype)}
+        return {"level": jnp.asarray(level, x.dtype)}
 
     return Network(init, lambda params, x: jnp.full((*x.shape[:3], 1), params["level"]))
 
@@ -60,6 +60,16 @@ def test_the_average_is_exponential_from_the_first_output():
     for output, each in zip(outputs, found, strict=True):
         average = 0.75 * average + 0.25 * output
         np.testing.assert_allclose(each.average, average, atol=1e-6)
+
+
+def test_two_steps_at_the_numbers_that_are_the_defaults():
+    """Of one known pixel, by Adam, which moves by its rate at first."""
+    mask = np.arange(16).reshape(4, 4, 1) == 6
+    found = fitted(2, constant(2.0), mask=mask, held_out=0.0)
+    np.testing.assert_allclose(found.output, 0 * IMAGES + 1.99, rtol=1e-6)
+    np.testing.assert_allclose(found.average, 0 * IMAGES + 0.99 * 2 + 0.01 * 1.99, rtol=1e-6)
+    seen = IMAGES[:, mask][:, 0]
+    np.testing.assert_allclose(found.trace["loss"], [(2 - seen) ** 2, (1.99 - seen) ** 2], 1e-5)
 
 
 def test_the_best_average_is_nearest_to_what_was_held_out():

@@ -109,6 +109,19 @@ def test_the_best_of_several_starts_is_kept_for_each_image():
     np.testing.assert_allclose(found.trace[0], [3 * 0.1 / 3, 0], atol=1e-6)
 
 
+def test_the_best_start_is_so_at_the_end(x64):
+    """One stays at 1; the other falls from 2.25, by 0.8^2 a step, and passes it at the second."""
+    starts = np.array([[[1.0, 0.0]], [[1.5, 1.0]]])
+
+    def objective(images, mask):
+        return lambda key, z: jnp.where(z[:, 1] > 0.5, z[:, 0] ** 2, 1.0)
+
+    search = inversion.latent_search(generate, 4, objective=objective, optimizer=optax.identity())
+    found = search(KEY, IMAGES[:1], MASK[:1], starts, 0.1)
+    np.testing.assert_allclose(found.x, [[1.5 * 0.8**4, 1.0]], rtol=1e-12)
+    np.testing.assert_allclose(found.trace[:, 0], 2.25 * 0.64 ** np.arange(5), rtol=1e-12)
+
+
 def test_yehs_objective_is_the_default_and_latents_stay_in_their_bounds():
     images = IMAGES.astype(np.float32)
     rows = ROWS.astype(np.float32)

@@ -45,6 +45,12 @@ def test_activation_is_half_a_mean_square():
     np.testing.assert_allclose(inversion.activation(features)(KEY, X), expected, rtol=1e-6)
 
 
+def test_a_unit_is_the_mean_of_a_channel_over_places():
+    units = np.array([0, 4, 2, 3])
+    found = inversion.of_unit(lambda x: x * np.arange(5, dtype=np.float32), units)(KEY, X)
+    np.testing.assert_allclose(found, -units * X.mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
 def test_a_class_is_as_improbable_as_its_softmax_says(x64):
     logits = RNG.normal(size=(4, 5))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

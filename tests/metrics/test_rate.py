@@ -100,8 +100,8 @@ def test_one_codec_against_another():
 
 
 def test_the_order_of_points_and_worse_ones_do_not_matter():
-    worse = np.append(RATES, [4.0, 5.0]), np.append(PSNR, [36.0, 36.9])
-    shuffled = [x[[3, 5, 0, 2, 4, 1]] for x in worse]
+    worse = np.append(RATES, [4.0, 5.0, 6.0]), np.append(PSNR, [36.0, 36.9, 37.0])
+    shuffled = [x[[3, 5, 0, 6, 2, 4, 1]] for x in worse]
     assert metrics.bd_rate((RATES, PSNR), shuffled) == pytest.approx(0, abs=1e-12)
 
 

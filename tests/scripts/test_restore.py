@@ -234,6 +234,26 @@ def test_a_mask_that_is_drawn_by_transparency_is_refused(restore, tmp_path):
         restore.restore_files.holes(mask)
 
 
+def test_a_mask_of_zeros_and_ones_is_one(restore, tmp_path):
+    hole = np.arange(20).reshape(4, 5) % 3 == 0
+    for pixels in (hole.astype(np.uint8), np.repeat(hole[..., None], 3, -1).astype(np.uint8)):
+        found = restore.restore_files.holes(write(tmp_path / "mask.png", pixels))
+        np.testing.assert_array_equal(found, hole)
+    for dark in (hole.astype(np.uint8) + 1, 2 * hole.astype(np.uint8), np.ones((4, 5), np.uint8)):
+        with pytest.raises(InputError, match="all black"):
+            restore.restore_files.holes(write(tmp_path / "mask.png", dark))
+
+
+def test_16_bits_of_a_pgm_are_read(restore, tmp_path):
+    read = restore.restore_files.read
+    np.testing.assert_array_equal(
+        read(write(tmp_path / "a.pgm", deep(6, 7))).pixels[..., 0], deep(6, 7)
+    )
+    (tmp_path / "rgb.ppm").write_bytes(b"P6 1 1 65535\n" + bytes(range(6)))
+    with pytest.raises(InputError, match="16 bits a channel"):
+        read(tmp_path / "rgb.ppm")
+
+
 def test_a_run_that_did_not_end_is_said(restore, run, monkeypatch, capsys):
     opened = restore.experiment.open
 

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ MODES = _GREY | {"LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
 #: Grey pictures of 16 bits, and all that are stored as grey ones.
 DEEP = {"I;16", "I;16B", "I;16L"}
 GREY = _GREY | {"LA", "La"} | DEEP
+#: Unusable pictures that a message names at most.
+_MOST_NAMED = 20
 #: Patches that a split has at most.
 MOST_PATCHES = 10_000
 #: The tag of EXIF that says how a camera was held, and its values for upright ones.
@@ -47,7 +49,7 @@ def load(folder: str, split: str, value_range: tuple[float, float] | None = None
       A Dataset with `image` and perhaps `label`.
 
     Raises:
-      InputError: no folder or no pictures, an unreadable one, or different sizes.
+      InputError: no folder or no pictures, unreadable ones, or different sizes.
     """
     notes: Notes = []
     found = _found(folder, notes)
@@ -88,13 +90,13 @@ def patches(
       and for all.
 
     Raises:
-      InputError: no folder or no pictures, none that is large enough, or an unreadable one.
+      InputError: no folder or no pictures, none that is large enough, or unreadable ones.
     """
     notes: Notes = []
     found = _found(folder, notes)
-    headers = {one.path: read(one.path, _header) for name in found for one in found[name]}
-    for path, (shape, mode) in headers.items():
-        _check_mode(path, mode, MODES | DEEP)
+    every = [one.path for name in found for one in found[name]]
+    headers = dict(_each(every, lambda image, path: _header(image, path, MODES | DEEP)))
+    for path, (shape, _) in headers.items():
         if min(shape) < size:
             notes.append((f"smaller than a patch of {size} pixels skipped", path))
     large = {
@@ -109,9 +111,11 @@ def patches(
         )
     notes.extend((f"beyond {MOST_PATCHES} skipped", path) for path in chosen[MOST_PATCHES:])
     most = max(1, MOST_PATCHES // len(chosen))
+    read_now = chosen[:MOST_PATCHES]
+    others = (path for name in large for path in large[name] if path not in read_now)
     cut = [
-        _patches(read(path, lambda image, path=path: _pixels(image, path, notes)), size, most)
-        for path in chosen[:MOST_PATCHES]
+        _patches(pixels, size, most)
+        for _, pixels in _each(read_now, lambda image, path: _pixels(image, path, notes), others)
     ]
     if notes:
         warnings.warn(f"patches of {folder}: {said(notes)}", stacklevel=2)
@@ -192,31 +196,26 @@ def _decoded(paths: Sequence[Path], notes: Notes) -> np.ndarray:
     """The pictures' pixels, uint8 [N, H, W, 1 or 3]."""
     # Sizes and modes are in the headers: a folder that does not fit is refused at once.
     size = None
-    for path in paths:
-        own, mode = read(path, _header)
+    for path, (own, _) in _each(paths, lambda image, path: _header(image, path, MODES)):
         size = size or own
         if own != size:
             raise InputError(
                 f"pictures must have one size: {shown(paths[0])} is {_by(size)}, "
                 f"{shown(path)} is {_by(own)}; patches of any are patches32:FOLDER"
             )
-        _check_mode(path, mode, MODES)
     images = np.empty((len(paths), size[1], size[0], 1), np.uint8)
-    for index, path in enumerate(paths):
-        pixels = read(path, lambda image, path=path: _pixels(image, path, notes))
+    pictures = _each(paths, lambda image, path: _pixels(image, path, notes))
+    for index, (_, pixels) in enumerate(pictures):
         if pixels.shape[-1] > images.shape[-1]:
             images = np.repeat(images, 3, axis=-1)
         images[index] = pixels
     return images
 
 
-def _check_mode(path: Path, mode: str, modes: set[str]) -> None:
-    if mode not in modes:
-        raise InputError(f"{shown(path)} is of mode {mode}; convert it to 8 bits per channel")
-
-
-def _header(image: Any) -> tuple[tuple[int, int], str]:
-    """The size of a picture as it is to be seen, and its mode."""
+def _header(image: Any, path: Path, modes: set[str]) -> tuple[tuple[int, int], str]:
+    """The size of a picture as it is to be seen, and its mode, which is one of some."""
+    if image.mode not in modes:
+        raise InputError(f"{shown(path)} is of mode {image.mode}: convert it to 8 bits per channel")
     turned = image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE
     return image.size[::-1] if turned else image.size, image.mode
 
@@ -246,8 +245,42 @@ def _pixels(image: Any, path: Path, notes: Notes) -> np.ndarray:
 
 def is_deep(image: Any) -> bool:
     """Whether a picture that was just opened has 16 bits a channel, which PIL keeps of grey."""
+    if image.mode in DEEP:
+        return True
+    if image.format == "PPM":  # of which PIL has the highest value
+        return any(isinstance(tile.args, tuple) and tile.args[-1] > 255 for tile in image.tile)
     stored = " ".join(str(tile.args) for tile in image.tile)
-    return image.mode in DEEP or re.search(";16[BLN]", stored) is not None
+    return re.search(";16[BLN]", stored) is not None
+
+
+def _each(
+    paths: Iterable[Path], function: Callable[[Any, Path], Any], others: Iterable[Path] = ()
+) -> Iterator[tuple[Path, Any]]:
+    """The paths of pictures, and what a function makes of each.
+
+    Raises:
+      InputError: at the end, names all that cannot be used; of `others` too, if there is one.
+    """
+    failed: dict[str, None] = {}
+
+    def made(path: Path) -> Any:
+        try:
+            return read(path, lambda image: function(image, path))
+        except InputError as error:
+            failed[str(error)] = None
+
+    for path in paths:
+        if (found := made(path)) is not None:
+            yield path, found
+    for path in others if failed else ():
+        made(path)
+    if failed:
+        beyond = len(failed) - _MOST_NAMED
+        raise InputError(
+            f"{len(failed)} pictures: " * (len(failed) > 1)
+            + "; ".join([*failed][:_MOST_NAMED])
+            + f"; and {beyond} more" * (beyond > 0)
+        )
 
 
 def read(path: Path, function: Callable[[Any], Any]) -> Any:
@@ -262,7 +295,9 @@ def read(path: Path, function: Callable[[Any], Any]) -> Any:
         raise InputError("pictures are read by Pillow: pip install pillow") from error
     try:
         with Image.open(path, formats=_FORMATS) as image:
-            return function(image)
+            # Of PGM, 16 bits are opened as the mode of 32 that other formats have.
+            deep = image.format == "PPM" and image.mode == "I"
+            return function(image.convert("I;16") if deep else image)
     except InputError:
         raise
     except Exception as error:  # PIL raises nearly anything on damaged files

@@ -94,9 +94,29 @@ def test_names_an_unreadable_picture(tmp_path, damage):
     refused(tmp_path, r"cannot read the picture .*b\.png")
 
 
+def test_names_all_that_are_unreadable_at_once(tmp_path, monkeypatch):
+    """Of patches, those that no split would have read before are named with the others."""
+    for i in range(20):
+        write(tmp_path / f"{i:02}.png", GREY[i])
+    whole = (tmp_path / "00.png").read_bytes()
+    for broken in range(12):
+        (tmp_path / f"{broken:02}.png").write_bytes(whole[:-30])
+    for name in ("images", "patches2"):
+        for split in ("train", "test"):
+            with pytest.raises(InputError, match=r"^12 pictures: cannot read the") as error:
+                load(f"{name}:{tmp_path}", split)
+            said = str(error.value)
+            assert said.count("cannot read the picture") == 12
+            assert all(f"{broken:02}.png" in said for broken in range(12))
+    (tmp_path / "00.png").write_bytes(b"")  # its header is enough to see
+    write(tmp_path / "19.tif", GREY[0].astype(np.float32))
+    monkeypatch.setattr("ae_jax.data.sources.images._MOST_NAMED", 1)
+    refused(tmp_path, r"^2 pictures: cannot read the picture .*00\.png: [^;]*; and 1 more$")
+
+
 def test_refuses_16_bits(tmp_path):
     write(tmp_path / "a.png", GREY[0].astype(np.uint16))
-    refused(tmp_path, r"a\.png is of mode I;16; convert")
+    refused(tmp_path, r"a\.png is of mode I;16: convert")
 
 
 def test_train_and_test_folders_are_the_splits(tmp_path):
@@ -315,9 +335,10 @@ def test_patches_are_at_most_so_many(tmp_path, monkeypatch):
         assert load(f"patches2:{tmp_path}", "all").size == 2
 
 
-def test_patches_take_the_upper_8_of_16_bits(tmp_path):
-    write(tmp_path / "a.png", 256 * GREY[0].astype(np.uint16) + 7)
-    with pytest.warns(UserWarning, match=r"1 of 16 bits, the upper 8 taken \(a.png\)"):
+@pytest.mark.parametrize("kind", ["png", "pgm"])
+def test_patches_take_the_upper_8_of_16_bits(tmp_path, kind):
+    write(tmp_path / f"a.{kind}", 256 * GREY[0].astype(np.uint16) + 7)
+    with pytest.warns(UserWarning, match=rf"1 of 16 bits, the upper 8 taken \(a.{kind}\)"):
         image = load(f"patches2:{tmp_path}", "all").arrays["image"]
     np.testing.assert_array_equal(image[0, ..., 0], GREY[0][:, :2])
 
@@ -327,7 +348,7 @@ def test_refuses_what_has_no_patches(tmp_path):
     with pytest.raises(InputError, match=r"patch of 32 pixels .*smaller patches, of 16 say"):
         load(f"patches:{tmp_path}")
     Image.fromarray(GREY[0].astype(np.float32)).save(tmp_path / "b.tif")
-    with pytest.raises(InputError, match=r"b\.tif is of mode F; convert"):
+    with pytest.raises(InputError, match=r"b\.tif is of mode F: convert"):
         load(f"patches2:{tmp_path}")
 
 

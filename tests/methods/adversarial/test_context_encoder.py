@@ -139,6 +139,27 @@ def test_an_image_without_a_hole_costs_the_adversary_alone():
     assert info["generator_squared_error"] == 0
 
 
+def test_the_error_is_the_mean_over_the_numbers_of_all_channels():
+    """Of one number for all pixels, and no adversary."""
+    x = jnp.asarray(np.random.default_rng(2).uniform(size=(2, 3, 4, 3)))
+    level = Network(
+        lambda key, x: {"level": jnp.asarray(0.3)},
+        lambda params, x: jnp.full((*x.shape[:3], 3), params["level"]),
+    )
+    method = methods.context_encoder(
+        level,
+        nets.mlp(1, ()),
+        shown.holed(corruptions.centre, 0.5),
+        output=lambda x: x,
+        reconstruction_weight=1.0,
+        adversarial_weight=0.0,
+    )
+    batch, hparams = {"image": x}, {**method.hparams, **RATES}
+    _, info = jax.jit(method.step)(KEY, method.init(KEY, batch, hparams), batch, hparams)
+    expected = np.mean((np.asarray(x)[:, MIDDLE[..., 0]] - 0.3) ** 2)
+    np.testing.assert_allclose(info["generator_loss"], expected, rtol=1e-12)
+
+
 def test_a_discriminator_that_knows_nothing():
     method = methods.context_encoder(
         GENERATOR,

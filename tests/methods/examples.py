@@ -89,11 +89,12 @@ def _deep_clustering() -> Method:
     return deep_clustering(
         nets.mlp(4, (16,)),
         nets.mlp(IMAGE_SHAPE, ()),
-        10,
+        2,
         digits(),
         shown=shown.corrupted(corruptions.warped, 0.1),
         refresh_every=2,
         tolerance=0.0,
+        learning_rate=1e-4,  # at which fewer examples change than another tolerance asks for
     )
 
 
@@ -402,7 +403,7 @@ def _skip_gram() -> Method:
 
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
-    "deep_clustering": Registered(_deep_clustering),
+    "deep_clustering": Registered(_deep_clustering, steps=400, improvement=0.9),
     "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer, tier="composed"),
     "classifier": Registered(_classifier),

@@ -2,20 +2,19 @@
 
     python experiments/deep_clustering.py
 
-DEC draws latents of a pre-trained autoencoder to the centres of k-means, by targets that are surer of
-themselves; IDEC reconstructs all the while, and DCEC does so by convolutions. Each is trained from
-images as they are, and from images that are moved and turned a little, whose targets are those of
-the images as they are. Labels are looked at by the measures alone: numbers are those of the papers,
-and no step or seed is chosen.
+DEC draws latents of a pre-trained autoencoder to the centres of k-means, by targets that are surer
+of themselves; IDEC reconstructs all the while, and DCEC does so by convolutions. Each is trained
+from images as they are, and from images that are moved and turned a little, whose targets are those
+of the images as they are. Labels are looked at by the measures alone: numbers are those of the
+papers, and no step or seed is chosen.
 
-Reference: Xie, Girshick and Farhadi (2016), Unsupervised Deep Embedding for Clustering Analysis; Guo
-et al. (2017), Improved Deep Embedded Clustering with Local Structure Preservation, and Deep
+Reference: Xie, Girshick and Farhadi (2016), Unsupervised Deep Embedding for Clustering Analysis;
+Guo et al. (2017), Improved Deep Embedded Clustering with Local Structure Preservation, and Deep
 Clustering with Convolutional Autoencoders; Guo et al. (2018), Deep Embedded Clustering with Data
 Augmentation.
 """
 
 import dataclasses
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -31,7 +30,7 @@ from ae_jax.methods import shown as shown_parts
 from ae_jax.recipes import clustering, greedy
 
 QUALITY = ("accuracy", "nmi", "ari")
-PIXELS, GMM, DENSE, CONV = "k-means", "GMM", "AE", "conv AE"
+DENSE, CONV = "AE", "conv AE"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,6 +272,8 @@ def figures(
     }
     drawn = {"Accuracy of clusters.": plots.dots(table, "accuracy", name="trained on")}
     drawn["Latents of seed 0 in their principal plane, by cluster."] = plots.scatters(panels)
+    if len(chosen) < 2:
+        return drawn
     counts = contingency_matrix(label, matched(kept["IDEC, moved images"][1], label))
     names = [str(k) for k in range(len(counts))]
     drawn["Shares of each class in IDEC's clusters."] = plots.matrix(

@@ -88,9 +88,9 @@ def deep_clustering(
       The method. Its `init` takes parameters to start from as a fourth argument, of `encoder`,
       `decoder` and `centres` [K, Z], such as `recipes.clustering.begun` finds; without centres they
       are latents of examples drawn at random. A step's Info has the share of examples that
-      `changed` at the last refresh, 1 at first. Evaluation, per example: `loss`, `divergence` (nats)
-      of a clean example from its target, `reconstruction` and `squared_error`. The view `predict`
-      gives log-probabilities of the clusters, [B, K].
+      `changed` at the last refresh, 1 at first. Evaluation, per example: `loss`, `divergence`
+      (nats) of a clean example from its target, `reconstruction` and `squared_error`. The view
+      `predict` gives log-probabilities of the clusters, [B, K].
 
     Raises:
       InputError: if a network or a part is none, there are less than 2 clusters or more than

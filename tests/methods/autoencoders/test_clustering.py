@@ -141,7 +141,7 @@ def test_targets_are_of_clean_examples_whatever_is_shown():
     method = made(shown=spoiled)
     state, hparams = begun(method, reconstruction_weight=0.0)
     rows = np.arange(7)
-    state_after, info = jax.jit(method.step)(jax.random.key(0), state, batch(rows), hparams)
+    _, info = jax.jit(method.step)(jax.random.key(0), state, batch(rows), hparams)
     w, b = affine(state.params["encoder"])
     centres = np.asarray(state.params["centres"])
     q = assigned(IMAGES.reshape(COUNT, -1) @ w + b, centres, 2.0)

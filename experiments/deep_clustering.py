@@ -23,13 +23,11 @@ import jax
 import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import FRACTION, NOT_NEGATIVE, Array
-from ae_jax.experiment import Count, Splits, Swept
-from ae_jax.methods import observations
-from ae_jax.methods import shown as shown_parts
+from ae_jax.core import FRACTION, NOT_NEGATIVE, Array, Network
+from ae_jax.experiment import Count, Splits, Swept, clusters
+from ae_jax.methods import observations, shown
 from ae_jax.recipes import clustering, greedy
 
-QUALITY = ("accuracy", "nmi", "ari")
 DENSE, CONV = "AE", "conv AE"
 
 
@@ -81,122 +79,112 @@ def deep_clustering(config: Config) -> None:
     """Clusters a data set in every way, and compares clusters with its classes."""
     whole = data.load(config.dataset, "all", value_range=config.value_range)
     splits = Splits(whole, whole, whole)
-    clusters = experiment.classes(config.dataset, splits)
+    count = experiment.classes(config.dataset, splits)
     given = data.head(whole, whole.size)
     x, label = np.asarray(given["image"]).reshape(whole.size, -1), np.asarray(given["label"])
-    pixels = math.prod(splits.image_shape)
-    name, levels = "deep_clustering", (0.0, config.moved)
+    levels = {"corruption_level": (0.0, config.moved)}
     rows: list[dict[str, Any]] = []
     kept: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     results: list[training.Result] = []
 
-    def row(way: str, moved: bool, seed: int, latent: np.ndarray, found: np.ndarray, **more: Any):
-        shown = "moved images" if moved else "images"
-        if seed == 0:
-            kept.setdefault(f"{way}, {shown}", (latent, found))
+    def add(way: str, of: Mapping[str, Any], z: np.ndarray, found: np.ndarray, **more: Any) -> None:
+        shown = "moved images" if of.get("corruption_level") else "images"
+        kept.setdefault(f"{way}, {shown}", (z, found))
         quality = metrics.clustering_quality(found, label)
-        rows.append({"way": way, "shown": shown, "seed": seed, "status": "ok", **quality, **more})
+        own = {"way": way, "shown": shown, "seed": of["seed"], "status": "ok"}
+        rows.append({**own, **quality, **more})
 
     for seed in range(config.seeds):
-        for way, found in classical(x, clusters, config.latent_size, seed).items():
-            row(way, False, seed, x, found)
+        for way, found in clusters.classical(x, count, config.latent_size, seed).items():
+            add(way, {"seed": seed}, x, found)
 
     for network in (DENSE, CONV):
-        stack = None
-        spoiled = shown_parts.corrupted(spoiling(config.masked))
-        if network == DENSE:
-            layers = greedy.autoencoder_layers(
-                [*config.widths, config.latent_size],
-                splits.image_shape,
-                activation="relu",
-                code_activation="linear",
-                reconstruction=observations.squared_error(),
-                shown=spoiled,
-            )
-            stack = experiment.pretrain(
-                config, name, layers, splits, {"corruption_level": levels}, config.layer_steps
-            )
-            encoder, decoder = greedy.networks(layers)
-        else:
-            shape = splits.image_shape
-            encoder = nets.encoder("conv", shape, config.latent_size)
-            decoder = nets.decoder("conv", shape, config.latent_size)
-        part = network.replace(" ", "-").lower()
-        pretrained = experiment.sweep(
-            config,
-            name,
-            methods.autoencoder(encoder, decoder, shown=spoiled),
-            splits,
-            {"corruption_level": levels},
-            part=f"{part}-pretrained",
-            steps=config.pretraining_steps,
-            start=stack and stack.start,
-        )
-        starts = clustering.begun(pretrained.result, whole, clusters)
+        pretrained, networks, stacked = pretrain(config, network, splits, levels)
+        starts = clustering.begun(pretrained.result, whole, count)
         begun = {}
         for own in experiment.own_rows(pretrained.result):
-            begun[tuple(own[k] for k in KEY)] = starts[own["lane"]]
-            latent = clustering.latents(training.model(pretrained.result, own["lane"]), whole)
-            centres = starts[own["lane"]]["centres"]
-            nearest = np.argmin(((latent[:, None] - centres) ** 2).sum(axis=2), axis=1)
-            about = own["corruption_level"] > 0, own["seed"], latent
-            row(f"{network} + k-means", *about, nearest)
-            row(f"{network} + GMM", *about, mixture(latent, clusters, own["seed"]))
-        weights = {"DCEC": (1 / pixels, config.clustering_weight)}
+            begun[tuple(own[name] for name in KEY)] = start = starts[own["lane"]]
+            z = clustering.latents(training.model(pretrained.result, own["lane"]), whole)
+            add(f"{network} + k-means", own, z, clusters.nearest(z, start["centres"]))
+            add(f"{network} + GMM", own, z, clusters.mixture(z, count, own["seed"]))
+        ways = {"DCEC": (1 / math.prod(splits.image_shape), config.clustering_weight)}
         if network == DENSE:
-            weights = {"DEC": (0.0, 1.0), "IDEC": weights["DCEC"]}
-        named = dict(zip(weights.values(), weights, strict=True))
+            ways = {"DEC": (0.0, 1.0), "IDEC": ways["DCEC"]}
         settings = [
-            {"corruption_level": level, "reconstruction_weight": error, "clustering_weight": own}
-            for error, own in weights.values()
-            for level in levels
+            {**levels, "reconstruction_weight": error, "clustering_weight": divergence}
+            for error, divergence in ways.values()
         ]
+        lanes = experiment.lanes(config, settings)
         trained = experiment.sweep(
             config,
-            name,
+            "deep_clustering",
             methods.deep_clustering(
-                encoder,
-                decoder,
-                clusters,
+                *networks,
+                count,
                 whole,
-                shown=shown_parts.corrupted(corruptions.warped),
+                shown=shown.corrupted(corruptions.warped),
                 refresh_every=config.refresh_every,
             ),
             splits,
             settings,
-            part=part,
-            start=[
-                begun[tuple(lane[k] for k in KEY)] for lane in experiment.lanes(config, settings)
-            ],
+            part=f"{network.replace(' ', '-')}-clustered",
+            start=[begun.get(tuple(lane[name] for name in KEY)) for lane in lanes],
         )
         for own in experiment.own_rows(trained.result):
             model = training.model(trained.result, own["lane"])
-            latent = clustering.latents(model, whole)
-            log_q = jax.jit(model.predict)({"image": given["image"]})
-            row(
-                named[own["reconstruction_weight"], own["clustering_weight"]],
-                own["corruption_level"] > 0,
-                own["seed"],
-                latent,
-                np.argmax(np.asarray(log_q), axis=1),
-                steps=int(model.state.running["steps"]),
-                changed=float(model.state.running["changed"]),
-            )
-        results += [*(stack.results if stack else ()), pretrained.result, trained.result]
+            found = np.argmax(np.asarray(jax.jit(model.predict)(dict(given))), axis=1)
+            way = "DEC" if own["reconstruction_weight"] == 0 else [*ways][-1]
+            state = model.state.running
+            z = clustering.latents(model, whole)
+            add(way, own, z, found, taken=int(state["steps"]), changed=float(state["changed"]))
+        results += [*stacked, pretrained.result, trained.result]
 
-    by = ("way", "shown")
+    by = ("way", "shown", *experiment.varied(config, "learning_rate"))
     rows = experiment.numbered(rows, by)
     experiment.report(
         config,
-        trained.out,
+        cli.directory(config, "deep_clustering"),
         f"Clusters of {config.dataset}",
         rows,
         by,
-        (*QUALITY, "steps", "changed"),
+        ("accuracy", "nmi", "ari", "taken", "changed"),
         lambda: figures(rows, kept, label),
         results,
         notes(rows),
     )
+
+
+def pretrain(
+    config: Config, network: str, splits: Splits, levels: Mapping[str, Any]
+) -> tuple[experiment.Sweep, tuple[Network, Network], Sequence[training.Result]]:
+    """Returns autoencoders, their networks, and the results of layers trained before, if any."""
+    seen, name = shown.corrupted(spoiling(config.masked)), "deep_clustering"
+    shape, stack = splits.image_shape, None
+    if network == DENSE:
+        layers = greedy.autoencoder_layers(
+            [*config.widths, config.latent_size],
+            shape,
+            activation="relu",
+            code_activation="linear",
+            reconstruction=observations.squared_error(),
+            shown=seen,
+        )
+        stack = experiment.pretrain(config, name, layers, splits, levels, config.layer_steps)
+        networks = greedy.networks(layers)
+    else:
+        size = config.latent_size
+        networks = nets.encoder("conv", shape, size), nets.decoder("conv", shape, size)
+    trained = experiment.sweep(
+        config,
+        name,
+        methods.autoencoder(*networks, shown=seen),
+        splits,
+        levels,
+        part=network.replace(" ", "-"),
+        steps=config.pretraining_steps,
+        start=stack and stack.start,
+    )
+    return trained, networks, stack.results if stack else ()
 
 
 #: What tells a pre-trained lane from the others.
@@ -214,28 +202,6 @@ def spoiling(masked: float) -> corruptions.Corruption:
     return spoiled
 
 
-def mixture(x: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Clusters of a Gaussian mixture with full covariances."""
-    from sklearn.mixture import GaussianMixture
-
-    fitted = GaussianMixture(clusters, n_init=3, reg_covar=1e-4, random_state=seed)
-    return fitted.fit_predict(x.astype(np.float64))
-
-
-def classical(x: np.ndarray, clusters: int, size: int, seed: int) -> dict[str, np.ndarray]:
-    """Clusters of what nobody trained: of pixels, and of principal components."""
-    from sklearn.cluster import KMeans
-    from sklearn.decomposition import PCA
-
-    principal = PCA(size, random_state=seed).fit_transform(x)
-    means = KMeans(clusters, n_init=20, random_state=seed)
-    return {
-        "k-means of pixels": means.fit_predict(x),
-        "k-means of PCA": means.fit_predict(principal),
-        "GMM of PCA": mixture(principal, clusters, seed),
-    }
-
-
 def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Says how the best way differs from k-means of pixels and from the mixture on latents."""
     means = {
@@ -243,13 +209,13 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for point in plots.aggregate(rows, ("way", "shown"), ["accuracy"])
     }
     said = ["Accuracy is of the best naming of clusters by classes; all images are clustered."]
-    for (way, shown), mean in means.items():
+    for (way, data_of), mean in means.items():
         if way in ("DEC", "IDEC", "DCEC"):
             less = ", ".join(
                 f"{mean - means[other]:+.3f} ({', '.join(other)})"
                 for other in (("k-means of pixels", "images"), (f"{DENSE} + GMM", "images"))
             )
-            said.append(f"Accuracy of {way} on {shown}, {mean:.3f}, less others': {less}.")
+            said.append(f"Accuracy of {way} on {data_of}, {mean:.3f}, less others': {less}.")
     return said
 
 
@@ -267,14 +233,14 @@ def figures(
         table.setdefault(point["way"], {})[point["shown"]] = point["accuracy"]
     chosen = [name for name in ("AE + k-means, moved images", "IDEC, moved images") if name in kept]
     panels = {
-        name: (PCA(2).fit_transform(kept[name][0]), matched(kept[name][1], label))
+        name: (PCA(2).fit_transform(kept[name][0]), clusters.named(kept[name][1], label))
         for name in chosen
     }
     drawn = {"Accuracy of clusters.": plots.dots(table, "accuracy", name="trained on")}
     drawn["Latents of seed 0 in their principal plane, by cluster."] = plots.scatters(panels)
     if len(chosen) < 2:
         return drawn
-    counts = contingency_matrix(label, matched(kept["IDEC, moved images"][1], label))
+    counts = contingency_matrix(label, clusters.named(kept["IDEC, moved images"][1], label))
     names = [str(k) for k in range(len(counts))]
     drawn["Shares of each class in IDEC's clusters."] = plots.matrix(
         counts / counts.sum(axis=1, keepdims=True),
@@ -284,15 +250,6 @@ def figures(
         limits=(0.0, 1.0),
     )
     return drawn
-
-
-def matched(found: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Clusters, numbered as the classes that they are best named by."""
-    from scipy.optimize import linear_sum_assignment
-
-    counts = np.zeros((max(found.max(), label.max()) + 1,) * 2)
-    np.add.at(counts, (found, label), 1)
-    return linear_sum_assignment(counts, maximize=True)[1][found]
 
 
 if __name__ == "__main__":

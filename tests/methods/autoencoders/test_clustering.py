@@ -112,7 +112,7 @@ def test_without_a_clustering_weight_a_step_is_the_plain_autoencoders():
     method, plain = made(**options), methods.autoencoder(*networks(), **options)
     state, hparams = begun(method, clustering_weight=0.0, reconstruction_weight=1.0)
     start = {name: state.params[name] for name in ("encoder", "decoder")}
-    other = plain.init(jax.random.key(0), batch(slice(7)), hparams, start)
+    other = jax.jit(plain.init)(jax.random.key(0), batch(slice(7)), hparams, start)
     step, plain_step = jax.jit(method.step), jax.jit(plain.step)
     for i in range(3):
         state, _ = step(jax.random.key(i), state, batch(slice(7)), hparams)

@@ -204,10 +204,8 @@ def spoiling(masked: float) -> corruptions.Corruption:
 
 def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Says how the best way differs from k-means of pixels and from the mixture on latents."""
-    means = {
-        (point["way"], point["shown"]): point["accuracy"].mean
-        for point in plots.aggregate(rows, ("way", "shown"), ["accuracy"])
-    }
+    points = plots.aggregate(rows, ("way", "shown"), ["accuracy"])
+    means = {(point["way"], point["shown"]): point["accuracy"].mean for point in points}
     said = ["Accuracy is of the best naming of clusters by classes; all images are clustered."]
     for (way, data_of), mean in means.items():
         if way in ("DEC", "IDEC", "DCEC"):
@@ -226,28 +224,25 @@ def figures(
 ) -> dict[str, Any]:
     """Draws the accuracy, latents by cluster, and which classes clusters mix up."""
     from sklearn.decomposition import PCA
-    from sklearn.metrics.cluster import contingency_matrix
+    from sklearn.metrics import confusion_matrix
 
     table: dict[str, dict[str, Any]] = {}
     for point in plots.aggregate(rows, ("way", "shown"), ["accuracy"]):
         table.setdefault(point["way"], {})[point["shown"]] = point["accuracy"]
     chosen = [name for name in ("AE + k-means, moved images", "IDEC, moved images") if name in kept]
-    panels = {
-        name: (PCA(2).fit_transform(kept[name][0]), clusters.named(kept[name][1], label))
-        for name in chosen
+    some = {name: kept[name] for name in chosen}
+    panels = {k: (PCA(2).fit_transform(z), clusters.named(f, label)) for k, (z, f) in some.items()}
+    drawn = {
+        "Accuracy of clusters.": plots.dots(table, "accuracy", name="trained on"),
+        "Latents of seed 0 in their principal plane, by cluster.": plots.scatters(panels),
     }
-    drawn = {"Accuracy of clusters.": plots.dots(table, "accuracy", name="trained on")}
-    drawn["Latents of seed 0 in their principal plane, by cluster."] = plots.scatters(panels)
     if len(chosen) < 2:
         return drawn
-    counts = contingency_matrix(label, clusters.named(kept["IDEC, moved images"][1], label))
-    names = [str(k) for k in range(len(counts))]
+    found = clusters.named(kept[chosen[1]][1], label)
+    shares = confusion_matrix(label, found, normalize="true")
+    names = [[f"{kind} {k}" for k in range(len(shares))] for kind in ("class", "cluster")]
     drawn["Shares of each class in IDEC's clusters."] = plots.matrix(
-        counts / counts.sum(axis=1, keepdims=True),
-        [f"class {k}" for k in names],
-        [f"cluster {k}" for k in range(counts.shape[1])],
-        name="share of the class",
-        limits=(0.0, 1.0),
+        shares, *names, name="share of the class", limits=(0.0, 1.0)
     )
     return drawn
 

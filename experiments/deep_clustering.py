@@ -29,6 +29,8 @@ from ae_jax.methods import observations, shown
 from ae_jax.recipes import clustering, greedy
 
 DENSE, CONV = "AE", "conv AE"
+#: What tells a pre-trained lane from the others.
+KEY = ("corruption_level", "learning_rate", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,10 +187,6 @@ def pretrain(
         start=stack and stack.start,
     )
     return trained, networks, stack.results if stack else ()
-
-
-#: What tells a pre-trained lane from the others.
-KEY = ("corruption_level", "learning_rate", "seed")
 
 
 def spoiling(masked: float) -> corruptions.Corruption:

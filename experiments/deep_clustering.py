@@ -171,7 +171,10 @@ def pretrain(
             reconstruction=observations.squared_error(),
             shown=seen,
         )
-        stack = experiment.pretrain(config, name, layers, splits, levels, config.layer_steps)
+        lanes, out = experiment.lanes(config, levels), cli.directory(config, name) / "layers"
+        options = experiment.run_options(config, splits) | {"experiment": name}
+        stack = greedy.train(layers, splits.train, lanes, config.layer_steps, out, **options)
+        experiment.complete(stack.results[-1])
         networks = greedy.networks(layers)
     else:
         size = config.latent_size

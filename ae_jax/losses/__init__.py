@@ -7,6 +7,12 @@ they are computed and returned in float32.
 
 from ae_jax.losses import adversarial
 from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
+from ae_jax.losses.clustering import (
+    assignment_divergence,
+    log_assignments,
+    log_frequencies,
+    log_targets,
+)
 from ae_jax.losses.disentanglement import (
     aggregate_log_prob,
     aggregate_weights,
@@ -55,6 +61,7 @@ __all__ = [
     "adversarial",
     "aggregate_log_prob",
     "aggregate_weights",
+    "assignment_divergence",
     "bernoulli_nll",
     "beta_elbo",
     "continuous_bernoulli_nll",
@@ -77,6 +84,9 @@ __all__ = [
     "kl_sparsity",
     "l1",
     "linear_kernel",
+    "log_assignments",
+    "log_frequencies",
+    "log_targets",
     "mmd",
     "mmd2",
     "moment_distance",

@@ -12,6 +12,7 @@ from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
+from ae_jax.methods.autoencoders.clustering import deep_clustering
 from ae_jax.methods.autoencoders.domain_decoders import domain_decoders
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -56,6 +57,7 @@ __all__ = [
     "context_encoder",
     "cycle_gan",
     "deep_belief_network",
+    "deep_clustering",
     "discrepancies",
     "domain_decoders",
     "factor_vae",

@@ -30,6 +30,7 @@ from ae_jax.methods.adversarial.progressive import progressive_gan
 from ae_jax.methods.adversarial.semi_supervised import semi_supervised_adversarial_autoencoder
 from ae_jax.methods.adversarial.vae_gan import vae_gan
 from ae_jax.methods.autoencoders.autoencoder import autoencoder
+from ae_jax.methods.autoencoders.clustering import deep_clustering
 from ae_jax.methods.autoencoders.domain_decoders import domain_decoders
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
@@ -80,6 +81,20 @@ def _autoencoder() -> Method:
         corruption=corruptions.masking,
         bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
         tie=nets.transposed,
+    )
+
+
+def _deep_clustering() -> Method:
+    """On turned images, refreshed at every other step."""
+    return deep_clustering(
+        nets.mlp(4, (16,)),
+        nets.mlp(IMAGE_SHAPE, ()),
+        2,
+        digits(),
+        shown=shown.corrupted(corruptions.warped, 0.1),
+        refresh_every=2,
+        tolerance=0.0,
+        learning_rate=1e-4,  # at which fewer examples change than another tolerance asks for
     )
 
 
@@ -388,6 +403,7 @@ def _skip_gram() -> Method:
 
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
+    "deep_clustering": Registered(_deep_clustering, steps=400, improvement=0.9),
     "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer, tier="composed"),
     "classifier": Registered(_classifier),

@@ -1,0 +1,41 @@
+"""What deep clustering begins with: networks of an autoencoder, and k-means on its latents."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+
+from ae_jax import data, methods, nets, training
+from ae_jax.core import InputError
+from ae_jax.recipes import clustering
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return data.subset(data.load("digits"), slice(60))
+
+
+@pytest.fixture(scope="module")
+def result(dataset):
+    method = methods.autoencoder(nets.mlp(2, ()), nets.mlp((8, 8, 1), ()))
+    return training.run(method, dataset, training.grid(seed=[3, 4]), 2, batch_size=20)
+
+
+def test_lanes_begin_with_their_networks_and_the_best_centres(dataset, result):
+    starts = clustering.begun(result, dataset, 3, restarts=2)
+    assert [set(start) for start in starts] == [{"encoder", "decoder", "centres"}] * 2
+    x = data.all_images(dataset)
+    for lane, start in enumerate(starts):
+        model = training.model(result, lane)
+        latent = np.asarray(model.encode({"image": x}))
+        np.testing.assert_allclose(clustering.latents(model, dataset), latent, rtol=1e-5, atol=1e-6)
+        best = KMeans(3, n_init=2, random_state=3 + lane).fit(latent)
+        np.testing.assert_allclose(start["centres"], best.cluster_centers_, rtol=1e-4, atol=1e-5)
+        own = model.state.params
+        for name in ("encoder", "decoder"):
+            jax.tree.map(np.testing.assert_array_equal, start[name], own[name])
+
+
+def test_nothing_to_cluster(dataset, result):
+    with pytest.raises(InputError, match="clusters is 0"):
+        clustering.begun(result, dataset, 0)

@@ -14,7 +14,8 @@ import numpy as np
 
 Array = jax.Array
 #: Named arrays of B examples: `image` float [B, H, W, C] in [0, 1], `label` int [B],
-#: `factors` int [B, K], `tokens` int [B, T], `sequence` float [B, T, D].
+#: `factors` int [B, K], `coordinates` float [B, K], `tokens` int [B, T], `sequence` float
+#: [B, T, D].
 Batch = Mapping[str, Array]
 #: Traced hyperparameters, each a scalar.
 HParams = Mapping[str, Array | float]

@@ -65,7 +65,10 @@ WITHIN = {
         "wrappers": FAMILY,
     },
     "data": {
-        "sources": {"content", "parts", "pixels", "rendered", "splits", "stored", "transforms"},
+        "sources": {
+            *("content", "drawn", "parts", "pixels", "rendered", "splits", "stored"),
+            "transforms",
+        },
     },
 }
 

@@ -22,6 +22,7 @@ from ae_jax.data.sources import (
     digits,
     images,
     letters,
+    manifolds,
     npz,
     patterns,
     photos,
@@ -35,6 +36,7 @@ from ae_jax.data.sources.composites import composites
 from ae_jax.data.sources.composites import load as _load_composites
 from ae_jax.data.sources.glyphs import glyphs
 from ae_jax.data.sources.glyphs import load as _load_glyphs
+from ae_jax.data.sources.manifolds import manifold
 from ae_jax.data.sources.photos import photographs
 from ae_jax.data.sources.stamps import page, stamps
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
@@ -59,6 +61,7 @@ __all__ = [
     "known_factors",
     "labelled",
     "load",
+    "manifold",
     "names",
     "page",
     "paired",
@@ -115,6 +118,7 @@ _EMBEDDED = {
     "bars_and_stripes": functools.partial(patterns.bars_and_stripes, side=3),
     "bars_and_stripes4": functools.partial(patterns.bars_and_stripes, side=4),
     **{name: functools.partial(densities.load, name=name) for name in densities.NAMES},
+    **{name: functools.partial(manifolds.load, name=name) for name in manifolds.NAMES},
     "tones": tones.load,
     "words": words.load,
     "contexts": words.contexts,
@@ -131,7 +135,8 @@ def names() -> tuple[str, ...]:
     """The names that `load` knows; what stands in angle brackets is for you to fill in."""
     files = "tfds:<name>", "npz:<path>", "images:<folder>", "patches<size>:<folder>"
     made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
-    return (*_EMBEDDED, *prepared.NAMES, *files, *made)
+    spaces = (f"{kind}:<dimension>in<space>" for kind in manifolds.KINDS)
+    return (*_EMBEDDED, *spaces, *prepared.NAMES, *files, *made)
 
 
 def load(
@@ -178,10 +183,10 @@ def load(
     if (change := re.fullmatch(r"changed([1-9]\d*)?", kind)) and argument:
         count = change[1] and int(change[1])
         return _part(changed(load(argument, "all", data_dir, value_range), count), split, name)
-    if name in _EMBEDDED:
+    if name in _EMBEDDED or kind in manifolds.KINDS:
         if value_range is not None:
             raise InputError(f"{name} has a value range of its own: leave out value_range")
-        return _EMBEDDED[name](split)
+        return _EMBEDDED[name](split) if name in _EMBEDDED else manifolds.load(split, name)
     if name in prepared.NAMES:
         return prepared.load(name, split, data_dir, value_range)
     if kind == "tfds" and argument:

@@ -20,6 +20,11 @@ from ae_jax.losses.disentanglement import (
     density_ratio_loss,
     permuted_dimensions,
 )
+from ae_jax.losses.embedding import (
+    conditional_neighbours,
+    joint_neighbours,
+    neighbour_divergence,
+)
 from ae_jax.losses.images import total_variation
 from ae_jax.losses.moments import (
     covariance,
@@ -64,6 +69,7 @@ __all__ = [
     "assignment_divergence",
     "bernoulli_nll",
     "beta_elbo",
+    "conditional_neighbours",
     "continuous_bernoulli_nll",
     "contractive_hutchinson",
     "contractive_penalty",
@@ -81,6 +87,7 @@ __all__ = [
     "inverse_multiquadric_mixture_kernel",
     "iwae_bound",
     "jacobian_singular_values",
+    "joint_neighbours",
     "kl_sparsity",
     "l1",
     "linear_kernel",
@@ -90,6 +97,7 @@ __all__ = [
     "mmd",
     "mmd2",
     "moment_distance",
+    "neighbour_divergence",
     "optimal_gaussian_nll",
     "permuted_dimensions",
     "polynomial_kernel",

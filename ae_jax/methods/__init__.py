@@ -21,6 +21,7 @@ from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
 from ae_jax.methods.matching.network import matching_network
+from ae_jax.methods.matching.tsne import parametric_tsne
 from ae_jax.methods.parts import (
     bottlenecks,
     discrepancies,
@@ -71,6 +72,7 @@ __all__ = [
     "observations",
     "one_of_several",
     "paired_vae",
+    "parametric_tsne",
     "partly_labelled",
     "penalties",
     "posteriors",

@@ -4,11 +4,17 @@ Distances are Euclidean. Two examples at one place have no ratio of distances: t
 where that matters.
 """
 
+import math
+from collections.abc import Callable
 from numbers import Integral
+from typing import Literal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ae_jax.core import COUNT, Array, Domain, InputError, require
+from ae_jax.metrics.subspace import principal_angles
 
 _SHARE = Domain(0, 1, low_open=True)
 
@@ -131,29 +137,203 @@ def continuity(x: Array, mapped: Array, neighbours: int = 5) -> float:
     return trustworthiness(mapped, x, neighbours)
 
 
-def correlation_of_distances(x: Array, mapped: Array) -> float:
+def correlation_of_distances(x: Array, mapped: Array, neighbours: int | None = None) -> float:
     """Spearman's correlation of the distances between all pairs, in the data and on the map.
 
     Args:
       x: [N, ...], of 3 examples or more.
       mapped: [N, ...].
+      neighbours: where given, distances in the data are those of `geodesic_distances`.
 
     Returns:
       1 where the order of all distances is kept; NaN where those of one are all the same.
 
     Raises:
-      InputError: if shapes do not fit or values are not finite.
+      InputError: if shapes do not fit or values are not finite; as `geodesic_distances`.
     """
     from scipy import stats
-    from scipy.spatial.distance import pdist
+    from scipy.spatial.distance import pdist, squareform
 
     x, mapped = _pair(x, mapped)
     if len(x) < 3:
         raise InputError(f"distances of {len(x)} examples have no order: give 3 or more")
-    distances = pdist(x), pdist(mapped)
+    own = pdist(x) if neighbours is None else squareform(geodesic_distances(x, neighbours))
+    distances = own, pdist(mapped)
     if any(np.ptp(own) == 0 for own in distances):
         return float("nan")
     return float(stats.spearmanr(*distances).statistic)
+
+
+def geodesic_distances(x: Array, neighbours: int = 10) -> np.ndarray:
+    """Distances along the data: shortest paths over the graph of neighbours.
+
+    Args:
+      x: [N, ...], flattened.
+      neighbours: of each example, which edges as long as they are far join it to, both ways; few
+        tear the graph apart, and many let paths leave the surface.
+
+    Returns:
+      float64 [N, N].
+
+    Raises:
+      InputError: if values are not finite, neighbours are not from 1 to N - 1, or the graph falls
+        apart.
+
+    Reference:
+      Tenenbaum, de Silva and Langford, 2000, "A global geometric framework for nonlinear
+      dimensionality reduction", steps 1 and 2.
+    """
+    from scipy.sparse.csgraph import connected_components, shortest_path
+    from sklearn.neighbors import NearestNeighbors
+
+    x = _examples("x", x)
+    _require_neighbours(neighbours, x, 1)
+    # an edge of copies, whose length is 0, is one all the same: it is stored
+    graph = NearestNeighbors(n_neighbors=neighbours).fit(x).kneighbors_graph(mode="distance")
+    parts, _ = connected_components(graph, directed=False)
+    if parts > 1:
+        raise InputError(
+            f"the graph of {neighbours} neighbours falls apart into {parts}: use more of them"
+        )
+    paths = shortest_path(graph, directed=False)
+    return np.minimum(paths, paths.T)  # which differ by rounding
+
+
+def stress(x: Array, mapped: Array) -> float:
+    """Kruskal's stress of a map, of the scale that suits it best.
+
+    Args:
+      x: [N, ...].
+      mapped: [N, ...].
+
+    Returns:
+      sqrt(sum (d - b t)^2 / sum d^2) over all pairs, d the distances on the map, t those in the
+      data and b what makes it least; 0 where all are in proportion, 1 where all are mapped to one
+      place.
+
+    Raises:
+      InputError: if shapes do not fit or values are not finite; if all of x are at one place.
+
+    Reference:
+      Kruskal, 1964, "Multidimensional scaling by optimizing goodness of fit to a nonmetric
+      hypothesis", stress formula 1.
+    """
+    from scipy.spatial.distance import pdist
+
+    x, mapped = _pair(x, mapped)
+    own, found = pdist(x), pdist(mapped)
+    if not np.any(own):
+        raise InputError("all of x are at one place: there is no distance to keep")
+    if not np.any(found):
+        return 1.0
+    own, found = (d / np.linalg.norm(d) for d in (own, found))
+    # 1 - cos^2 without what cancels
+    return float(np.linalg.norm(found - (own @ found) * own))
+
+
+def simplex_stress(points: int, dimensions: int) -> float:
+    """The `stress` of points that are all at one distance from each other, on the best known map.
+
+    Args:
+      points: n, 2 or more: a regular simplex of n - 1 dimensions.
+      dimensions: of the map: 1, or 2, or n - 1 and more.
+
+    Returns:
+      On a line the least there is, sqrt((n - 2) / (3 n)), of places at equal steps. In a plane that
+      of a regular polygon, sqrt(1 - 2 cot(pi / 2n)^2 / (n (n - 1))); from eight points on, less is
+      reached with one of them in the middle. 0 in n - 1 dimensions.
+
+    Raises:
+      InputError: if it is known of no such map.
+
+    Reference:
+      De Leeuw and Stoop, 1984, "Upper bounds for Kruskal's stress".
+    """
+    require(Domain(2, whole=True), points=points)
+    require(COUNT, dimensions=dimensions)
+    if dimensions >= points - 1:
+        return 0.0
+    if dimensions == 1:
+        return float(np.sqrt((points - 2) / (3 * points)))
+    if dimensions == 2:
+        square = 2 / np.tan(np.pi / (2 * points)) ** 2 / (points * (points - 1))
+        return float(np.sqrt(1 - square))
+    raise InputError(f"stress in {dimensions} dimensions has no closed form: use 1 or 2")
+
+
+def log_ball_share(dimension: int) -> float:
+    """The logarithm of the share of a cube that the ball inside it fills.
+
+    Args:
+      dimension: d.
+
+    Returns:
+      log(pi^(d / 2) / (Gamma(d / 2 + 1) 2^d)).
+
+    Raises:
+      InputError: if d is not a whole number from 1.
+    """
+    from scipy.special import gammaln
+
+    require(COUNT, dimension=dimension)
+    d = float(dimension)
+    return float(d / 2 * np.log(np.pi) - gammaln(d / 2 + 1) - d * np.log(2))
+
+
+def tangent_planes(
+    function: Callable[[Array], Array],
+    x: Array,
+    dimension: int,
+    side: Literal["output", "input"] = "output",
+) -> np.ndarray:
+    """The directions in which a function moves most, around each example.
+
+    Args:
+      function: of one example [...] without batch axis: a decoder, whose outputs move along the
+        surface that it has learned, or an encoder, whose inputs are told apart along it.
+      x: [N, ...], where it is looked at: latents of a decoder, examples of an encoder.
+      dimension: d, of the planes.
+      side: whether planes are of what comes out, or of what goes in.
+
+    Returns:
+      float64 [N, D, d], orthonormal columns: the d left singular vectors, of an encoder the right
+      ones, of the largest singular values of the Jacobian.
+
+    Raises:
+      InputError: if the Jacobian has not d singular values, or is not finite.
+
+    Reference:
+      Rifai et al., 2011, "The manifold tangent classifier", section 3.
+    """
+    x = jnp.asarray(x)
+    sizes = math.prod(jax.eval_shape(function, x[0]).shape), math.prod(x.shape[1:])
+    require(Domain(1, min(sizes), whole=True), dimension=dimension)
+    derivative = jax.jacrev if sizes[0] < sizes[1] else jax.jacfwd
+    found = jax.jit(jax.vmap(derivative(function)))(x)
+    jacobian = np.asarray(found, np.float64).reshape(len(x), *sizes)
+    if not np.all(np.isfinite(jacobian)):
+        raise InputError("the function's Jacobian contains values that are not finite")
+    left, _, right = np.linalg.svd(jacobian, full_matrices=False)
+    planes = left if side == "output" else np.swapaxes(right, 1, 2)
+    return planes[..., :dimension]
+
+
+def tangent_angles(a: Array, b: Array) -> np.ndarray:
+    """Principal angles of planes, pair by pair.
+
+    Args:
+      a: [N, D, p].
+      b: [N, D, q].
+
+    Returns:
+      [N, min(p, q)], as `principal_angles` has them.
+
+    Raises:
+      InputError: as `principal_angles`, or if there are not as many of both.
+    """
+    if len(a) != len(b):
+        raise InputError(f"a are {len(a)} planes and b {len(b)}")
+    return np.stack([principal_angles(*pair) for pair in zip(a, b, strict=True)])
 
 
 def _log_ratios(x: Array, neighbours: int, least: int) -> np.ndarray:
@@ -161,11 +341,7 @@ def _log_ratios(x: Array, neighbours: int, least: int) -> np.ndarray:
     from sklearn.neighbors import NearestNeighbors
 
     x = _examples("x", x)
-    if not isinstance(neighbours, Integral) or not least <= neighbours < len(x):
-        raise InputError(
-            f"neighbours are {neighbours!r}: use a whole number, {least} or more and fewer than "
-            f"the {len(x)} examples"
-        )
+    _require_neighbours(neighbours, x, least)
     distances, _ = NearestNeighbors(n_neighbors=neighbours).fit(x).kneighbors()
     if not np.all(distances[:, 0] > 0):
         raise InputError(
@@ -173,6 +349,14 @@ def _log_ratios(x: Array, neighbours: int, least: int) -> np.ndarray:
             "copies out (numpy.unique with axis=0)"
         )
     return np.log(distances[:, -1:] / distances[:, :-1])
+
+
+def _require_neighbours(neighbours: int, x: np.ndarray, least: int) -> None:
+    if not isinstance(neighbours, Integral) or not least <= neighbours < len(x):
+        raise InputError(
+            f"neighbours are {neighbours!r}: use a whole number, {least} or more and fewer than "
+            f"the {len(x)} examples"
+        )
 
 
 def _examples(name: str, x: Array) -> np.ndarray:

@@ -52,6 +52,11 @@ FUNCTIONS = {
     "mmd, polynomial": lambda a, b: losses.mmd(a, b, losses.polynomial_kernel),
     "moment_distance": losses.moment_distance,
     "sliced_wasserstein": lambda a, b: losses.sliced_wasserstein(a, b, b[:5]),
+    "conditional_neighbours": lambda a, b: losses.conditional_neighbours(a, 5.0),
+    "joint_neighbours": lambda a, b: losses.joint_neighbours(a, 5.0),
+    "neighbour_divergence": lambda a, b: losses.neighbour_divergence(
+        losses.joint_neighbours(a, 5.0), b[:, :2]
+    ),
     "sinkhorn_divergence": lambda a, b: losses.sinkhorn_divergence(a, b, 0.5, 5),
     "bernoulli.log_prob": lambda a, b: bernoulli.log_prob(a, b),
     "bernoulli.kl": bernoulli.kl,

@@ -42,6 +42,7 @@ from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.matching.network import matching_network
+from ae_jax.methods.matching.tsne import parametric_tsne
 from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
@@ -341,6 +342,10 @@ def _matching_network() -> Method:
     return matching_network(nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4, learning_rate=3e-3)
 
 
+def _parametric_tsne() -> Method:
+    return parametric_tsne(nets.mlp(2, (32,)), perplexity=5.0, learning_rate=1e-2)
+
+
 def _adversarial_autoencoder() -> Method:
     """With a place for each class, and a slope that is penalised."""
     return adversarial_autoencoder(
@@ -424,6 +429,7 @@ REGISTRY: Mapping[str, Registered] = {
         _conditional_gan, score=sample_discrepancy, steps=400, tier="composed"
     ),
     "matching_network": Registered(_matching_network),
+    "parametric_tsne": Registered(_parametric_tsne),
     "game": Registered(_game),
     "adversarial_autoencoder": Registered(
         _adversarial_autoencoder, score=evaluated("squared_error")

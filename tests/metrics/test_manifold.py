@@ -1,7 +1,8 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import metrics
+from ae_jax import data, metrics
 from ae_jax.core import InputError
 
 DRAWN = np.random.default_rng(0)
@@ -95,6 +96,91 @@ def test_what_keeps_the_order_of_distances_is_perfect():
     assert np.isnan(metrics.correlation_of_distances(np.eye(3), line[:3]))
 
 
+def test_geodesics_are_shortest_paths():
+    """By Floyd and Warshall, over edges that either end counts among its nearest."""
+    k, count = 4, len(POINTS)
+    apart = distances(POINTS)
+    paths = np.full((count, count), np.inf)
+    for i in range(count):
+        for j in np.argsort(apart[i])[1 : k + 1]:
+            paths[i, j] = paths[j, i] = apart[i, j]
+    np.fill_diagonal(paths, 0)
+    for via in range(count):
+        paths = np.minimum(paths, paths[:, via : via + 1] + paths[via : via + 1])
+    assert np.all(np.isfinite(paths))
+    np.testing.assert_allclose(metrics.geodesic_distances(POINTS, k), paths)
+    upper = np.triu_indices(count, 1)
+    ranks = [d[upper].argsort().argsort() for d in (paths, distances(MAPPED))]
+    expected = np.corrcoef(*ranks)[0, 1]
+    assert metrics.correlation_of_distances(POINTS, MAPPED, k) == pytest.approx(expected)
+
+
+def test_along_an_arc_it_is_the_arc():
+    angle = np.linspace(0, 1.8 * np.pi, 60)
+    arc = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    found = metrics.geodesic_distances(arc, 2)
+    # the ends' two edges reach two steps, and chords are shorter than arcs
+    np.testing.assert_allclose(found, distances(angle[:, None]), rtol=2e-3)
+    # along it the map is perfect, and through the air it is not
+    assert metrics.correlation_of_distances(arc, angle[:, None], 2) > 0.999
+    assert metrics.correlation_of_distances(arc, angle[:, None]) < 0.8
+    # copies are at a distance of 0, and joined
+    assert metrics.geodesic_distances(np.repeat(arc, 2, axis=0), 3)[0, 1] == 0
+
+
+def test_stress_is_that_of_the_best_scale():
+    from scipy.optimize import minimize_scalar
+
+    own, found = (distances(p)[np.triu_indices(len(p), 1)] for p in (POINTS, MAPPED))
+    best = minimize_scalar(lambda b: np.sum((found - b * own) ** 2) / np.sum(found**2))
+    assert metrics.stress(POINTS, MAPPED) == pytest.approx(np.sqrt(best.fun))
+    assert metrics.stress(POINTS, 7 * POINTS + 1) == pytest.approx(0, abs=1e-12)
+    assert metrics.stress(POINTS, np.ones((30, 2))) == 1
+
+
+def test_a_simplex_does_not_fit():
+    for n in (3, 5, 12):
+        line, turn = np.arange(n)[:, None], 2 * np.pi * np.arange(n) / n
+        polygon = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+        assert metrics.stress(np.eye(n), line) == pytest.approx(metrics.simplex_stress(n, 1))
+        expected = pytest.approx(metrics.simplex_stress(n, 2), abs=1e-7)
+        assert metrics.stress(np.eye(n), polygon) == expected
+        assert metrics.simplex_stress(n, n - 1) == 0 < metrics.simplex_stress(n, 1)
+    # steps that are not equal are worse, and from eight points on one in the middle is better
+    assert metrics.stress(np.eye(4), [[0], [1.1], [2], [3]]) > metrics.simplex_stress(4, 1)
+    for n, better in ((7, False), (8, True)):
+        turn = 2 * np.pi * np.arange(n - 1) / (n - 1)
+        middle = np.vstack([[0, 0], np.stack([np.cos(turn), np.sin(turn)], axis=1)])
+        assert (metrics.stress(np.eye(n), middle) < metrics.simplex_stress(n, 2)) == better
+
+
+def test_balls_vanish_in_cubes():
+    # exact in low dimensions; 2^-d, as often said, is another number
+    shares = [1, np.pi / 4, np.pi / 6, np.pi**2 / 32, np.pi**2 / 60]
+    found = [np.exp(metrics.log_ball_share(d)) for d in range(1, 6)]
+    np.testing.assert_allclose(found, shares)
+    assert np.exp(metrics.log_ball_share(10)) == pytest.approx(np.pi**5 / 120 / 1024)
+    # V(d + 2) / V(d) = pi / 2 / (d + 2), where exponentials would be 0
+    step = metrics.log_ball_share(1002) - metrics.log_ball_share(1000)
+    assert step == pytest.approx(np.log(np.pi / 2 / 1002), rel=1e-9)
+
+
+def test_tangent_planes_are_those_of_the_jacobian(x64):
+    own = data.manifold("swiss_roll3d")
+    at = np.array([[5.0, 3.0], [9.0, 20.0], [12.0, 7.0]])
+    planes = metrics.tangent_planes(own.embed, at, 2)
+    t = at[:, 0]
+    along = np.stack([np.cos(t) - t * np.sin(t), 0 * t, np.sin(t) + t * np.cos(t)], axis=1)
+    true = np.stack([along, np.broadcast_to([0.0, 1, 0], along.shape)], axis=2)
+    np.testing.assert_allclose(metrics.tangent_angles(planes, true), 0, atol=1e-7)
+    # the steepest direction alone, and planes of what goes in
+    line = metrics.tangent_planes(own.embed, at, 1)
+    np.testing.assert_allclose(metrics.tangent_angles(line, along[..., None]), 0, atol=1e-7)
+    weights = np.random.default_rng(0).normal(size=(2, 5))
+    rows = metrics.tangent_planes(lambda x: jnp.tanh(weights @ x), np.zeros((1, 5)), 2, "input")
+    np.testing.assert_allclose(metrics.tangent_angles(rows, weights.T[None]), 0, atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -110,6 +196,16 @@ def test_what_keeps_the_order_of_distances_is_perfect():
         (lambda: metrics.trustworthiness(POINTS, MAPPED[1:]), "30 examples and mapped 29"),
         (lambda: metrics.trustworthiness(POINTS, MAPPED, 15), "fewer than half of 30"),
         (lambda: metrics.correlation_of_distances(POINTS[:2], MAPPED[:2]), "give 3 or more"),
+        (
+            lambda: metrics.geodesic_distances(np.vstack([POINTS, POINTS + 99]), 3),
+            "3 neighbours falls apart into 2: use more",
+        ),
+        (lambda: metrics.geodesic_distances(POINTS, 30), "fewer than the 30 examples"),
+        (lambda: metrics.stress(np.ones((3, 2)), MAPPED[:3]), "at one place"),
+        (lambda: metrics.simplex_stress(9, 3), "3 dimensions has no closed form: use 1 or 2"),
+        (lambda: metrics.log_ball_share(0), "dimension is 0"),
+        (lambda: metrics.tangent_planes(lambda x: x, POINTS, 4), "dimension is 4: use"),
+        (lambda: metrics.tangent_angles(np.ones((2, 3, 1)), np.ones((3, 3, 1))), "2 planes and b"),
     ],
 )
 def test_what_cannot_be_used(call, words):

@@ -6,17 +6,15 @@ a curve that it is the curve with noise on it.
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, Dataset, InputError
-from ae_jax.data.content import digest, shared
-from ae_jax.data.transforms import subset
+from ae_jax.core import Array, Dataset, InputError
+from ae_jax.data.drawn import drawn
 
-SIZE, HELD_OUT = 100_000, 10_000
 _ALONG = 1024  # Gaussians on a curve, much nearer to each other than they are wide
 
 
@@ -157,31 +155,19 @@ def load(split: str, name: str) -> Dataset:
       A Dataset with `image` [2], the point, and `label`: the Gaussian, arm or square that it is
       of.
     """
-    if split in ("validation", "test"):  # tables of indices: one function fetches both
-        start = HELD_OUT * (split == "test")
-        return subset(_from(0, name), slice(start, start + HELD_OUT))
-    return _from(2 * HELD_OUT if split == "train" else 0, name)
-
-
-def _from(start: int, name: str) -> Dataset:
     spec = {
         "image": jax.ShapeDtypeStruct((2,), jnp.result_type(float)),
         "label": jax.ShapeDtypeStruct((), jnp.int32),
     }
-    name_of_it = digest("densities", name, start)
-    return Dataset(spec, SIZE - start, {}, _drawn(start, name), digest=name_of_it)
+    return drawn(split, "densities", name, spec, _example(name))
 
 
-@shared
-def _drawn(start: int, name: str) -> Callable:
+@functools.cache
+def _example(name: str) -> Callable[[Array], Mapping[str, Array]]:
     draw = density(name).draw
 
-    def fetch(arrays: Any, indices: Array) -> Batch:
-        del arrays
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(
-            jax.random.key(0, impl="threefry2x32"), jnp.asarray(indices).astype(jnp.int32) + start
-        )
-        x, label = jax.vmap(draw)(keys)
+    def example(key: Array) -> Mapping[str, Array]:
+        x, label = draw(key)
         return {"image": x.astype(jnp.result_type(float)), "label": label}
 
-    return fetch
+    return example

@@ -1,1 +1,1 @@
-"""Generators that are trained without an adversary."""
+"""Networks whose outputs match a distribution, or the neighbours, of the data; no adversary."""

@@ -28,10 +28,8 @@ from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
+from ae_jax.methods.matching.blocks import mean_over_blocks
 from ae_jax.methods.parts.discrepancies import Discrepancy, mmd
-
-#: Examples that are compared at a time when a data set is evaluated.
-BLOCK = 1000
 
 
 def uniform(key: Array, shape: tuple[int, int]) -> Array:
@@ -109,16 +107,12 @@ def matching_network(
         return {"loss": jnp.broadcast_to(loss, len(real))}, {"generator": moved}
 
     def conclude(values: Mapping[str, Array], present: Array, hparams: HParams) -> dict[str, Array]:
-        def of_block(block: tuple[Array, Array, Array]) -> Array:
-            made, real, present = block
+        def compare(made: Array, real: Array, present: Array) -> Array:
             # the same directions, if any are drawn, in every block and at every evaluation
-            loss = discrepancy.between(jax.random.key(0), made, real, hparams, present)
-            count = jnp.sum(present).astype(loss.dtype)
-            return jnp.where(count > 0, loss * count, 0), count
+            return discrepancy.between(jax.random.key(0), made, real, hparams, present)
 
-        found = jax.lax.map(of_block, _blocks(values["generated"], values["real"], present))
-        total, count = map(jnp.sum, found)
-        return {"loss": total / count}
+        found = mean_over_blocks(compare, present, values["generated"], values["real"])
+        return {"loss": found}
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         x = batch["image"]
@@ -150,15 +144,3 @@ def matching_network(
         optimizer=optimizer,
         learning_rate=learning_rate,
     )
-
-
-def _blocks(*arrays: Array) -> list[Array]:
-    """[N, ...] -> [N / BLOCK, BLOCK, ...], padded with zeros, or one block of fewer."""
-    size = min(len(arrays[0]), BLOCK)
-    more = -len(arrays[0]) % size
-
-    def cut(x: Array) -> Array:
-        padded = jnp.pad(x, ((0, more), *[(0, 0)] * (x.ndim - 1)))
-        return padded.reshape(-1, size, *x.shape[1:])
-
-    return [cut(x) for x in arrays]

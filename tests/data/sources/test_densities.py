@@ -7,7 +7,9 @@ import pytest
 
 from ae_jax import data
 from ae_jax.core import InputError
-from ae_jax.data.sources.densities import HELD_OUT, NAMES, SIZE, density
+from ae_jax.data.drawn import SIZE
+from ae_jax.data.sources.densities import NAMES, density
+from ae_jax.data.splits import MOST_HELD_OUT as HELD_OUT
 
 #: Half the width of a square around everything, and the step of a grid on it: integrals of
 #: Gaussians are exact to rounding where the step is no more than their deviation.

@@ -11,7 +11,7 @@ from scipy.special import expit
 from ae_jax import losses, methods, nets
 from ae_jax.core import InputError, Network
 from ae_jax.methods import discrepancies
-from ae_jax.methods.matching import network
+from ae_jax.methods.matching import blocks as own_blocks
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -94,7 +94,7 @@ def test_a_whole_data_set_is_compared_at_once_and_large_ones_in_blocks(monkeypat
         return np.mean((x - y) ** 2) / state.running["length"] ** 2
 
     def loss(size, count):
-        monkeypatch.setattr(network, "BLOCK", size)
+        monkeypatch.setattr(own_blocks, "BLOCK", size)
         return jax.jit(lambda *given: method.conclude(*given)["loss"])(
             values, np.arange(11) < count, hparams
         )

@@ -14,6 +14,7 @@ Mordvintsev and Schubert (2017), Feature Visualization.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -30,7 +31,7 @@ Positive = Annotated[float, POSITIVE]
 STARTS = ("photo", "noise")
 CLASSES = "classes"
 #: What is drawn for this experiment: digits in many typefaces, before pieces of a photograph.
-NUMERALS = "numerals"
+NUMERALS, DIGITS = "numerals", "0123456789"
 MEASURES = {
     "gain": "activation after over before",
     "random_gain": "that of noise of the same length",
@@ -61,28 +62,22 @@ class Config(experiment.Config):
 
     dataset: str = NUMERALS
     images: Count = 6000
-    """How many numerals are drawn to train on."""
+    """Numerals to train on."""
     photo: Literal["china", "flower"] = "china"
-    """Of those that come with scikit-learn."""
     side: Count = 64
     """Of the square in its middle, after pixels are joined."""
     joined: Count = 3
-    """So many pixels a side are averaged to one."""
     widths: tuple[Count, ...] = (8, 16, 32, 64)
     """Channels of the classifier's convolutions, with pooling between them."""
     layers: tuple[str, ...] = ("Conv_0", "Conv_3")
-    """Those whose channels are emphasised, the shallow ones first."""
+    """Shallow ones first."""
     channels: Count = 6
-    """The first so many of each layer."""
     labels: tuple[Whole, ...] = (0, 2, 3, 4, 5, 8)
-    """Classes that are looked for."""
     octaves: Count = 3
     climb_steps: Count = 10
-    """At each scale."""
     rate: Positive = 0.0015
-    """How much a pixel moves in a step, in the mean, where it is measured."""
-    shown_rate: Positive = 0.008
-    """That of the pictures."""
+    """How much a pixel moves in a step where it is measured, in the mean."""
+    shown_rate: Positive = 0.008  # of the pictures
     jitter: Whole = 4
     """The most pixels by which images are rolled in a step."""
     batch_size: Count = 32
@@ -103,20 +98,19 @@ PRESETS = {
 
 def hallucination(config: Config) -> None:
     """Trains classifiers, and measures what their channels make of a photograph and of noise."""
-    own = config.dataset == NUMERALS
-    splits = numerals(config.images) if own else experiment.load_splits(config)
+    own = numerals(config.images) if config.dataset == NUMERALS else None
+    splits = own or experiment.load_splits(config)
     count = experiment.classes(config.dataset, splits)
     if not config.labels or max(config.labels) >= count:
         raise InputError(f"--labels {config.labels}: {config.dataset} has 0 to {count - 1}")
-    network = nets.flax_network(Convolutions(config.widths))
-    method = methods.classifier(network, count)
+    method = methods.classifier(nets.flax_network(Convolutions(config.widths)), count)
     photo = photograph(config, splits.train.spec["image"].shape[-1])
     features = {name: layer(method, name) for name in config.layers}
     batch = data.head(splits.train, 1)
     state = jax.eval_shape(method.init, jax.random.key(0), batch, method.hparams)
-    for name, feature in features.items():
-        if (seen := jax.eval_shape(feature, state, photo).shape[-1]) < config.channels:
-            raise InputError(f"{name} has {seen} channels: use fewer --channels")
+    for feature in features.values():
+        if (has := jax.eval_shape(feature, state, photo).shape[-1]) < config.channels:
+            raise InputError(f"a layer has {has} channels: use fewer --channels")
     falling = [training.warmup_cosine(config.steps)]
     trained = experiment.sweep(config, "hallucination", method, splits, {}, schedules=falling)
     dream, found = dreamer(config, method, list(features.values())), {}
@@ -125,7 +119,8 @@ def hallucination(config: Config) -> None:
     def describe(model: experiment.Model) -> dict[str, float]:
         lane = seed, _ = model.row["seed"], model.row["learning_rate"]
         if lane not in found:
-            starts = jnp.concatenate([photo, noise(seed, photo)])
+            grey = 0.5 + 0.2 * jax.random.normal(jax.random.key(seed), photo.shape, photo.dtype)
+            starts = jnp.concatenate([photo, jnp.clip(grey, 0, 1)])
             given = jax.random.key(seed), model.state, model.hparams, starts
             measures = dream(*given, config.rate)[1]
             found[lane] = starts, dream(*given, config.shown_rate)[0], measures
@@ -145,9 +140,9 @@ def hallucination(config: Config) -> None:
         lambda: figures(config, rows, found),
         trained.result,
         [
-            "gain: mean square of channels after over before each was emphasised; random_gain: with "
-            "noise as long as the change in its place; centroid: mean frequency of the change's "
-            "power, in cycles per pixel; change: of a pixel, root mean square."
+            "gain: a channel's mean square after over before; random_gain: with noise as long as "
+            "the change in its place; centroid: mean frequency of the change's power, in cycles "
+            "per pixel; change: of a pixel, root mean square."
         ],
     )
 
@@ -155,32 +150,21 @@ def hallucination(config: Config) -> None:
 def numerals(images: int) -> Splits:
     """Returns digits in sixteen typefaces before pieces of a photograph, lighter or darker."""
     sizes = {"train": images, "validation": 500, "test": 500}
-    drawn = {
-        name: data.with_nuisance(
-            data.glyphs(size, letters="0123456789", split=name), data.NUISANCES["photo"]
-        )
-        for name, size in sizes.items()
-    }
-    return Splits(**drawn)
+    plain = {name: data.glyphs(size, letters=DIGITS, split=name) for name, size in sizes.items()}
+    photo = data.NUISANCES["photo"]
+    return Splits(**{name: data.with_nuisance(one, photo) for name, one in plain.items()})
 
 
 def photograph(config: Config, channels: int) -> Array:
     """Returns the middle of a photograph, [1, side, side, channels] in [0, 1]; grey of one."""
-    side, joined = config.side, config.joined
-    picture = data.photographs("all")[config.photo]
+    side, joined, picture = config.side, config.joined, data.photographs("all")[config.photo]
     if min(picture.shape[:2]) < side * joined:
-        raise InputError(f"{config.photo} has no square of {side * joined} pixels: use less --side")
+        raise InputError(f"{config.photo} has no {side * joined} pixels a side: use less --side")
     top, left = ((length - side * joined) // 2 for length in picture.shape[:2])
     middle = picture[top:, left:][: side * joined, : side * joined] / 255
     small = middle.reshape(1, side, joined, side, joined, 3).mean(axis=(2, 4))
     small = small if channels == 3 else small.mean(axis=-1, keepdims=True).repeat(channels, -1)
     return jnp.asarray(small, jnp.result_type(float))
-
-
-def noise(seed: int, like: Array) -> Array:
-    """Returns pixels around grey."""
-    drawn = jax.random.normal(jax.random.key(seed), like.shape, like.dtype)
-    return jnp.clip(0.5 + 0.2 * drawn, 0, 1)
 
 
 def layer(method: Method, name: str) -> Callable[[State, Array], Array]:
@@ -192,30 +176,23 @@ def layer(method: Method, name: str) -> Callable[[State, Array], Array]:
 def dreamer(config: Config, method: Method, features: Sequence[Callable[..., Array]]) -> Callable:
     """Returns what hallucinates by any lane, from several starts, as one compiled program.
 
-    It gives images, by start a list of [channels or labels, H, W, C] for each way, and measures
-    [starts, ways] by name.
+    It gives images [starts, channels of layers and labels, H, W, C], and measures [starts, ways].
     """
     counts = [config.channels] * len(features) + [len(config.labels)]
     way = np.repeat(np.arange(len(counts)), counts)
-    channel = np.concatenate(
-        [np.arange(config.channels)] * len(features) + [0 * way[-counts[-1] :]]
-    )
-    label = np.concatenate([0 * way[: -counts[-1]], config.labels])
+    layered = way < len(features)
+    place = np.concatenate([*[np.arange(config.channels)] * len(features), config.labels])
     ends = np.cumsum(counts)[:-1]
 
     @jax.jit
-    def dream(
-        key: Array, state: State, hparams: HParams, starts: Array, rate: Array
-    ) -> tuple[Array, dict[str, Array]]:
+    def dream(key: Array, state: State, hparams: HParams, starts: Array, rate: Array) -> tuple:
         def logits(x: Array) -> Array:
             return method.views.predict(state, {"image": x}, hparams)
 
         many = len(starts)
-        wanted = inversion.of_class(logits, np.tile(label, many))
-        shown = [
-            inversion.of_unit(lambda x, feature=feature: feature(state, x), np.tile(channel, many))
-            for feature in features
-        ]
+        wanted = inversion.of_class(logits, np.tile(np.where(layered, 0, place), many))
+        at = np.tile(np.where(layered, place, 0), many)
+        shown = [inversion.of_unit(functools.partial(one, state), at) for one in features]
         chosen = inversion.one_of([*shown, wanted], np.tile(way, many))
         x = jnp.repeat(starts, len(way), axis=0)
         dream_key, noise_key = jax.random.split(key)
@@ -224,7 +201,9 @@ def dreamer(config: Config, method: Method, features: Sequence[Callable[..., Arr
         made = climb(dream_key, x, rate).x
         change = made - x
         other = jax.random.normal(noise_key, x.shape, x.dtype)
-        other = x + other * length(change) / length(other)
+        squares = jnp.stack([change, other]) ** 2
+        size, drawn = jnp.sqrt(jnp.mean(squares, axis=(2, 3, 4), keepdims=True))
+        other = x + other * size / drawn
 
         def means(values: Array) -> Array:  # [starts, ways], of what moved
             parts = jnp.split(values.reshape(many, -1), ends, axis=1)
@@ -236,7 +215,7 @@ def dreamer(config: Config, method: Method, features: Sequence[Callable[..., Arr
             "gain": jnp.where(layers, after / before, jnp.nan),
             "random_gain": jnp.where(layers, random / before, jnp.nan),
             "centroid": means(metrics.frequency_centroid(change)),
-            "change": means(length(change)[:, 0, 0, 0]) / np.sqrt(x[0].size),
+            "change": means(size),
         }
         for name, image in (("probability_before", x), ("probability_after", made)):
             measures[name] = jnp.where(layers, jnp.nan, means(jnp.exp(-wanted(key, image))))
@@ -245,17 +224,12 @@ def dreamer(config: Config, method: Method, features: Sequence[Callable[..., Arr
     return dream
 
 
-def length(x: Array) -> Array:
-    """Returns each example's Euclidean length, [B, 1, 1, 1]."""
-    return jnp.sqrt(jnp.sum(x**2, axis=(1, 2, 3), keepdims=True))
-
-
 def figures(
     config: Config, rows: Sequence[Mapping[str, Any]], found: Mapping[Any, Any]
 ) -> dict[str, Any]:
     """Draws the pictures of the first lane, and what was measured."""
     if not found:
-        raise InputError("no lane has hallucinations to show")
+        raise InputError("no lane has any")
     starts, made, _ = next(iter(found.values()))
     shown = min(config.channels, len(config.labels))
     strip = {}
@@ -263,8 +237,7 @@ def figures(
         for place, way in enumerate((*config.layers, CLASSES)):
             own = images[place * config.channels :][:shown]
             strip[f"{name}, {way}"] = np.concatenate([start[None], own])
-    digits = ", ".join(map(str, config.labels[:shown]))
-    caption = f"A start, and what it becomes for channels of layers, and for classes {digits}."
+    caption = f"A start, and what channels and classes {config.labels[:shown]} make of it."
     drawn = {caption: plots.image_rows(strip, size=2)}
     for column, what in MEASURES.items():
         own = [row for row in rows if row.get(column) is not None]

@@ -3,8 +3,8 @@
     python experiments/hallucination.py
 
 An image is moved up the gradient of what one channel shows, from coarse to fine, with all layers,
-channels, classes and images in one program. A channel near the input puts fine lines everywhere, a
-deep one wider stripes: its change is of lower frequencies. Both are several times as active as
+channels, classes and images in one program. What a channel near the input adds is fine, what a deep
+one does is coarser: its change is of lower frequencies. Both are several times as active as
 before, where noise of the same length changes much less; and a classifier is soon sure of any
 digit. A whole layer's mean square would not tell them apart: it is one direction's, the strongest,
 in every layer.

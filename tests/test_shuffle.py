@@ -11,6 +11,7 @@ from scipy import stats
 from ae_jax import shuffle
 from ae_jax.core import InputError
 from ae_jax.shuffle import _bases
+from tests.marks import rare
 
 index_shuffle = jax.jit(shuffle.index_shuffle, static_argnums=2)
 LARGEST = 2**31 - 1
@@ -59,7 +60,7 @@ def test_keys_give_different_permutations():
     assert len(np.unique(rows, axis=0)) == 100
 
 
-@pytest.mark.parametrize("size", [2, 3, 5, 6, 7, 10, 13, 16, 30, 60])
+@pytest.mark.parametrize("size", [3, 10, 16, *map(rare, (2, 5, 6, 7, 13, 30, 60))])
 def test_positions_and_pairs_are_uniform(size):
     """Chi-square of P(i -> j), and of P(i -> k, j -> l) for neighbours, over many keys."""
     keys = jax.random.split(jax.random.key(7), KEYS)

@@ -8,6 +8,7 @@ from PIL import Image
 from ae_jax.core import InputError
 from ae_jax.data import binarized, load, names, subset
 from ae_jax.data.sources import prepared
+from tests.marks import rare
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,12 @@ def test_an_unknown_split_is_refused_before_anything_is_read(name):
 EMBEDDED = [name for name in names() if ":" not in name and name not in prepared.NAMES]
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+DRAWN_SLOWLY = ("composites", "glyphs")
+
+
+@pytest.mark.parametrize(
+    "name", [rare(name) if name in DRAWN_SLOWLY else name for name in EMBEDDED]
+)
 def test_validation_and_test_are_fetched_by_one_function(name):
     if name == "photos11":
         pytest.importorskip("skimage")

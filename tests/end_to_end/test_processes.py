@@ -130,6 +130,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_bits(
         assert_same(tmp_path / name, quiet / name)
 
 
+@pytest.mark.full
 def test_signals_save_and_the_run_goes_on_from_there(quiet, start, tmp_path):
     run, saved = tmp_path / "vae", [0]
     for sent, status in [(signal.SIGTERM, 143), (signal.SIGINT, 130)]:

@@ -182,6 +182,7 @@ def test_autoencoders_of_a_stack_share_their_options():
     assert greedy.autoencoder_layers((), (2, 3, 1)) == []
 
 
+@pytest.mark.full
 def test_every_layer_undoes_what_the_whole_stack_is_shown():
     """Noise that adds 2: layers learn to make latents of images from latents of images plus 2."""
 

@@ -101,6 +101,7 @@ def test_a_workload_is_measured(benchmark, workloads, toy, monkeypatch):
     assert all(benchmark.line("toy:2", row).startswith("toy:2 ") for row in rows)
 
 
+@pytest.mark.full
 def test_workloads_beyond_images_and_a_bound_fit_their_data(workloads):
     losses = {"loss"}, {"discriminator_loss", "generator_loss"}, {"vae_loss", "discriminator_loss"}
     for name, lowered in (

@@ -11,6 +11,7 @@ import pytest
 
 from ae_jax import data, training
 from ae_jax.core import InputError, Method
+from tests.marks import rare
 
 SIZE = 65
 
@@ -99,7 +100,7 @@ def expected(kernel, dataset):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "stream"), [(64, False), (65, False), (64, True), (2, True)]
+    ("batch_size", "stream"), [rare(64, False), (65, False), rare(64, True), (2, True)]
 )
 def test_terms_over_the_batch_are_those_of_the_whole_set(
     whole, images, batch_size, stream, monkeypatch, x64

@@ -41,6 +41,7 @@ def trained(method, state, batch, steps):
     return jax.lax.scan(step, state, jax.random.split(jax.random.key(2), steps))[0]
 
 
+@pytest.mark.full
 def test_greedily_trained_machines_are_a_network(x64):
     stack, params = greedily_trained(), params_found()
     assert [layer.kernel.shape for layer in (*params.up, *params.down)] == [(4, 4), (4, 4)]

@@ -134,6 +134,7 @@ def test_persistent_chains_come_to_the_exact_gradient(machines, estimator):
     assert within(draws, exact_gradient(machines, params, v)) < 0.01
 
 
+@pytest.mark.full
 def test_tempering_crosses_where_persistent_chains_stay(machines):
     """Two modes, all on and all off, between which Gibbs sampling hardly ever moves."""
     bias = np.array([0.3, 0, 0, 0]) - 9

@@ -15,6 +15,7 @@ from ae_jax.core import InputError
 from ae_jax.methods import boltzmann
 from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.general import BoltzmannParams
+from tests.marks import rare
 
 ARCHITECTURES = {
     "full": general.full,
@@ -236,7 +237,8 @@ def test_long_chains_give_the_exact_gradient(machines, name):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize(
-    ("estimator", "learning_rate"), [(general.exact(), 0.3), (general.persistent(1, 50, 2), 0.05)]
+    ("estimator", "learning_rate"),
+    [(general.exact(), 0.3), rare(general.persistent(1, 50, 2), 0.05)],
 )
 def test_training_climbs_and_keeps_the_connections(machines, name, estimator, learning_rate):
     method = methods.boltzmann_machine(

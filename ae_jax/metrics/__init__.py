@@ -56,7 +56,7 @@ from ae_jax.metrics.generation import (
     kernel_distance,
     mode_coverage,
 )
-from ae_jax.metrics.image import psnr, restoration_gain, ssim
+from ae_jax.metrics.image import frequency_centroid, psnr, restoration_gain, ssim
 from ae_jax.metrics.likelihood import (
     ImportanceEstimate,
     best_log_likelihood,
@@ -170,6 +170,7 @@ __all__ = [
     "fixed_factor_pairs",
     "frechet_distance",
     "frechet_distance_of_samples",
+    "frequency_centroid",
     "gaussian_total_correlation",
     "geodesic_distances",
     "importance_bounds",

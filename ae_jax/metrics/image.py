@@ -100,6 +100,29 @@ def restoration_gain(restored: Array, corrupted: Array, clean: Array) -> dict[st
     return {name: after[name] - before[name] for name in after}
 
 
+def frequency_centroid(x: Array) -> Array:
+    """The mean spatial frequency of images, each frequency weighing as its power: how fine it is.
+
+    Args:
+      x: [B, H, W, C], such as the change of an image; its mean counts for nothing.
+
+    Returns:
+      [B], cycles per pixel, from 0 to 1/sqrt(2); white noise has about 0.38. Not a number where
+      all is 0.
+
+    Raises:
+      InputError: if the shape is not that of images.
+    """
+    if x.ndim != 4:
+        raise InputError(
+            f"a centroid of frequencies is of images [B, H, W, C], got {list(x.shape)}"
+        )
+    power = jnp.sum(jnp.abs(jnp.fft.fft2(x, axes=(1, 2))) ** 2, axis=3).at[:, 0, 0].set(0)
+    rows, columns = (jnp.fft.fftfreq(size, dtype=power.dtype) for size in x.shape[1:3])
+    frequency = jnp.sqrt(rows[:, None] ** 2 + columns[None] ** 2)[None]
+    return jnp.sum(frequency * power, axis=(1, 2)) / jnp.sum(power, axis=(1, 2))
+
+
 @jax.jit
 def _quality(shown: Array, clean: Array) -> dict[str, Array]:
     shown = jnp.clip(shown, 0, 1)

@@ -132,3 +132,22 @@ def test_restoration_gains_by_hand():
     # what leaves [0, 1] is not seen: white stays white
     white = metrics.restoration_gain(clean + 7, clean + 0.5, clean)
     assert jnp.max(jnp.abs(white["psnr_gain"])) == 0
+
+
+def test_frequency_centroid_weighs_frequencies_by_their_power():
+    height, width = 12, 20
+    row, column = np.mgrid[:height, :width]
+    fine = np.cos(2 * np.pi * (4 * row / height + 5 * column / width))  # sqrt(1/9 + 1/16)
+    coarse = np.sin(2 * np.pi * 2 * column / width)  # 1/10
+    channels = np.stack([np.stack([fine, 0 * fine]), np.stack([3 + 2 * fine, coarse])])
+    found = jax.jit(metrics.frequency_centroid)(np.moveaxis(channels, 1, -1))
+    # powers 4 to 1: amplitudes would weigh 2 to 1; the mean, 3, counts for nothing
+    np.testing.assert_allclose(found, [5 / 12, (4 * 5 / 12 + 0.1) / 5], rtol=1e-12)
+    impulse = np.zeros((1, 2, 2, 1))
+    impulse[0, 0, 1] = 1  # all frequencies alike: 1/2, 1/2 and sqrt(1/2)
+    np.testing.assert_allclose(
+        metrics.frequency_centroid(impulse), [(1 + np.sqrt(0.5)) / 3], rtol=1e-12
+    )
+    assert np.isnan(metrics.frequency_centroid(0 * impulse))[0]
+    with pytest.raises(InputError, match=r"images \[B, H, W, C\]"):
+        metrics.frequency_centroid(np.zeros((3, 4)))

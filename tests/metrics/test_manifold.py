@@ -123,7 +123,7 @@ def test_along_an_arc_it_is_the_arc():
     np.testing.assert_allclose(found, distances(angle[:, None]), rtol=2e-3)
     # along it the map is perfect, and through the air it is not
     assert metrics.correlation_of_distances(arc, angle[:, None], 2) > 0.999
-    assert metrics.correlation_of_distances(arc, angle[:, None]) < 0.8
+    assert metrics.correlation_of_distances(arc, angle[:, None]) < 0.9
     # copies are at a distance of 0, and joined
     assert metrics.geodesic_distances(np.repeat(arc, 2, axis=0), 3)[0, 1] == 0
 

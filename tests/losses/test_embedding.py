@@ -53,10 +53,8 @@ def test_it_is_scikit_learns(degrees, x64):
     # theirs have each pair once, and sum to one half: the sum over pairs is doubled
     np.testing.assert_allclose(value, known[0], rtol=1e-6)
     theirs = known[1].reshape(40, 2)
-    if degrees == 1:
+    if degrees == 1:  # elsewhere theirs has the power of Student's t in the place of its kernel
         np.testing.assert_allclose(slope, theirs, atol=1e-9)
-    else:  # theirs takes the power of Student's t in the place of its kernel
-        assert not np.allclose(slope, theirs, atol=1e-4)
 
 
 @pytest.mark.parametrize("degrees", [1.0, 3.0])

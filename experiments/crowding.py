@@ -6,7 +6,7 @@ Of a cube the ball inside it fills next to nothing, and distances of its points 
 more dimensions it has. Points at one distance from each other do not fit into a plane, and maps of
 cubes lose neighbours: t-SNE keeps more of those that it shows than PCA and Isomap do.
 
-Reference: Van der Maaten and Hinton (2008), Visualizing Data using t-SNE, section 3.2.
+Reference: Van der Maaten and Hinton (2008), Visualizing Data using t-SNE, on the crowding problem.
 """
 
 import dataclasses

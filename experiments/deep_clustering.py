@@ -24,7 +24,7 @@ import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import FRACTION, NOT_NEGATIVE, Array, Network
-from ae_jax.experiment import Count, Splits, Swept, clusters
+from ae_jax.experiment import Count, Splits, Swept, checks, clusters
 from ae_jax.methods import observations, shown
 from ae_jax.recipes import clustering, greedy
 
@@ -79,7 +79,7 @@ PRESETS = {
 def deep_clustering(config: Config) -> None:
     """Clusters a data set in every way, and compares clusters with its classes."""
     whole = data.load(config.dataset, "all", value_range=config.value_range)
-    splits = Splits(whole, whole, whole)
+    checks.same_kind(config.dataset, (splits := Splits(whole, whole, whole)), ("image",))
     count = experiment.classes(config.dataset, splits)
     given = data.head(whole, whole.size)
     x, label = np.asarray(given["image"]).reshape(whole.size, -1), np.asarray(given["label"])
@@ -91,7 +91,7 @@ def deep_clustering(config: Config) -> None:
     def add(way: str, of: Mapping[str, Any], z: np.ndarray, found: np.ndarray, **more: Any) -> None:
         seen = "moved images" if of.get("corruption_level") else "images"
         kept.setdefault(f"{way}, {seen}", (z, found))
-        own = {"way": way, "shown": seen, "seed": of["seed"], "status": "ok"}
+        own = {"way": way, "shown": seen, "seed": of["seed"], "status": of.get("status", "ok")}
         rows.append({**own, **metrics.clustering_quality(found, label), **more})
 
     for seed in range(config.seeds):

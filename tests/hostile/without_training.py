@@ -22,7 +22,7 @@ from ae_jax.training import plan as plans
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.py"))
 #: Those that compute what they report, with nothing to leave out.
-UNTRAINED = {"deep_image_prior", "dirac_gan", "sampling", "total_correlation"}
+UNTRAINED = {"crowding", "deep_image_prior", "dirac_gan", "sampling", "total_correlation"}
 #: What makes the smallest form go through all stages that the experiment has.
 STAGES = {
     "dbn": "--widths 32 32",

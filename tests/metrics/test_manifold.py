@@ -125,7 +125,7 @@ def test_along_an_arc_it_is_the_arc():
     assert metrics.correlation_of_distances(arc, angle[:, None], 2) > 0.999
     assert metrics.correlation_of_distances(arc, angle[:, None]) < 0.9
     # copies are at a distance of 0, and joined
-    assert metrics.geodesic_distances(np.repeat(arc, 2, axis=0), 3)[0, 1] == 0
+    assert metrics.geodesic_distances(np.repeat(arc, 2, axis=0), 6)[0, 1] == 0
 
 
 def test_stress_is_that_of_the_best_scale():

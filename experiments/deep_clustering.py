@@ -91,7 +91,8 @@ def deep_clustering(config: Config) -> None:
     def add(way: str, of: Mapping[str, Any], z: np.ndarray, found: np.ndarray, **more: Any) -> None:
         seen = "moved images" if of.get("corruption_level") else "images"
         kept.setdefault(f"{way}, {seen}", (z, found))
-        own = {"way": way, "shown": seen, "seed": of["seed"], "status": of.get("status", "ok")}
+        state = {name: of[name] for name in ("status", "frozen_step", "frozen_by") if name in of}
+        own = {"way": way, "shown": seen, "seed": of["seed"], "status": "ok", **state}
         rows.append({**own, **metrics.clustering_quality(found, label), **more})
 
     for seed in range(config.seeds):

@@ -176,8 +176,7 @@ def pretrain(
         experiment.complete(stack.results[-1])
         networks = greedy.networks(layers)
     else:
-        size = config.latent_size
-        networks = nets.encoder("conv", shape, size), nets.decoder("conv", shape, size)
+        networks = tuple(f("conv", shape, config.latent_size) for f in (nets.encoder, nets.decoder))
     trained = experiment.sweep(
         config,
         name,

@@ -133,10 +133,10 @@ def deep_clustering(config: Config) -> None:
         )
         for own in experiment.own_rows(trained.result):
             model = training.model(trained.result, own["lane"])
-            found = np.argmax(np.asarray(jax.jit(model.predict)(dict(given))), axis=1)
             way = "DEC" if own["reconstruction_weight"] == 0 else [*ways][-1]
             state = model.state.running
             z = clustering.latents(model, whole)
+            found = clusters.nearest(z, np.asarray(model.state.params["centres"]))
             add(way, own, z, found, taken=int(state["steps"]), changed=float(state["changed"]))
         results += [*stacked, pretrained.result, trained.result]
 

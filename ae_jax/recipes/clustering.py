@@ -37,15 +37,16 @@ def begun(
         model = training.model(result, index)
         means = KMeans(clusters, n_init=restarts, random_state=int(model.row["seed"]))
         latent = latents(model, dataset)
-        centres = means.fit(latent).cluster_centers_.astype(latent.dtype)
         params = model.state.params
-        found[index] = {name: params[name] for name in ("encoder", "decoder")}
-        found[index]["centres"] = centres
-        found[index] = jax.tree.map(np.asarray, found[index])
+        start = {name: params[name] for name in ("encoder", "decoder")}
+        start["centres"] = means.fit(latent).cluster_centers_.astype(latent.dtype)
+        found[index] = jax.tree.map(np.asarray, start)
     return found
 
 
 def latents(model: training.Model, dataset: Dataset) -> np.ndarray:
     """Returns what a trained lane makes of all examples of a data set, [N, Z]."""
     x = jnp.asarray(data.all_images(dataset))
-    return np.asarray(jax.jit(lambda x: model.encode({"image": x}))(x))
+    # the function itself is compiled, once for all lanes of a method
+    encode = jax.jit(model.method.views.encode)
+    return np.asarray(encode(model.state, {"image": x}, model.hparams))

@@ -11,7 +11,6 @@ which are isometric to Euclidean space.
 
 import dataclasses
 import functools
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -113,7 +112,7 @@ def manifolds(config: Config) -> None:
         [
             "knn: the share whose class the five nearest on the map tell. distances: rank "
             "correlation with those along the data. Angles to true planes in degrees.",
-            *compared(rows),
+            *maps.compared(rows, TRAINED),
             *(
                 f"{name}: " + ", ".join(f"{key} {value:.2f}" for key, value in own.items())
                 for name, own in estimates.items()
@@ -191,31 +190,18 @@ def of_model(
     return found | maps.kept(train, test, y, new, near)
 
 
-def compared(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Says which map keeps most neighbours, and how far what was trained is from it."""
-    said = []
-    for name in dict.fromkeys(row["dataset"] for row in rows):
-        mapped = [row for row in experiment.where(rows, dataset=name) if row["map"] != maps.DATA]
-        for measure in ("trust", "new_trust"):
-            points = plots.aggregate(mapped, ["map"], [measure])
-            means = {point["map"]: point[measure].mean for point in points}
-            means = {way: mean for way, mean in means.items() if math.isfinite(mean)}
-            best = max(means, key=means.get)
-            others = (f"{way} {means[way] - means[best]:+.3f}" for way in TRAINED if way in means)
-            said.append(
-                f"{measure} of {name}: most {best}, {means[best]:.3f}; {', '.join(others)}."
-            )
-    return said
-
-
 def figures(
     rows: Sequence[Mapping[str, Any]],
     places: Mapping[str, Mapping[str, Any]],
     estimates: Mapping[str, Mapping[str, float]],
 ) -> dict[str, Any]:
     """Draws the maps side by side, what they keep, angles and dimensions."""
-    kept = {"trust": "trustworthiness", "continuity": "continuity", "new_trust": "of new points"}
-    angles = {f"{side}_angle": f"{side}'s" for side in ("encoder", "decoder", "neighbour")}
+    kept = {
+        "trust": "trustworthiness",
+        "new_trust": "trustworthiness, new points",
+        "continuity": "continuity",
+    }
+    angles = dict(zip(ANGLES, ("of encoders", "of decoders", "of neighbours"), strict=True))
     drawn = {}
     for name, own in places.items():
         if all(len(np.unique(label)) <= plots.MOST_CLASSES for _, label in own.values()):
@@ -226,12 +212,14 @@ def figures(
         found = experiment.where(rows, dataset=name)
         table = plots.mean_table(found, lambda row: row["map"], kept)
         del table[maps.DATA]
-        drawn[f"What maps of {name} keep of neighbours."] = plots.dots(table, "share", heading=name)
+        drawn[f"What maps of {name} keep of neighbours."] = plots.dots(
+            table, "neighbours kept", heading=name
+        )
         found = [row for row in found if not angles.keys().isdisjoint(row)]
         if found:
             table = plots.mean_table(found, lambda row: row["map"], angles)
             drawn[f"Angles between planes and the true tangent planes of {name}."] = plots.dots(
-                table, "degrees", name="planes", heading=name
+                table, "angle (degrees)", name="planes", heading=name
             )
     table = {
         name: {key: value for key, value in own.items() if "TwoNN" not in key}

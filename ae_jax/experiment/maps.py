@@ -2,15 +2,18 @@
 
 import contextlib
 import dataclasses
+import math
 import warnings
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ae_jax import data, metrics
+from ae_jax import data, metrics, plots
 from ae_jax.core import Array, InputError
 from ae_jax.experiment.config import Config
+from ae_jax.experiment.rows import where
 from ae_jax.experiment.splits import load_splits
 from ae_jax.training import Model
 
@@ -220,6 +223,30 @@ def angle(planes: Array, true: Array) -> float:
     return float(np.degrees(metrics.tangent_angles(planes, true)[:, -1]).mean())
 
 
+def compared(rows: Sequence[Mapping[str, Any]], trained: Sequence[str]) -> list[str]:
+    """Says which map keeps most, and how far those that were trained are from it.
+
+    Args:
+      rows: with the columns `dataset`, `map`, `trust` and `new_trust`.
+      trained: maps.
+    """
+    said = []
+    for name in dict.fromkeys(row["dataset"] for row in rows):
+        mapped = [row for row in where(rows, dataset=name) if row["map"] != DATA]
+        for measure in ("trust", "new_trust"):
+            points = plots.aggregate(mapped, ["map"], [measure])
+            means = {point["map"]: point[measure].mean for point in points}
+            means = {way: mean for way, mean in means.items() if math.isfinite(mean)}
+            best = max(means, key=means.get)
+            others = [
+                f"; {way} {means[way] - means[best]:+.3f}"
+                for way in trained
+                if way in means and way != best
+            ]
+            said.append(f"{measure} of {name}: most by {best}, {means[best]:.3f}{''.join(others)}.")
+    return said
+
+
 def dimension(x: Array, neighbours: int) -> dict[str, float]:
     """Returns the estimated `dimension` of points [N, ...]; nothing where there are copies."""
     with contextlib.suppress(InputError):
@@ -236,9 +263,9 @@ def dimensions(name: str, count: int, neighbours: int) -> dict[str, float]:
       neighbours: of each.
 
     Returns:
-      `true`, `estimate` by maximum likelihood and `TwoNN`; of images also `hard estimate` and
-      `hard TwoNN`, of those with edges that are black or white. What has no more different points
-      than neighbours has no estimate.
+      `true`, `estimate` by maximum likelihood and `TwoNN`; of images also `hard-edged estimate` and
+      `hard-edged TwoNN`, of those without grey. What has no more different points than neighbours
+      has no estimate.
 
     Raises:
       InputError: if there is no surface of that name.
@@ -247,7 +274,7 @@ def dimensions(name: str, count: int, neighbours: int) -> dict[str, float]:
     soft = data.subset(data.load(name), slice(0, count))
     kinds = {"": soft}
     if len(soft.spec["image"].shape) > 1:
-        kinds["hard "] = data.binarized(soft)
+        kinds["hard-edged "] = data.binarized(soft)
     for kind, part in kinds.items():
         x = np.unique(flat(data.all_images(part)), axis=0)
         with contextlib.suppress(InputError):

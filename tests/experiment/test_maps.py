@@ -24,40 +24,45 @@ TRAIN = maps.Points(
 TEST = maps.Points(DRAWN.uniform(-1, 1, (12, 4)), np.repeat([0, 1], 6))
 
 
-def archive(path, x, label=None):
-    given = {} if label is None else {"label": np.asarray(label)}
-    np.savez(path / "own.npz", image=x, **given)
-    return f"npz:{path}/own.npz"
+@pytest.fixture
+def own(monkeypatch):
+    """Has `load` give some points or images, of which the last ones are the test split."""
+
+    def prepare(x, label=None, test=50):
+        label = None if label is None else np.asarray(label, int)
+        whole = data.stored(np.asarray(x, np.float32), label)
+        parts = {name: data.subset(whole, slice(-test, None)) for name in ("test", "validation")}
+        parts["train"] = data.subset(whole, slice(0, -test))
+        monkeypatch.setattr(data, "load", lambda name, split, **_: parts[split])
+
+    return prepare
 
 
 def nearest(queries, points, count):
     return np.argsort(cdist(queries, points), axis=1, kind="stable")[:, :count]
 
 
-def test_points_are_chosen_at_random_centred_and_scaled_by_one_number(tmp_path):
-    # sorted by their class, as data of one's own often are
+def test_points_are_chosen_at_random_centred_and_scaled_by_one_number(own):
     x = np.arange(300.0)[:, None] * [1.0, -2.0, 3.0]
-    name = archive(tmp_path, x, np.arange(300) // 30)
-    train, test = maps.points(CONFIG, name, 100, 20, NEAR)
-    assert (len(train.x), len(test.x)) == (100, 20)
+    own(x, np.arange(300) // 30)  # sorted by their class, as data of one's own often are
+    train, test = maps.points(CONFIG, "own", 100, 20, NEAR)
+    places = [np.random.RandomState(0).permutation(n)[:m] for n, m in ((250, 100), (50, 20))]
+    chosen = x[places[0]]
+    mean, scale = chosen.mean(axis=0), chosen.std()
+    np.testing.assert_allclose(train.x, (chosen - mean) / scale, atol=1e-5)
+    np.testing.assert_allclose(test.x, (x[250:][places[1]] - mean) / scale, atol=1e-5)
+    np.testing.assert_array_equal(train.label, places[0] // 30)
+    np.testing.assert_array_equal(test.label, (250 + places[1]) // 30)
     assert train.planes is None
-    assert len(set(train.label)) == 10
-    np.testing.assert_allclose(train.x.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(train.x.std(), 1, rtol=1e-5)
-    own = np.concatenate([train.x, test.x])[:, 0]
-    label = np.concatenate([train.label, test.label])
-    place = 300 * (own - own.min()) / np.ptp(own)  # in the order of the archive, about
-    assert np.all(np.abs(place - 30 * label - 15) < 25)
-    again, _ = maps.points(CONFIG, name, 100, 20, NEAR)
-    np.testing.assert_array_equal(train.x, again.x)
 
 
-def test_images_stay_as_they_are(tmp_path):
-    x = DRAWN.uniform(0.2, 0.8, (60, 3, 3)).astype(np.float32)
-    train, test = maps.points(CONFIG, archive(tmp_path, x, np.arange(60) % 2), 60, 60, 2)
-    assert train.x.shape[1:] == test.x.shape[1:] == (3, 3, 1)
-    own = {image.tobytes() for image in x}
-    assert {image.tobytes() for part in (train, test) for image in part.x} <= own
+def test_images_stay_as_they_are(own):
+    x = DRAWN.uniform(0.2, 0.8, (60, 3, 3, 1)).astype(np.float32)
+    own(x, np.arange(60) % 2)
+    train, test = maps.points(CONFIG, "own", 60, 60, 2)
+    assert (len(train.x), len(test.x)) == (10, 50)  # all that there are
+    place = np.random.RandomState(0).permutation(10)
+    np.testing.assert_array_equal(train.x, x[place])
 
 
 def test_surfaces_have_tenths_and_planes():
@@ -79,30 +84,25 @@ def test_surfaces_have_tenths_and_planes():
     assert maps.angle(train.planes, true) < 0.01
 
 
-LINE = np.arange(60.0)[:, None]
+LINE = np.arange(60.0)[:, None] * [1.0, 2.0, 3.0]
+TWO = np.arange(60) % 2
 
 
 @pytest.mark.parametrize(
     ("x", "label", "neighbours", "words"),
     [
-        (LINE * [1.0, 2, 3], None, 3, "has neither classes nor coordinates: choose another"),
-        (LINE * [1.0, 2], LINE[:, 0] % 2, 3, "is in a plane already: choose another"),
-        (LINE * [0.0, 0, 0], LINE[:, 0] % 2, 3, "are all the same: there is nothing to map"),
-        (LINE * [1.0, 2, 3], LINE[:, 0] * 0, 2, "has one class, 0: give at least two"),
-        (LINE * [1.0, 2, 3], LINE[:, 0] % 2, 3, "6 points of .* are too few to judge 3 neighb"),
-        (LINE[:12] * [1.0, 2, 3], LINE[:12, 0] % 2, 1, "points of .* are too few to judge 1"),
+        (LINE, None, 3, "own has neither classes nor coordinates: choose another"),
+        (LINE[:, :2], TWO, 3, "own is in a plane already: choose another"),
+        (0 * LINE, TWO, 3, "of own are all the same: there is nothing to map"),
+        (LINE, 0 * TWO, 3, "own has one class, 0: give at least two"),
+        (LINE, TWO, 4, "8 points of own are too few to judge 4 neighbours: take fewer"),
+        (LINE[:55], TWO[:55], 1, "5 points of own are too few to judge 1"),
     ],
 )
-def test_what_cannot_be_mapped_is_refused(x, label, neighbours, words, tmp_path):
-    name = archive(tmp_path, x, None if label is None else label.astype(int))
+def test_what_cannot_be_mapped_is_refused(x, label, neighbours, words, own):
+    own(x, label)
     with pytest.raises(InputError, match=words):
-        maps.points(CONFIG, name, 40, 6, neighbours)
-
-
-def test_other_kinds_of_data_and_unknown_ones_are_refused():
-    for name, words in (("words", "but no image or point"), ("wrong", "wrong")):
-        with pytest.raises(InputError, match=words):
-            maps.points(CONFIG, name, 40, 40, 3)
+        maps.points(CONFIG, "own", 40, 8, neighbours)
 
 
 def test_classical_maps_are_those_of_scikit_learn():
@@ -226,20 +226,41 @@ def test_dimensions():
     assert maps.dimension(np.repeat(STRIP, 2, axis=0), NEAR) == {}
 
     found = maps.dimensions("discs1", 400, 10)
-    assert [*found] == ["true", "estimate", "TwoNN", "hard estimate", "hard TwoNN"]
+    assert [*found] == ["true", "estimate", "TwoNN", "hard-edged estimate", "hard-edged TwoNN"]
     soft = data.all_images(data.subset(data.load("discs1"), slice(0, 400))).reshape(400, -1)
     hard = np.unique(soft > 0.5, axis=0)
     assert len(hard) < 400
     assert found["true"] == 1
     assert found["estimate"] == pytest.approx(metrics.intrinsic_dimension(soft, 10), rel=1e-6)
     assert found["TwoNN"] == pytest.approx(metrics.two_nn_dimension(soft), rel=1e-5)
-    assert found["hard estimate"] == pytest.approx(metrics.intrinsic_dimension(hard, 10))
-    assert found["hard TwoNN"] == pytest.approx(metrics.two_nn_dimension(hard))
+    assert found["hard-edged estimate"] == pytest.approx(metrics.intrinsic_dimension(hard, 10))
+    assert found["hard-edged TwoNN"] == pytest.approx(metrics.two_nn_dimension(hard))
     assert abs(found["estimate"] - 1) < 0.1
-    assert found["hard estimate"] > 1.5
+    assert found["hard-edged estimate"] > 1.5
 
-    few = maps.dimensions("discs1", 12, 11)
+    count = len(np.unique(soft[:60] > 0.5, axis=0))
+    few = maps.dimensions("discs1", 60, count)
     assert [*few] == ["true", "estimate", "TwoNN"]  # copies leave no more than the neighbours
     assert [*maps.dimensions("sphere:2in4", 30, 5)] == ["true", "estimate", "TwoNN"]
     with pytest.raises(InputError, match="unknown manifold 'wrong'"):
         maps.dimensions("wrong", 30, 5)
+
+
+def test_which_map_keeps_most_and_which_loses():
+    given = [
+        ("a", "data", 0, 1.0, 1.0),  # no map
+        ("a", "PCA", 0, 0.9, 0.8),
+        ("a", "own", 0, 0.9, 0.9),
+        ("a", "own", 1, 0.7, 0.9),
+        ("a", "lost", 0, np.nan, np.nan),
+        ("b", "t-SNE", 0, 0.9, None),
+        ("b", "own", 0, 0.95, 0.5),
+    ]
+    names = ("dataset", "map", "seed", "trust", "new_trust")
+    rows = [{**dict(zip(names, row, strict=True)), "status": "ok"} for row in given]
+    assert maps.compared(rows, ["own", "lost"]) == [
+        "trust of a: most by PCA, 0.900; own -0.100.",
+        "new_trust of a: most by own, 0.900.",
+        "trust of b: most by own, 0.950.",
+        "new_trust of b: most by own, 0.500.",
+    ]

@@ -4,14 +4,15 @@ import contextlib
 import dataclasses
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 
 from ae_jax import data, metrics, plots
-from ae_jax.core import Array, InputError
+from ae_jax.core import Array, HParams, InputError, State
 from ae_jax.experiment.config import Config
 from ae_jax.experiment.rows import where
 from ae_jax.experiment.splits import load_splits
@@ -205,17 +206,25 @@ def model_planes(model: Model, points: Points, latent: Array) -> dict[str, np.nd
       changes.
     """
     count, _, dimension = points.planes.shape
-    dimension = min(dimension, latent.shape[1])
-    found = {
-        "encoder": metrics.tangent_planes(
-            lambda x: model.encode({"image": x[None]})[0], points.x[:count], dimension, "input"
-        )
-    }
-    if model.method.views.decode:
-        found["decoder"] = metrics.tangent_planes(
-            lambda z: model.decode(z[None])[0], latent[:count], dimension
-        )
+    dimension, views = min(dimension, latent.shape[1]), model.method.views
+
+    def planes(one: Callable, view: Callable, x: Array, side: str) -> np.ndarray:
+        # views and states are arguments: lanes of a method share a program
+        function = Partial(one, Partial(view), model.state, model.hparams)
+        return metrics.tangent_planes(function, x[:count], dimension, side)
+
+    found = {"encoder": planes(_encoded, views.encode, points.x, "input")}
+    if views.decode:
+        found["decoder"] = planes(_decoded, views.decode, latent, "output")
     return found
+
+
+def _encoded(encode: Callable, state: State, hparams: HParams, x: Array) -> Array:
+    return encode(state, {"image": x[None]}, hparams)[0]
+
+
+def _decoded(decode: Callable, state: State, hparams: HParams, latent: Array) -> Array:
+    return decode(state, latent[None], hparams)[0]
 
 
 def angle(planes: Array, true: Array) -> float:

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 from sklearn.manifold import TSNE, Isomap, LocallyLinearEmbedding
 
 from ae_jax import data, experiment, metrics
-from ae_jax.core import InputError
+from ae_jax.core import InputError, Views
 from ae_jax.experiment import maps
 
 CONFIG = experiment.Config()
@@ -193,17 +193,17 @@ def test_planes_and_codes_of_a_linear_model():
     encoder, decoder = TURN[:, :3] * [3.0, 2, 1], TURN[:, 1:4] * [1.0, 3, 2]
 
     def encode(state, batch, hparams):
-        return batch["image"] @ state * hparams["gain"]
+        return hparams["gain"] * (batch["image"] @ state["encoder"])
 
+    def decode(state, latent, hparams):
+        return latent @ state["decoder"].T
+
+    state = {"encoder": encoder.astype(np.float32), "decoder": decoder.astype(np.float32)}
+    views = Views(encode=encode, decode=decode)
     model = SimpleNamespace(
-        encode=lambda batch: batch["image"] @ encoder,
-        decode=lambda z: z @ decoder.T,
-        method=SimpleNamespace(views=SimpleNamespace(encode=encode, decode=True)),
-        state=encoder,
-        hparams={"gain": np.float32(2)},
+        method=SimpleNamespace(views=views), state=state, hparams={"gain": np.float32(2)}
     )
     x = DRAWN.normal(size=(6, 5)).astype(np.float32)
-    model.state, encoder, decoder = (a.astype(np.float32) for a in (encoder, encoder, decoder))
     latent = maps.codes(model, x)
     np.testing.assert_allclose(latent, 2 * x @ encoder, rtol=1e-5)
     for size in (1, 2):
@@ -215,7 +215,7 @@ def test_planes_and_codes_of_a_linear_model():
         assert maps.angle(found["encoder"], true) == pytest.approx(0, abs=0.01)
         own = np.broadcast_to(TURN[:, [2, 3]][:, :size], (4, 5, size))
         assert maps.angle(found["decoder"], own) == pytest.approx(0, abs=0.01)
-    model.method.views.decode = None
+    model.method.views = Views(encode=encode)
     one = latent[:, :1]  # a plane of fewer dimensions than the surface
     found = maps.model_planes(model, maps.Points(x, np.zeros(6), true), one)
     assert {name: planes.shape for name, planes in found.items()} == {"encoder": (4, 5, 1)}

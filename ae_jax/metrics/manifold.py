@@ -75,7 +75,8 @@ def two_nn_dimension(x: Array, share: float = 0.9) -> float:
       of the distances to the second and the first neighbour and F_i = i / N.
 
     Raises:
-      InputError: as `intrinsic_dimensions`; if share is not above 0 and at most 1.
+      InputError: as `intrinsic_dimensions`; if share is not above 0 and at most 1, or both
+        neighbours are as far from each of its examples, as on a grid.
 
     Reference:
       Facco, d'Errico, Rodriguez and Laio, 2017, "Estimating the intrinsic dimension of datasets
@@ -87,6 +88,11 @@ def two_nn_dimension(x: Array, share: float = 0.9) -> float:
     used = min(max(1, int(share * count)), count - 1)  # F of the last is 1
     right = -np.log1p(-np.arange(1, used + 1) / count)
     log_mu = ratios[:used]
+    if not np.any(log_mu):
+        raise InputError(
+            "of two neighbours one is as far as the other: that tells no dimension (of points of a "
+            "grid, say)"
+        )
     return float(log_mu @ right / (log_mu @ log_mu))
 
 

@@ -206,6 +206,7 @@ def test_tangent_planes_are_those_of_the_jacobian(x64):
         ),
         (lambda: metrics.two_nn_dimension(POINTS, 0), "share is 0: use"),
         (lambda: metrics.two_nn_dimension(POINTS * np.nan), "not finite"),
+        (lambda: metrics.two_nn_dimension(np.arange(30.0)[:, None]), "as far as the other"),
         (lambda: metrics.trustworthiness(POINTS, MAPPED[1:]), "30 examples and mapped 29"),
         (lambda: metrics.trustworthiness(POINTS, MAPPED, 15), "fewer than half of 30"),
         (lambda: metrics.correlation_of_distances(POINTS[:2], MAPPED[:2]), "give 3 or more"),

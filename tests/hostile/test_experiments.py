@@ -109,7 +109,7 @@ LATE = [
     ("linear_ae", "--latent-size 65", "65 components of"),
     ("manifolds", "--batch-size 64", "batch_size 64 is larger than the data set: lower it to 60"),
     ("manifolds", "--counted cube:3in2", "cube:3in2: a cube of 3 takes a space of 3"),
-    ("manifolds", "--counted-points 10", "10 counted points do not have 10 neighbours: take more"),
+    ("manifolds", "--counted-points 7", "7 counted points do not have 7 neighbours: take more"),
     ("manifolds", "--dataset shapes32", "shapes32 has neither classes nor coordinates: choose"),
     ("manifolds", "--dataset nonsense", "unknown data set 'nonsense'"),
     ("manifolds", "--latent-size 1", "--latent-size is 1: use a whole number, 2 or more"),

@@ -4,10 +4,10 @@
 
 Of digits t-SNE keeps neighbours best, and takes no new ones; a network that lowers its loss loses
 some, and of new digits keeps more than PCA, Isomap, LLE and autoencoders do. A roll is laid out by
-Isomap and LLE alone: autoencoders and the network tear it or fold it. Images have as many dimensions
-as factors, estimated from their neighbours, and twice as many with hard edges. Encoders' planes are
-far from the true tangent planes of images, those of contractive ones less so, decoders' nearer, and
-principal components of neighbours much nearer than all of them.
+Isomap and LLE alone: autoencoders and the network tear or fold it. Images have as many dimensions
+as factors, estimated from their neighbours, and about twice as many with hard edges. Encoders'
+planes are far from the true tangent planes of images, those of contractive ones less so, decoders'
+nearer, and principal components of neighbours much nearer than all of them.
 
 Reference: Van der Maaten (2009), Learning a Parametric Embedding by Preserving Local Structure;
 Rifai et al. (2011), The Manifold Tangent Classifier; Donoho and Grimes (2005), Image manifolds

@@ -25,6 +25,7 @@ from ae_jax.methods.matching.tsne import parametric_tsne
 from ae_jax.methods.parts import (
     bottlenecks,
     discrepancies,
+    flows,
     latent_regularisers,
     observations,
     penalties,
@@ -64,6 +65,7 @@ __all__ = [
     "factor_vae",
     "few_labels",
     "filmed",
+    "flows",
     "gan",
     "image_to_image",
     "latent_regularisers",

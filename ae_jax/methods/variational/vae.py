@@ -35,7 +35,7 @@ from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.latent_regularisers import Encoded, LatentRegulariser
 from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian
+from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
 from ae_jax.methods.parts.priors import Prior, closed_form, normal
 from ae_jax.methods.variational.bounds import Bound, Terms, elbo
 
@@ -154,6 +154,13 @@ def vae_objective(
     _check_parts(likelihood, posterior, prior, regularisers, bound)
     require(COUNT, latent_size=latent_size)
     closed = closed_form(posterior, prior) if bound.closed else None
+    hold = jax.lax.stop_gradient
+
+    def draw(key: Array, parameters: Any) -> tuple[Array, Array | None]:
+        """[B, Z], and their nats where those are found with them."""
+        if posterior.draw is not None:
+            return posterior.draw(key, parameters)
+        return posterior.sample(key, parameters), None
 
     def each(f: Callable[[Array], Array], draws: Array) -> Array:
         """Of every draw, [K, B, ...] -> [K, B]."""
@@ -169,51 +176,59 @@ def vae_objective(
         }
         if prior.init is not None:
             params["prior"] = prior.init(jax.random.fold_in(key, 2), x, latent_size)
+        if posterior.init is not None:
+            params["posterior"] = posterior.init(jax.random.fold_in(key, 4), latent_size)
         return params
 
     def terms(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         sample_key, encoder_key, decoder_key = jax.random.split(key, 3)
-        x, beta = batch["image"], hparams["beta"]
+        x = batch["image"]
         outputs, moved = gradient.forward(encoder, encoder_key, params["encoder"], x, training)
-        parameters = posterior.read(outputs, latent_size, hparams)
+        parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
         if bound.samples == 1:
-            latents = posterior.sample(sample_key, parameters)[None]
+            draws = jax.tree.map(lambda own: own[None], draw(sample_key, parameters))
         else:
             keys = jax.random.split(sample_key, bound.samples)
-            latents = jax.vmap(lambda key: posterior.sample(key, parameters))(keys)
+            draws = jax.vmap(lambda key: draw(key, parameters))(keys)
+        latents = draws[0]
 
         def cost(
-            decoder_key: Array, params: Mapping[str, Any], latents: Array
+            decoder_key: Array,
+            params: Mapping[str, Any],
+            draws: tuple[Array, Array | None],
+            parameters: Any,
         ) -> tuple[Terms, Mapping[str, Any]]:
             """Of draws [K, B, Z], by some parameters; and what the decoder's pass moves."""
+            latents, drawn_at = draws
             flat = latents.reshape(-1, latent_size)
             made, moved = gradient.forward(decoder, decoder_key, params["decoder"], flat, training)
             made = made.reshape(*latents.shape[:2], *made.shape[1:])
             error = each(lambda made: likelihood.loss(made, x, hparams), made)
             if closed is not None:
                 return Terms(error, closed(parameters)[None]), moved
-            own = jax.lax.stop_gradient(parameters) if bound.held else parameters
-            divergence = each(
-                lambda z: posterior.log_prob(z, own) - prior.log_prob(z, params, hparams), latents
-            )
-            return Terms(error, divergence), moved
+            own = hold(parameters) if bound.held else parameters
+            if bound.held or drawn_at is None:
+                drawn_at = each(lambda z: posterior.log_prob(z, own), latents)
+            return Terms(
+                error, drawn_at - each(lambda z: prior.log_prob(z, params, hparams), latents)
+            ), moved
 
         apart = training and bound.objective is not None
         again = jax.random.clone(decoder_key)
-        hold = jax.lax.stop_gradient
-        found, moved_after = cost(decoder_key, params, hold(latents) if apart else latents)
+        given = (draws, parameters)
+        found, moved_after = cost(decoder_key, params, *(hold(given) if apart else given))
         reconstruction, kl = (jnp.mean(term, axis=0) for term in found)
         values = {
-            "loss": bound.loss(found, beta),
+            "loss": bound.loss(found, hparams),
             "reconstruction": reconstruction,
             "kl": kl,
             "elbo": losses.elbo(-reconstruction, kl),
         }
         if apart:
-            of_latents, _ = cost(again, hold(params), latents)
-            values["objective"] = bound.objective(found, of_latents, beta)
+            of_latents, _ = cost(again, hold(params), *given)
+            values["objective"] = bound.objective(found, of_latents, hparams)
             reached = jnp.mean(of_latents.divergence, axis=0)
             # the same number, whose gradient reaches the encoder as well
             kl += reached - hold(reached)
@@ -243,7 +258,10 @@ def vae_objective(
         mean = jnp.sum(jnp.where(present, loss, 0)) / jnp.sum(present.astype(loss.dtype))
         seen = Encoded(
             latent=values["latent"],
-            parameters=posterior.read(values["outputs"], latent_size, hparams),
+            # of its own parameters no regulariser sees anything
+            parameters=posterior.read(values["outputs"], latent_size, hparams)
+            if posterior.init is None
+            else None,
             kl=values["kl"],
             log_prior=values["log_prior"][:, 0],
             drawn=values["drawn"],
@@ -259,7 +277,8 @@ def vae_objective(
         return {"loss": mean, **concluded}
 
     wholes = [regulariser for regulariser in regularisers if regulariser.whole]
-    numbers = joined(likelihood, posterior, prior, *regularisers, beta=(beta, NOT_NEGATIVE))
+    parts = (likelihood, posterior, prior, bound, *regularisers)
+    numbers = joined(*parts, beta=(beta, NOT_NEGATIVE))
     return Objective(init, terms, **numbers, conclude=conclude if wholes else None)
 
 
@@ -279,6 +298,11 @@ def _check_parts(
     require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
     require_kind(Prior, "priors.normal()", prior=prior)
     require_kind(Bound, "bounds.iwae(5)", bound=bound)
+    if bound.held and posterior.log_prob is None:
+        raise InputError(
+            "this bound asks for the density of draws whose posterior is held, and this posterior "
+            "knows it with its own draws alone: use bounds.elbo(), or a flow that has an inverse"
+        )
     if posterior.support != prior.support:
         where = {"plane": "normal", "sphere": "sphere"}[posterior.support]
         raise InputError(
@@ -308,7 +332,7 @@ def vae_views(
 
     def posteriors(state: GradientState, batch: Batch, hparams: HParams) -> Any:
         outputs = encoder.apply(state.params["encoder"], batch["image"])
-        return posterior.read(outputs, latent_size, hparams)
+        return parameters_of(posterior, outputs, latent_size, state.params, hparams)
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return posterior.mean(posteriors(state, batch, hparams))
@@ -324,13 +348,17 @@ def vae_views(
         parameters = posteriors(state, batch, hparams)
 
         def log_weight(key: Array) -> Array:
-            latent = posterior.sample(key, parameters)
+            if posterior.draw is not None:
+                latent, drawn_at = posterior.draw(key, parameters)
+            else:
+                latent = posterior.sample(key, parameters)
+                drawn_at = posterior.log_prob(latent, parameters)
             outputs = decoder.apply(state.params["decoder"], latent)
             # log w = log p(x|z) + log p(z) - log q(z|x)
             return (
                 prior.log_prob(latent, state.params, hparams)
                 - likelihood.loss(outputs, batch["image"], hparams)
-                - posterior.log_prob(latent, parameters)
+                - drawn_at
             )
 
         return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, importance_samples)))

@@ -36,6 +36,7 @@ from ae_jax.methods.parts import (
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational import bounds
+from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
@@ -60,6 +61,7 @@ __all__ = [
     "cycle_gan",
     "deep_belief_network",
     "deep_clustering",
+    "density_model",
     "discrepancies",
     "domain_decoders",
     "factor_vae",

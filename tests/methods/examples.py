@@ -48,6 +48,7 @@ from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.supervised.segmenter import segmenter
+from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.vae import vae
@@ -179,6 +180,10 @@ def _vamp_vae() -> Method:
     encoder = nets.mlp(8, (16,))
     prior = prior_parts.vamp(encoder, 5)
     return vae(encoder, nets.mlp(IMAGE_SHAPE, ()), 4, prior=prior, bound=bounds.combined(2))
+
+
+def _density_model() -> Method:
+    return density_model(prior_parts.flow(flows.coupling(2, (8,))), IMAGE_SHAPE)
 
 
 def _compressing_vae() -> Method:
@@ -435,6 +440,7 @@ REGISTRY: Mapping[str, Registered] = {
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
     "flow_vae": Registered(_flow_vae, tier="composed"),
+    "density_model": Registered(_density_model, tier="composed"),
     "vamp_vae": Registered(_vamp_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),

@@ -39,6 +39,7 @@ from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
+from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
@@ -89,6 +90,7 @@ __all__ = [
     "restorer",
     "segmenter",
     "semi_supervised_adversarial_autoencoder",
+    "semi_supervised_vae",
     "shown",
     "skip_gram",
     "stage",

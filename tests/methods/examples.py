@@ -51,6 +51,7 @@ from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
+from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
@@ -184,6 +185,15 @@ def _vamp_vae() -> Method:
 
 def _density_model() -> Method:
     return density_model(prior_parts.flow(flows.coupling(2, (8,))), IMAGE_SHAPE)
+
+
+def _conditional_vae() -> Method:
+    return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), 4, classes=10)
+
+
+def _semi_supervised_vae() -> Method:
+    networks = nets.mlp(8, (8,)), nets.mlp(IMAGE_SHAPE, ()), nets.mlp(10, ())
+    return semi_supervised_vae(*networks, 4, 10)
 
 
 def _compressing_vae() -> Method:
@@ -441,6 +451,8 @@ REGISTRY: Mapping[str, Registered] = {
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
     "flow_vae": Registered(_flow_vae, tier="composed"),
     "density_model": Registered(_density_model, tier="composed"),
+    "conditional_vae": Registered(_conditional_vae, tier="composed"),
+    "semi_supervised_vae": Registered(_semi_supervised_vae),
     "vamp_vae": Registered(_vamp_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),

@@ -30,7 +30,8 @@ from ae_jax.methods.parts.observations import Observation, bernoulli
 from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
 from ae_jax.methods.parts.priors import Prior, normal
 from ae_jax.methods.variational.bounds import Bound
-from ae_jax.methods.variational.vae import vae_objective, vae_views
+from ae_jax.methods.variational.objective import vae_objective
+from ae_jax.methods.variational.views import vae_views
 
 
 def factor_vae(

@@ -85,8 +85,8 @@ def semi_supervised_vae(
       The method. Evaluation, per example: `loss`, minus the bound that its label allows, plus the
       weighted classification; `bound`, minus the bound on log p(x) alone, which looks at no label;
       `error`, 1 where the most probable class is wrong and NaN where none is known, of a whole set
-      the mean over labels that are known. The views `encode` and `reconstruct` take the
-      likeliest class, `decode` takes styles with labels behind, `generate` draws a style for the
+      the mean over labels that are known. The code of the views `encode` and `decode` is
+      a style with the likeliest class one-hot behind, [B, Z + C]; `generate` draws a style for the
       batch's labels, and the class where that is not known, `sample` both; `predict` gives logits;
       `log_likelihood` looks at no label.
 

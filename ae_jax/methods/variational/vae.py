@@ -68,8 +68,9 @@ def vae(
       The method. Evaluation, per example in nats: `loss`, minus the bound, plus regularisers;
       `reconstruction` = -log p(x|z), `kl`, `elbo` = -(reconstruction + kl), means over the bound's
       draws. A regulariser that is no mean over examples is in the `loss` of a whole data set
-      alone. With classes the view `generate` gives examples of a batch's labels, `sample` of
-      labels that are drawn, all alike, and `decode` takes latents with labels one-hot behind.
+      alone. With classes the code of `encode` and `decode` is a latent with its label one-hot
+      behind, [B, Z + C]; `generate` gives examples of a batch's labels, `sample` of labels that are
+      drawn, all alike.
 
     Raises:
       InputError: if a network or a part is none, the likelihood has no density, two parts share a

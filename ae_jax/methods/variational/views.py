@@ -15,6 +15,7 @@ from ae_jax.core import (
     require,
 )
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.labels import beside, drawn_one_hot, given_one_hot
 from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.parts.posteriors import Posterior, parameters_of
@@ -44,14 +45,11 @@ def vae_views(
         return parameters_of(posterior, outputs, latent_size, state.params, hparams)
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        return posterior.mean(posteriors(state, batch, hparams))
+        latent = posterior.mean(posteriors(state, batch, hparams))
+        return beside(latent, given_one_hot(batch, classes))
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))
-
-    def reconstruct(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        latent = encode(state, batch, hparams)
-        return decode(state, beside(latent, given_one_hot(batch, classes)), hparams)
 
     def drawn(key: Array, state: GradientState, given: Any, count: int, hparams: HParams) -> Array:
         latent = prior.sample(key, state.params, (count, latent_size), hparams)
@@ -87,10 +85,9 @@ def vae_views(
 
         return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, importance_samples)))
 
-    return Views(
-        encode=encode,
-        decode=decode,
-        reconstruct=reconstruct,
+    return coded(
+        encode,
+        decode,
         sample=sample,
         generate=generate if classes else None,
         log_likelihood=log_likelihood,

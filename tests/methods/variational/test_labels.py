@@ -70,8 +70,8 @@ def test_both_networks_are_told_the_label():
     loss, code, made, generated = seen(state, batch)
     np.testing.assert_allclose(loss, minus_bound(state.params, X, LABEL, KEY), rtol=1e-10)
     mean = dense(state.params["encoder"], planes(X, LABEL))[:, :2]
-    np.testing.assert_allclose(code, mean, rtol=1e-10)
     told = np.concatenate([mean, np.eye(CLASSES)[LABEL]], axis=1)
+    np.testing.assert_allclose(code, told, rtol=1e-10)
     expected = dense(state.params["decoder"], told).reshape(X.shape)
     np.testing.assert_allclose(made, expected, rtol=1e-10)
     z = np.asarray(jax.random.normal(KEY, (5, 2), float))
@@ -206,8 +206,10 @@ def test_views_look_at_no_label_that_is_not_known():
     chex.assert_trees_all_equal(first, second)
     logits = dense(state.params["classifier"], X)
     np.testing.assert_allclose(first[3], logits, rtol=1e-12)
-    mean = dense(state.params["encoder"], planes(X, np.argmax(logits, axis=1)))[:, :2]
-    np.testing.assert_allclose(first[0], mean, rtol=1e-10)
+    thought = np.argmax(logits, axis=1)
+    mean = dense(state.params["encoder"], planes(X, thought))[:, :2]
+    told = np.concatenate([mean, np.eye(CLASSES)[thought]], axis=1)
+    np.testing.assert_allclose(first[0], told, rtol=1e-10)
     assert np.isfinite(generated).all()
     assert np.isfinite(drawn_too).all()
     plain = conditional(importance_samples=2)

@@ -273,6 +273,5 @@ def test_the_cache_is_bounded(no_cache, tmp_path, monkeypatch):
 
 def test_how_a_run_is_carried_out_is_no_part_of_what_it_is():
     config = Config(compilation_cache=False, devices=1, loggers=("wandb",))
-    assert (
-        cli.identity(config) == cli.identity(Config()) == {"size": 1, "rate": [0.5], "widths": []}
-    )
+    options = {"size": 1, "rate": [0.5], "widths": [], "faces": ["a", "a"]}
+    assert cli.identity(config) == cli.identity(Config()) == options

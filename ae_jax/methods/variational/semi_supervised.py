@@ -194,10 +194,11 @@ def semi_supervised_vae(
 
     def log_likelihood(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
         # log p(x) = log (1/C) sum_y p(x | y)
-        def of_class(y: Array) -> Array:
-            return views.log_likelihood(key, state, labelled(batch, y), hparams)
+        def of_class(given: tuple[Array, Array]) -> Array:
+            own, y = given
+            return views.log_likelihood(own, state, labelled(batch, y), hparams)
 
-        found = jax.lax.map(of_class, jnp.arange(classes))
+        found = jax.lax.map(of_class, (jax.random.split(key, classes), jnp.arange(classes)))
         return jax.nn.logsumexp(found, axis=0) - log_classes
 
     return descend(

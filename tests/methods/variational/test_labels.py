@@ -215,9 +215,9 @@ def test_views_look_at_no_label_that_is_not_known():
     plain = conditional(importance_samples=2)
     of_classes = [
         plain.views.log_likelihood(
-            KEY, state, {"image": X, "label": np.full(5, y)}, dict(plain.hparams)
+            key, state, {"image": X, "label": np.full(5, y)}, dict(plain.hparams)
         )
-        for y in range(CLASSES)
+        for y, key in enumerate(jax.random.split(KEY, CLASSES))
     ]
     expected = logsumexp(of_classes, axis=0) - np.log(CLASSES)
     np.testing.assert_allclose(first[2], expected, rtol=1e-10)

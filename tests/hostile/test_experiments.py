@@ -107,6 +107,15 @@ LATE = [
     ("likelihoods", "--levels 1", "--levels is 1: use a whole number, 2 or more"),
     ("likelihoods", "--variance 0", "--variance is 0.0: use more than 0"),
     ("linear_ae", "--latent-size 65", "65 components of"),
+    ("manifolds", "--batch-size 64", "batch_size 64 is larger than the data set: lower it to 60"),
+    ("manifolds", "--counted cube:3in2", "cube:3in2: a cube of 3 takes a space of 3"),
+    ("manifolds", "--counted-points 7", "7 counted points do not have 7 neighbours: take more"),
+    ("manifolds", "--dataset shapes32", "shapes32 has neither classes nor coordinates: choose"),
+    ("manifolds", "--dataset nonsense", "unknown data set 'nonsense'"),
+    ("manifolds", "--latent-size 1", "--latent-size is 1: use a whole number, 2 or more"),
+    ("manifolds", "--neighbours 15", "30 points of discs2 are too few to judge 15 neighbours"),
+    ("manifolds", "--perplexity 15", "a perplexity of 15 takes more neighbours than a batch of 16"),
+    ("manifolds", "--perplexity 1", "perplexity is 1"),
     ("moment_matching", "--kernel-scale 0", "kernel_scale is 0"),
     ("moment_matching", "--code-learning-rate 0", "--code-learning-rate is 0.0: use more than 0"),
     ("moment_matching", "--samples 3", "measured by 4 samples or more, got 3"),
@@ -248,6 +257,7 @@ def test_one_class_does_without_a_probe(tmp_path, untrained, capsys):
 OTHERS = {
     "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
     "gan": ("digits", "unknown density 'digits'"),
+    "manifolds": ("ring", "ring is in a plane already"),
     "stacked_denoising": ("digits", "photographs are photos or photos11, and not 'digits'"),
     "text_removal": ("digits", "photographs are photos or photos11, and not 'digits'"),
 }

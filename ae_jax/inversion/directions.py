@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from ae_jax.core import NOT_NEGATIVE, Array, InputError, require
@@ -157,5 +158,5 @@ def _radii(radius: Array | float, x: Array) -> Array:
 
 
 def _check_radius(radius: Array | float) -> None:
-    if not isinstance(radius, jax.core.Tracer) and jnp.min(jnp.asarray(radius)) not in NOT_NEGATIVE:
+    if not isinstance(radius, jax.core.Tracer) and np.min(radius) not in NOT_NEGATIVE:
         raise InputError(f"the radius of a ball is {radius}: use {NOT_NEGATIVE}")

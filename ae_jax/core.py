@@ -81,6 +81,8 @@ BELOW_ONE = Domain(0, 1, high_open=True)
 BETWEEN = Domain(0, 1, low_open=True, high_open=True)
 #: A number of things.
 COUNT = Domain(1, whole=True)
+#: A number of things, or none.
+WHOLE = Domain(0, whole=True)
 
 
 def require(domain: Domain, **values: Any) -> None:

@@ -12,6 +12,7 @@ from ae_jax.nets.architectures import conv_decoder as conv_decoder
 from ae_jax.nets.architectures import conv_encoder as conv_encoder
 from ae_jax.nets.architectures import decoder as decoder
 from ae_jax.nets.architectures import encoder as encoder
+from ae_jax.nets.autoregressive import masked_mlp as masked_mlp
 from ae_jax.nets.combine import Tie as Tie
 from ae_jax.nets.combine import added as added
 from ae_jax.nets.combine import chain as chain

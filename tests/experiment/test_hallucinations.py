@@ -102,7 +102,7 @@ def test_what_cannot_be_emphasised_is_refused_from_shapes_alone(dreamt):
     with pytest.raises(InputError, match="'Conv_7'; use one of: fine, coarse"):
         trial([hallucinations.layer(method, "Conv_7")], 1, (0,), 1)
     with pytest.raises(InputError, match="a scale of images 8x8"):
-        trial(fine, 1, (0,), 1, octaves=4)
+        trial(fine, 1, (0,), 1, octaves=12)
 
 
 def test_numerals_before_photographs_are_the_same_digits_and_stand_out():
@@ -113,11 +113,13 @@ def test_numerals_before_photographs_are_the_same_digits_and_stand_out():
     assert shown.image_shape == (32, 32, 1)
     assert [part.size for part in shown] == [40, 20, 20]
     for digit, image in zip(np.asarray(digits["image"]), np.asarray(images["image"]), strict=True):
-        inside, outside = image[digit == 1], image[digit == 0]
-        assert np.all(inside == inside[0])
-        assert inside[0] in (0, 1)
-        assert abs(inside[0] - np.mean(outside)) > 0.4
-        assert np.std(outside) > 0
+        # g (1 - d) + d is at least d, and g (1 - d) at most 1 - d
+        white, black = np.all(image >= digit - 1e-6), np.all(image <= 1 - digit + 1e-6)
+        assert white or black
+        ground = image[digit == 0]
+        assert np.std(ground) > 0
+        if abs(np.mean(ground) - 0.5) > 0.1:  # what is under the digit counts too
+            assert white == (np.mean(ground) < 0.5)
 
 
 def test_a_photograph_is_its_middle_made_smaller():

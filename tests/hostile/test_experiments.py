@@ -95,7 +95,7 @@ LATE = [
     ("hallucination", "--labels 0 10", "--labels (0, 10): numerals has 0 to 9"),
     ("hallucination", "--layers Conv_9", "no layer 'Conv_9'; use one of: Conv_0, Conv_1, output"),
     ("hallucination", "--channels 5", "a layer has 4 channels, and not 5: use fewer"),
-    ("hallucination", "--octaves 9", "a scale of images 16x16: use fewer scales"),
+    ("hallucination", "--octaves 16", "a scale of images 16x16: use fewer scales"),
     ("hallucination", "--side 300", "china has no square of 900 pixels a side"),
     ("hallucination", "--rates", "--rates has no value"),
     ("image_compression", "--linear --latent-size 65", "is 65: PCA has 64 components"),

@@ -34,7 +34,7 @@ CLASSES = "classes"
 NUMERALS = "numerals"
 WORDS = {
     "activation over before": {"gain": "hallucinated", "random_gain": "noise of the same length"},
-    "mean frequency of the change (cycles per pixel)": {"centroid": "hallucinated"},
+    "frequency of the change (cycles per pixel)": {"centroid": "hallucinated"},
     "probability of the class": {"probability_before": "before", "probability_after": "after"},
 }
 MEASURES = "gain", "random_gain", "centroid", "change", "probability_before", "probability_after"

@@ -29,6 +29,7 @@ from ae_jax.nets.growing import growing_discriminator as growing_discriminator
 from ae_jax.nets.growing import growing_generator as growing_generator
 from ae_jax.nets.intermediates import intermediate as intermediate
 from ae_jax.nets.intermediates import intermediates as intermediates
+from ae_jax.nets.intermediates import named as named
 from ae_jax.nets.layers import Conv as Conv
 from ae_jax.nets.layers import ConvTranspose as ConvTranspose
 from ae_jax.nets.layers import EqualisedConv as EqualisedConv

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial.distance import mahalanobis
 from sklearn.neighbors import LocalOutlierFactor
 
 from ae_jax import metrics
@@ -56,6 +57,44 @@ def test_classical_scores():
     )
     far = np.full((1, 4), 50.0)
     assert all(score(far) > np.median(scores[name]) for name, score in found.items())
+
+
+def test_distances_of_latents_shrink_their_covariance():
+    train, z = DRAWN.normal(size=(15, 4)) @ DRAWN.normal(size=(4, 4)) + 3, DRAWN.normal(size=(6, 4))
+    centred = train - train.mean(axis=0)
+    covariance = centred.T @ centred / 15
+    level = np.trace(covariance) / 4
+    # d = min(b, a) / a: what the covariance is off from the mean variance, and what by chance
+    a = np.sum((covariance - level * np.eye(4)) ** 2)
+    b = sum(np.sum((np.outer(x, x) - covariance) ** 2) for x in centred) / 15**2
+    d = min(b, a) / a
+    assert 0.01 < d < 0.99
+    inverse = np.linalg.inv((1 - d) * covariance + d * level * np.eye(4))
+    expected = [mahalanobis(x, train.mean(axis=0), inverse) ** 2 for x in z]
+    np.testing.assert_allclose(anomalies.mahalanobis(train)(z), expected, rtol=1e-9)
+    plain = np.einsum("ni,ij,nj->n", z - 3, np.linalg.inv(covariance), z - 3)
+    assert not np.allclose(anomalies.mahalanobis(train)(z), plain, rtol=0.01)
+
+
+def test_distances_of_many_white_latents_are_those_of_euclid():
+    z = np.random.RandomState(0).normal(size=(20_000, 3))
+    found = anomalies.mahalanobis(z)(np.eye(3) * 2)
+    np.testing.assert_allclose(found, 4, rtol=0.05)
+
+
+def row(detector, left_out, value):
+    found = {"detector": detector, "left_out": left_out, "draw": 0, "seed": 0, "status": "ok"}
+    return found | {"auroc": value}
+
+
+def test_models_are_compared_with_the_best_classical_detector_task_by_task():
+    values = {"mine": (0.9, 0.7), "PCA": (0.5, 0.5), "LOF": (0.6, 0.8), "slow": (0.2, 0.1)}
+    rows = [row(name, k, v) for name, own in values.items() for k, v in enumerate(own)]
+    said = anomalies.compared(rows, ("mine", "absent"))
+    assert said[0] == "The best classical detector is LOF, of AUROC 0.700."
+    assert said[1:] == [
+        "AUROC of mine, 0.800, less others': +0.100 ± 0.200 (LOF), +0.300 ± 0.100 (PCA)."
+    ]
 
 
 def test_mean_of_curves():

@@ -61,7 +61,7 @@ PRESETS = {
     ),
     # matplotlib's: 449 windows of 32 steps and four channels to learn from
     "eeg": Config(dataset="eeg", steps=600, seeds=3),
-    "paper": Config(cell="lstm", examples=97_000, hidden_size=128, steps=100_000, seeds=10),
+    "paper": Config(cell="lstm", examples=20_000, hidden_size=128, steps=100_000, seeds=10),
 }
 
 

@@ -1,11 +1,16 @@
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis
 from sklearn.neighbors import LocalOutlierFactor
 
 from ae_jax import metrics
-from ae_jax.core import InputError
+from ae_jax.core import InputError, Network, Views
 from ae_jax.experiment import anomalies
+from ae_jax.methods import boltzmann
+from ae_jax.training import Model
 
 DRAWN = np.random.default_rng(0)
 LABEL = np.repeat([0, 1, 2], [30, 25, 21])
@@ -80,6 +85,48 @@ def test_distances_of_many_white_latents_are_those_of_euclid():
     z = np.random.RandomState(0).normal(size=(20_000, 3))
     found = anomalies.mahalanobis(z)(np.eye(3) * 2)
     np.testing.assert_allclose(found, 4, rtol=0.05)
+
+
+def test_free_energy_sums_over_hidden_states():
+    weights, bias, hidden, variance, v = (
+        DRAWN.normal(size=shape) for shape in ((3, 2), 3, 2, 3, (5, 1, 3, 1))
+    )
+    params = boltzmann.RBMParams(weights, bias, hidden, variance)  # of which it is the logarithm
+    units = boltzmann.Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
+    flat, precision = v.reshape(5, 3), np.exp(-variance)
+    states = [
+        flat * precision @ weights @ h + hidden @ h
+        for h in np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    ]
+    expected = 0.5 * np.sum((flat - bias) ** 2 * precision, axis=1) - np.log(
+        np.sum(np.exp(states), axis=0)
+    )
+    found = anomalies.free_energy(jax.tree.map(np.float32, params), units)(v.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_scores_of_an_autoencoder_and_of_a_discriminator():
+    matrix = DRAWN.normal(size=(4, 2)).astype(np.float32)
+    views = Views(
+        encode=lambda state, batch, hparams: batch["image"] @ state,
+        reconstruct=lambda state, batch, hparams: hparams["by"] * batch["image"],
+    )
+    model = Model({}, SimpleNamespace(views=views), matrix, {"by": np.float32(0.5)})
+    train, x = DRAWN.normal(size=(2, 30, 4)).astype(np.float32)
+    error, distance = anomalies.errors(model, train)
+    np.testing.assert_allclose(error(x), np.sum((0.5 * x.astype(float)) ** 2, axis=1), rtol=1e-5)
+    expected = anomalies.mahalanobis(train @ matrix)(x @ matrix)
+    np.testing.assert_allclose(distance(x), expected, rtol=1e-3)
+    network = Network(lambda key, x: matrix, lambda params, x: x @ params[:, :1])
+    np.testing.assert_allclose(
+        anomalies.suspicion(network, matrix)(x), -x @ matrix[:, 0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_what_is_likely_is_not_odd():
+    views = Views(log_likelihood=lambda key, state, batch, hparams: state - batch["image"][:, 0])
+    model = Model({}, SimpleNamespace(views=views), np.float32(1), {})
+    np.testing.assert_allclose(anomalies.unlikeliness(model)(np.eye(2, dtype=np.float32)), [0, -1])
 
 
 def row(detector, left_out, value):

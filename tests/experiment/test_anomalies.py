@@ -1,3 +1,4 @@
+import itertools
 from types import SimpleNamespace
 
 import jax
@@ -95,8 +96,7 @@ def test_free_energy_sums_over_hidden_states():
     units = boltzmann.Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
     flat, precision = v.reshape(5, 3), np.exp(-variance)
     states = [
-        flat * precision @ weights @ h + hidden @ h
-        for h in np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        flat * precision @ weights @ h + hidden @ h for h in itertools.product((0, 1), repeat=2)
     ]
     expected = 0.5 * np.sum((flat - bias) ** 2 * precision, axis=1) - np.log(
         np.sum(np.exp(states), axis=0)

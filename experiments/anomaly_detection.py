@@ -81,8 +81,8 @@ def anomaly_detection(config: Config) -> None:
         functools.partial(build, config, splits.train.spec),
         splits,
         [
-            {"detector": (AUTOENCODER, VAE), "condition": range(len(tasks))},
-            {"detector": (RBM, GAN), "condition": range(len(tasks)), "learning_rate": 1e-3},
+            {"detector": (AUTOENCODER, VAE, RBM), "condition": range(len(tasks))},
+            {"detector": GAN, "condition": range(len(tasks)), "learning_rate": 1e-3},
         ],
         schedules=[training.warmup_cosine(config.steps)],
     )

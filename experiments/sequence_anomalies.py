@@ -82,7 +82,9 @@ def sequence_anomalies(config: Config) -> None:
         schedules=[training.warmup_cosine(config.steps, warmup_steps=config.steps / 20)],
     )
     assess = functools.partial(assessed, config.alpha, calibration, test, tests)
-    rows = experiment.described(trained, lambda model: {"faults": assess(detector_of(model))})
+    rows = experiment.described(
+        trained, lambda model: {"faults": assess(detector_of(model, train))}
+    )
     rows += [
         {"detector": name, "seed": 0, "status": "ok", "faults": assess(detector)}
         for name, detector in classical.items()
@@ -98,7 +100,7 @@ def sequence_anomalies(config: Config) -> None:
         rows,
         by,
         ("auroc", "location_auroc", "true_positive_rate", "false_positive_rate"),
-        lambda: figures(rows, test, tests, classical, trained.result),
+        lambda: figures(rows, train, tests, classical, trained.result),
         trained.result,
         [
             f"Thresholds are of {len(calibration)} normal series, for false alarms of "
@@ -145,15 +147,14 @@ def faults(config: Config, test: np.ndarray) -> dict[str, tuple[np.ndarray, np.n
     return jax.tree.map(np.asarray, made)
 
 
-def detector_of(model: Model) -> sequences.Detector:
-    """Returns the detector that a network's squared error is."""
+def detector_of(model: Model, train: np.ndarray) -> sequences.Detector:
+    """Returns the detector that a network's error is."""
     reconstruct = jax.jit(model.method.views.reconstruct)
 
-    def steps(x: np.ndarray) -> np.ndarray:
-        made = reconstruct(model.state, {"sequence": x}, model.hparams)
-        return sequences.squared_errors(made, x)
+    def residual(x: np.ndarray) -> np.ndarray:
+        return np.asarray(reconstruct(model.state, {"sequence": x}, model.hparams)) - x
 
-    return sequences.by_steps(steps)
+    return sequences.by_steps(residual, train)
 
 
 def assessed(
@@ -177,7 +178,7 @@ def assessed(
 
 def figures(
     rows: Sequence[Mapping[str, Any]],
-    test: np.ndarray,
+    train: np.ndarray,
     tests: Mapping[str, tuple[np.ndarray, np.ndarray]],
     classical: Mapping[str, sequences.Detector],
     result: training.Result,
@@ -193,22 +194,15 @@ def figures(
             if point[column].count:
                 table.setdefault(point["detector"], {})[point["fault"]] = point[column]
         drawn[caption] = plots.dots(table, words, name="fault")
-    shown = {
-        name: detector_of(model) for name, model in experiment.firsts(result, "detector").items()
-    }
-    shown["autoregression"] = classical["autoregression"]
     models = experiment.firsts(result, "detector")
-    places = range(min(len(tests), len(test)))
-    x, inside = (
-        np.stack([found[part][k] for k, found in zip(places, tests.values(), strict=False)])
-        for part in (0, 1)
-    )
-    scores = {
-        name: detector.steps(x) / np.mean(detector.steps(test)) for name, detector in shown.items()
-    }
+    shown = {name: detector_of(model, train) for name, model in models.items()}
+    shown["autoregression"] = classical["autoregression"]
+    examples = [(x[k % len(x)], inside[k % len(x)]) for k, (x, inside) in enumerate(tests.values())]
+    x, inside = map(np.stack, zip(*examples, strict=True))
+    scores = {name: detector.steps(x) for name, detector in shown.items()}
     made = {name: model.reconstruct({"sequence": x})[..., 0] for name, model in models.items()}
     drawn["A fault of each kind, what networks make of it, and how odd its steps are."] = (
-        plots.located(x[..., 0], inside, made, scores, list(tests), "error over the normal mean")
+        plots.located(x[..., 0], inside, made, scores, list(tests), "error² over its mean")
     )
     return drawn
 

@@ -9,25 +9,45 @@ from ae_jax import metrics
 from ae_jax.core import COUNT, InputError, require
 from ae_jax.experiment import anomalies
 
-#: Sequences [N, T, D] -> scores of their steps [N, T], higher where they fit less.
-StepScore = Callable[[np.ndarray], np.ndarray]
+#: Sequences [N, T, D] -> what is left of each number, [N, T, D].
+Residual = Callable[[np.ndarray], Any]
 
 
 class Detector(NamedTuple):
-    """Scores of whole sequences, and of their steps, of which some detectors know none."""
+    """Scores of sequences [N, T, D]: of the whole, [N], and of each step, [N, T].
+
+    Higher where they fit less; None where steps are not scored.
+    """
 
     whole: anomalies.Score
-    steps: StepScore | None = None
+    steps: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def by_steps(steps: StepScore) -> Detector:
-    """Returns the detector whose score of a sequence is the sum over its steps."""
-    return Detector(lambda x: steps(x).sum(axis=1), steps)
+def by_steps(residual: Residual, train: np.ndarray) -> Detector:
+    """Returns the detector that a residual is; a sequence is as odd as its oddest step.
 
+    A step's score is sum_d r_d^2 / s_d^2: its residuals' squares over their means over training
+    sequences, at that step and in that channel, for no reconstruction is as good everywhere.
 
-def squared_errors(made: Any, x: Any) -> np.ndarray:
-    """The squared error of each step of sequences [N, T, D], summed over channels, [N, T]."""
-    return np.sum((np.asarray(made, np.float64) - np.asarray(x, np.float64)) ** 2, axis=2)
+    Args:
+      residual: such as what a model makes of sequences, less these.
+      train: normal sequences, [N, T, D].
+
+    Reference:
+      Malhotra et al. (2016), LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection, section
+      2.2, whose covariance of channels is diagonal here.
+    """
+
+    def squares(x: np.ndarray) -> np.ndarray:
+        return np.asarray(residual(x), np.float64) ** 2
+
+    usual = np.mean(squares(train), axis=0)
+    usual = np.where(usual > 0, usual, 1)
+
+    def steps(x: np.ndarray) -> np.ndarray:
+        return np.sum(squares(x) / usual, axis=2)
+
+    return Detector(lambda x: np.max(steps(x), axis=1), steps)
 
 
 def classical_detectors(
@@ -49,20 +69,21 @@ def classical_detectors(
 
     def left_by_pca(x: np.ndarray) -> np.ndarray:
         flat = np.asarray(x, np.float64).reshape(len(x), -1)
-        return squared_errors(metrics.pca_reconstruct(principal, flat).reshape(x.shape), x)
+        return (metrics.pca_reconstruct(principal, flat) - flat).reshape(x.shape)
 
-    found = {
-        "PCA": by_steps(left_by_pca),
-        "autoregression": by_steps(autoregression(train, order)),
-        "moving average": by_steps(moving_average(width)),
+    residuals = {
+        "PCA": left_by_pca,
+        "autoregression": autoregression(train, order),
+        "moving average": moving_average(width),
     }
+    found = {name: by_steps(residual, train) for name, residual in residuals.items()}
     return found | {
         name: Detector(score) for name, score in others.items() if not name.startswith("PCA")
     }
 
 
-def autoregression(train: np.ndarray, order: int) -> StepScore:
-    """What a linear forecast leaves: the squared error of each step given those before it.
+def autoregression(train: np.ndarray, order: int) -> Residual:
+    """What a linear forecast leaves of each step, given those before it.
 
     The forecast is x_t = c + sum_{k=1}^p A_k x_{t-k}, by least squares over all training sequences.
     The first p steps, which have too few before them, are forecast from the p after them.
@@ -92,21 +113,21 @@ def autoregression(train: np.ndarray, order: int) -> StepScore:
         )[0]
 
     def left(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        return squared_errors(lagged(x) @ weights, x[:, order:])
+        return x[:, order:] - lagged(x) @ weights
 
     train = np.asarray(train, np.float64)
     onwards, back = fitted(train), fitted(train[:, ::-1])
 
-    def steps_of(x: np.ndarray) -> np.ndarray:
+    def residual(x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, np.float64)
         first = left(x[:, : 2 * order][:, ::-1], back)[:, ::-1]
         return np.concatenate([first, left(x, onwards)], axis=1)
 
-    return steps_of
+    return residual
 
 
-def moving_average(width: int) -> StepScore:
-    """The squared distance of each step from the mean of those around it; edges are repeated.
+def moving_average(width: int) -> Residual:
+    """What the mean of the steps around it leaves of each step; edges are repeated.
 
     Args:
       width: how many steps that are, the middle one included.
@@ -115,8 +136,8 @@ def moving_average(width: int) -> StepScore:
 
     require(COUNT, width=width)
 
-    def steps_of(x: np.ndarray) -> np.ndarray:
+    def residual(x: np.ndarray) -> np.ndarray:
         x = np.asarray(x, np.float64)
-        return squared_errors(uniform_filter1d(x, width, axis=1, mode="nearest"), x)
+        return x - uniform_filter1d(x, width, axis=1, mode="nearest")
 
-    return steps_of
+    return residual

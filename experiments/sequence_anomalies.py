@@ -2,7 +2,10 @@
 
     python experiments/sequence_anomalies.py
 
-CLAIM
+A fault is a step that is displaced, or a piece that is held, repeated or twice as fast; nothing but
+normal series is learned from, or gives the thresholds. Tones of a few low frequencies lie near a
+linear space: what principal components leave, if they are enough, finds nearly all faults, and so
+does what a linear forecast leaves, while distances between whole series find next to none.
 `--preset eeg` is a recording of a brain; `--dataset series64:FILE.csv` takes one of your own.
 
 Reference: Malhotra et al. (2016), LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection;

@@ -146,8 +146,9 @@ def faults(config: Config, test: np.ndarray) -> dict[str, tuple[np.ndarray, np.n
     made = {}
     for number, fault in enumerate(data.FAULTS):
         key = jax.random.key(number)
-        made[fault] = data.faulty(key, test, fault, config.length, config.level)
-    return jax.tree.map(np.asarray, made)
+        x, inside = data.faulty(key, test, fault, config.length, config.level)
+        made[fault] = np.asarray(x), np.asarray(inside)
+    return made
 
 
 def detector_of(model: Model, train: np.ndarray) -> sequences.Detector:

@@ -67,7 +67,7 @@ WITHIN = {
     "data": {
         "sources": {
             *("content", "drawn", "parts", "pixels", "rendered", "splits", "stored"),
-            "transforms",
+            *("tables", "transforms"),
         },
     },
 }

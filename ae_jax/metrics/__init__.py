@@ -20,6 +20,7 @@ from ae_jax.metrics.detection import (
     conformal_threshold,
     detection_quality,
     false_alarms,
+    location_auroc,
 )
 from ae_jax.metrics.disentanglement import (
     Agreement,
@@ -185,6 +186,7 @@ __all__ = [
     "kolmogorov_smirnov",
     "latent_summary",
     "linear_probe",
+    "location_auroc",
     "log_ball_share",
     "mean_over_draws",
     "mean_over_examples",

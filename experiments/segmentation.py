@@ -4,9 +4,8 @@
 
 Sprites before pieces of photographs that no training image had. Of networks of one size, what was
 largest in a window goes back to its place, or is repeated over it, or features of each level are
-handed across; all tell pixels far better than the pixels around each one do. A Bayesian SegNet is
-the mean of many draws of its dropout, and is less sure of the pixels that it tells wrongly. Your
-own images with masks: `--dataset npz:FILE` or `masks:FOLDER`.
+handed across. A Bayesian SegNet is the mean of many draws of its dropout; how unsure it is, is
+compared with where it errs. Your own images with masks: `--dataset npz:FILE` or `masks:FOLDER`.
 
 Reference: Badrinarayanan, Kendall and Cipolla (2017), SegNet; Ronneberger, Fischer and Brox (2015),
 U-Net; Kendall, Badrinarayanan and Cipolla (2015), Bayesian SegNet.
@@ -213,7 +212,7 @@ def figures(
     result: training.Result,
 ) -> dict[str, Any]:
     """Draws what pixels are taken for, the measures, and the errors among the surest pixels."""
-    some = np.linspace(0, len(test["image"]) - 1, 10).astype(int)
+    some = np.unique(np.linspace(0, len(test["image"]) - 1, 10).astype(int))
     mask, colours = np.asarray(test["mask"]), pixels.colours(classes)
     images = np.asarray(test["image"])[some]
     images = images[..., : 3 if images.shape[-1] >= 3 else 1]
@@ -224,13 +223,14 @@ def figures(
         table[WORDS[network]] = colours[found[some]]
         for name in ("entropy", "information"):
             if name in scores and network in ("places", "bayesian"):
-                curves[f"{WORDS[network]}, {name}"] = pixels.risk(found, mask, scores[name])
+                words = f"{WORDS[network]}, {name.replace('info', 'mutual info')}"
+                curves[words] = pixels.risk(found, mask, scores[name])
         if network == "bayesian":
             unsure = scores["entropy"][some] / np.log(classes)
             wrong = (found != mask)[some] & (mask[some] >= 0)
             table |= {"how unsure": unsure[..., None], "where wrong": wrong[..., None]}
     table = {name: np.broadcast_to(cells, (*cells.shape[:3], 3)) for name, cells in table.items()}
-    named = "orange a square, blue an ellipse, violet a heart"
+    named = "orange a square, blue an ellipse, pink a heart"
     words = f": {named}" if config.dataset == "composites" else ""
     columns = {"mean_iou": "mean IoU", "boundary_f1": "boundary F1"}
     points = plots.mean_table(rows, lambda row: row["network"], columns)

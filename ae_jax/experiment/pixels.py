@@ -125,7 +125,7 @@ def at_errors(found: Array, masks: Array, scores: Mapping[str, np.ndarray]) -> d
 
 
 def risk(
-    found: Array, masks: Array, score: np.ndarray, count: int = 41
+    found: Array, masks: Array, score: np.ndarray, count: int = 20
 ) -> tuple[np.ndarray, np.ndarray, None]:
     """The share of wrong pixels among those that are surest, as `plots.lines` draws it.
 
@@ -144,10 +144,10 @@ def risk(
 
 
 def colours(classes: int) -> np.ndarray:
-    """Colours of classes [K, 3], and white behind them, at -1, for what is not known."""
+    """Colours of classes [K + 1, 3], the last one, at -1, a light grey for what is not known."""
     import colorsys
 
     own = [tuple(int(name[i : i + 2], 16) / 255 for i in (0, 2, 4)) for name in _COLOURS]
     more = max(0, classes - len(own))
     own += [colorsys.hsv_to_rgb(i / more, 0.6, 0.6) for i in range(more)]
-    return np.array([*own[:classes], (1.0, 1.0, 1.0)])
+    return np.array([*own[:classes], (0.8, 0.8, 0.8)])

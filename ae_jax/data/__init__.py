@@ -24,6 +24,7 @@ from ae_jax.data.sources import (
     images,
     letters,
     manifolds,
+    masks,
     npz,
     patterns,
     photos,
@@ -135,13 +136,15 @@ _EMBEDDED = {
     "photos": photos.load,
     "photos11": functools.partial(photos.load, more=True),
 }
-_FILES = {"npz": npz.load, "images": images.load}
+_FILES = {"npz": npz.load, "images": images.load, "masks": masks.load}
 
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows; what stands in angle brackets is for you to fill in."""
     files = "tfds:<name>", "npz:<path>", "images:<folder>", "patches<size>:<folder>"
     files += ("series<steps>:<path>",)
+    files = "tfds:<name>", "npz:<path>", "images:<folder>", "masks:<folder>"
+    files += ("patches<size>:<folder>",)
     made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
     spaces = (f"{kind}:<dimension>in<space>" for kind in manifolds.KINDS)
     return (*_EMBEDDED, *spaces, *prepared.NAMES, *files, *made)
@@ -167,15 +170,15 @@ def load(
         learned whole: bars and stripes, and sprites16.
       data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets.
-      value_range: for npz, images and TFDS, the values of images that stand for 0 and 1; those
-        between are mapped linearly. By default 0 and 1 for floats; for integers 0 and 255, or
+      value_range: for npz, images, masks and TFDS, the values of images that stand for 0 and 1;
+        those between are mapped linearly. By default 0 and 1 for floats; for integers 0 and 255, or
         0 and 1 where all images hold nothing else.
 
     Returns:
       A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
       `factors` [B, K] where they are known; of pairs also `target`, what `image` is the condition
-      of, or `other`, which differs in some factors; of composites `mask` [B, H, W], what each
-      pixel shows.
+      of, or `other`, which differs in some factors; of composites, masks:FOLDER and some npz
+      `mask` [B, H, W], what each pixel shows, -1 where that is not known.
 
     Raises:
       InputError: the name or the split is unknown, or the data cannot be used.

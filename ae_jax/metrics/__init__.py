@@ -129,6 +129,7 @@ from ae_jax.metrics.two_sample import (
     classifier_two_sample_test,
     kernel_two_sample_test,
 )
+from ae_jax.metrics.uncertainty import Predictive, monte_carlo, predictive
 
 __all__ = [
     "KS_1_PERCENT",
@@ -136,6 +137,7 @@ __all__ = [
     "Groups",
     "ImportanceEstimate",
     "Mean",
+    "Predictive",
     "PrincipalComponents",
     "RateDistortion",
     "TwoSampleTest",
@@ -197,6 +199,7 @@ __all__ = [
     "mig",
     "mode_coverage",
     "modularity",
+    "monte_carlo",
     "mutual_information",
     "nearest_examples",
     "nearest_neighbours",
@@ -208,6 +211,7 @@ __all__ = [
     "pca_encode",
     "pca_reconstruct",
     "precision_recall",
+    "predictive",
     "principal_angles",
     "probed",
     "psnr",

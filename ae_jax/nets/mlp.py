@@ -21,7 +21,7 @@ def flax_network(module: nn.Module) -> Network:
 
     A module whose `__call__` takes `train` may have dropout layers and running statistics:
     `apply` calls it with `train=False`, `train` with `train=True`, a key for its dropout and
-    its `batch_stats` mutable.
+    its `batch_stats` mutable; `noisy` with `train=False`, and all layers of Linen's `Dropout` drop.
 
     Args:
       module: called with one argument, x [B, ...], and, where it takes it, `train`.
@@ -69,7 +69,21 @@ def flax_network(module: nn.Module) -> Network:
             mutable=["batch_stats"],
         )
 
-    return Network(init, apply, train if trains else None)
+    def noisy(key, parameters, x):
+        with nn.intercept_methods(_dropping):
+            return module.apply(as_variables(parameters), x, rngs={"dropout": key}, **evaluation)
+
+    return Network(init, apply, *(train, noisy) if trains else ())
+
+
+def _dropping(call, args, kwargs, context):
+    """Lets layers of dropout drop that were told not to."""
+    layer = context.module
+    if not isinstance(layer, nn.Dropout) or layer.deterministic is False:
+        return call(*args, **kwargs)
+    dropping = layer.clone(parent=None, deterministic=False)
+    key = layer.make_rng(layer.rng_collection)
+    return dropping.apply({}, args[0], rngs={layer.rng_collection: key})
 
 
 class MLP(nn.Module):

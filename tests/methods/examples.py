@@ -164,6 +164,12 @@ def _importance_weighted_vae() -> Method:
     return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, bound=bound)
 
 
+def _mixture_vae() -> Method:
+    """Whose prior has clusters: VaDE."""
+    mixture = prior_parts.gaussian_mixture(3)
+    return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4, prior=mixture)
+
+
 def _compressing_vae() -> Method:
     """Latents for a coder: noise in the place of rounding, and a learned prior."""
     coded = {"posterior": posteriors.uniform(), "prior": prior_parts.factorised(2)}
@@ -417,6 +423,7 @@ REGISTRY: Mapping[str, Registered] = {
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
+    "mixture_vae": Registered(_mixture_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),
     "paired_vae": Registered(_paired_vae, two_domains, tier="composed"),

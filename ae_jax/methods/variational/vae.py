@@ -81,7 +81,8 @@ def vae(
       The method. Evaluation, per example in nats: `loss`, minus the bound, plus regularisers;
       `reconstruction` = -log p(x|z), `kl`, `elbo` = -(reconstruction + kl), means over the bound's
       draws. A regulariser that is no mean over examples is in the `loss` of a whole data set
-      alone.
+      alone. With a prior of clusters, such as `priors.gaussian_mixture()`, the view `predict` gives
+      their log-probabilities at the posterior's mean, [B, K].
 
     Raises:
       InputError: if a network or a part is none, the likelihood has no density, two parts share a
@@ -335,4 +336,13 @@ def vae_views(
 
         return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, importance_samples)))
 
-    return coded(encode, decode, sample=sample, log_likelihood=log_likelihood)
+    def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return prior.predict(encode(state, batch, hparams), state.params, hparams)
+
+    return coded(
+        encode,
+        decode,
+        sample=sample,
+        log_likelihood=log_likelihood,
+        predict=predict if prior.predict is not None else None,
+    )

@@ -43,7 +43,9 @@ MAY_IMPORT = {
     "testing": {"core", "training"},
     "plots": BUILDING_BLOCKS | {"metrics"},
     "recipes": {"core", "data", "methods", "nets", "training"},
-    "estimators": {"core", "data", "methods", "metrics", "nets", "training"},
+    "estimators": {
+        *("core", "data", "losses", "methods", "metrics", "nets", "recipes", "training"),
+    },
     "experiment": {
         *("cli", "core", "data", "inversion", "losses", "methods", "metrics", "nets", "plots"),
         *("recipes", "tiling", "training", "coding"),

@@ -141,10 +141,8 @@ _FILES = {"npz": npz.load, "images": images.load, "masks": masks.load}
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows; what stands in angle brackets is for you to fill in."""
-    files = "tfds:<name>", "npz:<path>", "images:<folder>", "patches<size>:<folder>"
-    files += ("series<steps>:<path>",)
     files = "tfds:<name>", "npz:<path>", "images:<folder>", "masks:<folder>"
-    files += ("patches<size>:<folder>",)
+    files += "patches<size>:<folder>", "series<steps>:<path>"
     made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
     spaces = (f"{kind}:<dimension>in<space>" for kind in manifolds.KINDS)
     return (*_EMBEDDED, *spaces, *prepared.NAMES, *files, *made)

@@ -3,9 +3,9 @@
 import importlib
 from typing import Any
 
-_WHERE = {"AnomalyDetector": "detection"}
+_WHERE = {"AnomalyDetector": "detection", "DeepClustering": "clustering"}
 
-__all__ = ["AnomalyDetector"]
+__all__ = ["AnomalyDetector", "DeepClustering"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,29 +1,20 @@
 """An anomaly detector for tables: an autoencoder's error, and a threshold that normal rows give."""
 
-import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.preprocessing import StandardScaler
+from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
-from ae_jax import data, metrics, nets, training
-from ae_jax.core import BETWEEN, COUNT, Array, InputError, Method, State, require
-from ae_jax.methods import autoencoder
-
-#: So many rows are scored at a time, by a program that is compiled once.
-_ROWS = 256
-#: In deviations: what lies further out counts as that far, and its square is a number.
-_FURTHEST = 1e12
+from ae_jax import data, metrics, training
+from ae_jax.core import BETWEEN, COUNT, require
+from ae_jax.estimators.tables import TableEstimator, mapped, trained
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, TableEstimator):
     """Tells what does not fit normal rows, by how badly an autoencoder of them reconstructs it.
 
     Some of the rows are held out: they give the mean and the deviation of no column and train
@@ -102,27 +93,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         held = min(max(round(self.calibration * len(X)), 1), len(X) - 1)
         rows, held_out = X[order[held:]], X[order[:held]]
 
-        self._scaler = StandardScaler().fit(rows)
-        self._form = (
-            X.shape[1],
-            self.latent_size or round(X.shape[1] ** 0.5),
-            tuple(np.atleast_1d(self.widths).tolist()),
-        )
-        method, _ = _model(*self._form)
-        result = training.run(
-            method,
-            data.stored(self._standardised(rows), origin="X"),
-            training.grid(learning_rate=self.learning_rate, seed=int(seed)),
+        size = self.latent_size or round(X.shape[1] ** 0.5)
+        x = self._begin(rows, size, self.widths)
+        result = trained(
+            self._rows().method,
+            data.stored(x, origin="X"),
             self.steps,
-            batch_size=min(self.batch_size, len(rows)),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=int(seed),
             schedules=[training.warmup_cosine(self.steps)],
         )
-        if result.rows[0]["status"] != "ok":
-            raise InputError(
-                f"training broke at step {result.rows[0]['frozen_step']}: lower learning_rate"
-            )
-        _, state, _ = training.lane(result, 0)
-        self._state = method.inference(state)
+        self._params = training.lane(result, 0)[1].params
 
         self.calibration_errors_ = self._errors(held_out)
         self.alpha_ = max(self.alpha, 1 / (held + 1))
@@ -156,19 +138,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Returns what the autoencoder makes of rows [N, D], [N, D], in their own units."""
         return self._scaler.inverse_transform(self._made(self._standardised(self._checked(X))))
 
-    def _checked(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
-
-    def _standardised(self, X: np.ndarray) -> np.ndarray:
-        return np.clip(self._scaler.transform(X), -_FURTHEST, _FURTHEST)
-
     def _made(self, x: np.ndarray) -> np.ndarray:
         """What is made of standardised rows."""
-        _, reconstruct = _model(*self._form)
-        blocks = [x[first : first + _ROWS] for first in range(0, len(x), _ROWS)]
-        padded = (np.pad(block, ((0, _ROWS - len(block)), (0, 0))) for block in blocks)
-        return np.concatenate([reconstruct(self._state, block) for block in padded])[: len(x)]
+        rows, params = self._rows(), self._params
+        return mapped(lambda block: rows.decode(params, rows.encode(params, block)), x)
 
     def _parts(self, X: np.ndarray) -> np.ndarray:
         x = self._standardised(X)
@@ -176,18 +149,3 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _errors(self, X: np.ndarray) -> np.ndarray:
         return np.sum(self._parts(X), axis=1)
-
-
-@functools.lru_cache(maxsize=64)
-def _model(
-    columns: int, latent_size: int, widths: tuple[int, ...]
-) -> tuple[Method, Callable[[State, np.ndarray], Array]]:
-    """An autoencoder of rows, and its compiled reconstruction."""
-    method = autoencoder(nets.mlp(latent_size, widths), nets.mlp(columns, widths[::-1]))
-
-    @jax.jit
-    def reconstruct(state: State, x: Array) -> Array:
-        batch = {"image": x.astype(jnp.result_type(float))}
-        return method.views.reconstruct(state, batch, dict(method.hparams))
-
-    return method, reconstruct

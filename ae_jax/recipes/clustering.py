@@ -1,5 +1,6 @@
-"""Deep clustering begins where an autoencoder ends: its networks, and k-means on its latents."""
+"""Deep clustering begins where an autoencoder ends: its networks, and clusters of its latents."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,16 +33,66 @@ def begun(
     from sklearn.cluster import KMeans
 
     require(COUNT, clusters=clusters, restarts=restarts)
-    found: list[dict[str, Any] | None] = [None] * len(result.rows)
+
+    def centres(latent: np.ndarray, seed: int) -> dict[str, Any]:
+        means = KMeans(clusters, n_init=restarts, random_state=seed).fit(latent)
+        return {"centres": means.cluster_centers_.astype(latent.dtype)}
+
+    return _begun(result, dataset, centres)
+
+
+def begun_mixture(
+    result: training.Result, dataset: Dataset, components: int, restarts: int = 10
+) -> list[dict[str, Any] | None]:
+    """Returns what VAEs with `priors.gaussian_mixture` begin with, of lanes of a VAE.
+
+    One of beta 0 is an autoencoder, whose latents the authors begin with.
+
+    Args:
+      result: of the training of a VAE with Gaussian posteriors, whatever its prior.
+      dataset: all that the mixture is of; labels are not looked at.
+      components: K.
+      restarts: of the mixture's fit, of which the likeliest is kept.
+
+    Returns:
+      For each lane, what to give `training.run` as `start`: `encoder`, `decoder` and `prior`, the
+      mixture of the means of the posteriors. None for lanes of processes that died.
+
+    Reference:
+      Jiang, Zheng, Tan, Tang and Zhou (2017), Variational Deep Embedding, section 4.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    require(COUNT, components=components, restarts=restarts)
+
+    def prior(latent: np.ndarray, seed: int) -> dict[str, Any]:
+        mixture = GaussianMixture(
+            components, covariance_type="diag", n_init=restarts, random_state=seed
+        ).fit(latent.astype(np.float64))
+        found = {
+            "mean": mixture.means_,
+            "log_var": np.log(mixture.covariances_),
+            "logits": np.log(mixture.weights_),
+        }
+        return {"prior": {name: value.astype(latent.dtype) for name, value in found.items()}}
+
+    return _begun(result, dataset, prior)
+
+
+def _begun(
+    result: training.Result,
+    dataset: Dataset,
+    found: Callable[[np.ndarray, int], dict[str, Any]],
+) -> list[dict[str, Any] | None]:
+    """Returns each lane's networks, and what is found in its latents [N, Z] by its seed."""
+    starts: list[dict[str, Any] | None] = [None] * len(result.rows)
     for index in training.known_lanes(result):
         model = training.model(result, index)
-        means = KMeans(clusters, n_init=restarts, random_state=int(model.row["seed"]))
-        latent = latents(model, dataset)
         params = model.state.params
-        start = {name: params[name] for name in ("encoder", "decoder")}
-        start["centres"] = means.fit(latent).cluster_centers_.astype(latent.dtype)
-        found[index] = jax.tree.map(np.asarray, start)
-    return found
+        networks = {name: params[name] for name in ("encoder", "decoder")}
+        clusters = found(latents(model, dataset), int(model.row["seed"]))
+        starts[index] = jax.tree.map(np.asarray, networks | clusters)
+    return starts
 
 
 def latents(model: training.Model, dataset: Dataset) -> np.ndarray:

@@ -3,7 +3,12 @@
 import pytest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from ae_jax.estimators import AnomalyDetector
+from ae_jax.estimators import AnomalyDetector, DeepClustering
+
+ESTIMATORS = [
+    AnomalyDetector(steps=20, widths=(8,), latent_size=1),
+    DeepClustering(pretraining_steps=20, steps=20, refresh_every=10, widths=(8,), n_init=1),
+]
 
 #: Those that train nothing, or hardly anything.
 QUICK = {
@@ -28,11 +33,10 @@ CASES = [
         estimator,
         check,
         marks=[] if name_of(check) in QUICK else [pytest.mark.full],
-        id=name_of(check),
+        id=f"{type(estimator).__name__}-{name_of(check)}",
     )
-    for estimator, check in estimator_checks_generator(
-        AnomalyDetector(steps=20, widths=(8,), latent_size=1)
-    )
+    for each in ESTIMATORS
+    for estimator, check in estimator_checks_generator(each)
 ]
 
 

@@ -196,6 +196,12 @@ def _semi_supervised_vae() -> Method:
     return semi_supervised_vae(*networks, 4, 10)
 
 
+def _mixture_vae() -> Method:
+    """Whose prior has clusters: VaDE."""
+    mixture = prior_parts.gaussian_mixture(3)
+    return vae(nets.mlp(8, (32,)), nets.mlp(IMAGE_SHAPE, (32,)), latent_size=4, prior=mixture)
+
+
 def _compressing_vae() -> Method:
     """Latents for a coder: noise in the place of rounding, and a learned prior."""
     coded = {"posterior": posteriors.uniform(), "prior": prior_parts.factorised(2)}
@@ -454,6 +460,7 @@ REGISTRY: Mapping[str, Registered] = {
     "conditional_vae": Registered(_conditional_vae, tier="composed"),
     "semi_supervised_vae": Registered(_semi_supervised_vae),
     "vamp_vae": Registered(_vamp_vae, tier="composed"),
+    "mixture_vae": Registered(_mixture_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),
     "paired_vae": Registered(_paired_vae, two_domains, tier="composed"),

@@ -16,7 +16,6 @@ from ae_jax.core import (
     Array,
     Batch,
     Dataset,
-    Domain,
     HParams,
     Info,
     InputError,
@@ -70,7 +69,7 @@ def deep_clustering(
     Args:
       encoder: [B, ...] -> latent [B, Z].
       decoder: latent [B, Z] -> outputs [B, ...].
-      clusters: how many, 2 or more.
+      clusters: how many; of one nothing is learned but the autoencoder.
       dataset: all that is clustered; labels are not looked at.
       clustering_weight: of the divergence; traced.
       reconstruction_weight: traced.
@@ -93,7 +92,7 @@ def deep_clustering(
       `predict` gives log-probabilities of the clusters, [B, K].
 
     Raises:
-      InputError: if a network or a part is none, there are less than 2 clusters or more than
+      InputError: if a network or a part is none, there is no cluster or there are more than
         examples, or two parts share a hyperparameter; when initialised, if the decoder does not
         make an image.
 
@@ -106,7 +105,7 @@ def deep_clustering(
     """
     require_networks(encoder=encoder, decoder=decoder)
     require_kind(Dataset, 'data.load("digits")', dataset=dataset)
-    require(Domain(2, whole=True), clusters=clusters)
+    require(COUNT, clusters=clusters)
     if clusters > dataset.size:
         raise InputError(f"{clusters} clusters need as many examples, got {dataset.size}")
     reconstruction = squared_error() if reconstruction is None else reconstruction

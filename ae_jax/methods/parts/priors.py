@@ -34,6 +34,8 @@ class Prior(NamedTuple):
       sample: (key, params, (count, Z), hparams) -> [count, Z].
       log_prob: (z [B, Z], params, hparams) -> [B], nats.
       init: (key, x [B, ...], latent_size) -> its own parameters; None where there are none.
+      predict: (z [B, Z], params, hparams) -> log-probabilities of its clusters, [B, K]; None where
+        it has none.
       standard: whether it is the standard one of its support, from which a posterior may have its
         divergence in closed form.
       support: of its density.
@@ -44,6 +46,7 @@ class Prior(NamedTuple):
     sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
     log_prob: Callable[[Array, Mapping[str, Any], HParams], Array]
     init: Callable[[Array, Array, int], Any] | None = None
+    predict: Callable[[Array, Mapping[str, Any], HParams], Array] | None = None
     standard: bool = False
     support: Support = "plane"
     hparams: Mapping[str, float] = {}
@@ -78,6 +81,47 @@ def sphere() -> Prior:
         log_prob=lambda z, params, hparams: probability.sphere.log_prob(z),
         standard=True,
         support="sphere",
+    )
+
+
+def gaussian_mixture(components: int = 10) -> Prior:
+    """A learned mixture of Gaussians with diagonal covariances, each of which is a cluster: VaDE.
+
+    A VAE with this prior raises a bound on log p(x) of an image's latent and cluster together. With
+    q(k | x, z) = p(k | z), which is the best, the cluster drops out:
+
+      E_q(z, k | x)[log p(z, k) - log q(z, k | x)] = E_q(z | x)[log p(z) - log q(z | x)].
+
+    So every bound, regulariser and view does with it what it does with other priors. The published
+    bound is of a q(k | x) that does not know z, and lower by E_q(z | x)[KL(q(k | x) || p(k | z))].
+
+    Components start at draws of N(0, I), of variance 1 and equal weight. The authors start them at
+    a mixture of the latents of a trained autoencoder: `recipes.clustering.begun_mixture`.
+
+    Args:
+      components: K; static.
+
+    Raises:
+      InputError: if there is none.
+
+    Reference:
+      Jiang, Zheng, Tan, Tang and Zhou (2017), Variational Deep Embedding, section 3.
+    """
+    require(COUNT, components=components)
+    density = probability.gaussian_mixture
+
+    def init(key: Array, x: Array, latent_size: int) -> dict[str, Array]:
+        return {
+            "mean": jax.random.normal(key, (components, latent_size), x.dtype),
+            "log_var": jnp.zeros((components, latent_size), x.dtype),
+            "logits": jnp.zeros(components, x.dtype),
+        }
+
+    return Prior(
+        sample=lambda key, params, shape, hparams: density.sample(key, shape[0], **params["prior"]),
+        log_prob=lambda z, params, hparams: density.log_prob(z, **params["prior"]),
+        init=init,
+        predict=lambda z, params, hparams: density.log_responsibilities(z, **params["prior"]),
     )
 
 

@@ -70,7 +70,8 @@ def vae(
       draws. A regulariser that is no mean over examples is in the `loss` of a whole data set
       alone. With classes the code of `encode` and `decode` is a latent with its label one-hot
       behind, [B, Z + C]; `generate` gives examples of a batch's labels, `sample` of labels that are
-      drawn, all alike.
+      drawn, all alike. With a prior of clusters, such as `priors.gaussian_mixture()`, the view
+      `predict` gives their log-probabilities at the posterior's mean, [B, K].
 
     Raises:
       InputError: if a network or a part is none, the likelihood has no density, two parts share a

@@ -44,9 +44,11 @@ def vae_views(
         outputs = encoder.apply(state.params["encoder"], shown)
         return parameters_of(posterior, outputs, latent_size, state.params, hparams)
 
+    def mean(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return posterior.mean(posteriors(state, batch, hparams))
+
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        latent = posterior.mean(posteriors(state, batch, hparams))
-        return beside(latent, given_one_hot(batch, classes))
+        return beside(mean(state, batch, hparams), given_one_hot(batch, classes))
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))
@@ -85,9 +87,13 @@ def vae_views(
 
         return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, importance_samples)))
 
+    def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return prior.predict(mean(state, batch, hparams), state.params, hparams)
+
     return coded(
         encode,
         decode,
+        predict=predict if prior.predict is not None else None,
         sample=sample,
         generate=generate if classes else None,
         log_likelihood=log_likelihood,

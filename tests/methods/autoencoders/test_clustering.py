@@ -153,8 +153,8 @@ def test_targets_are_of_clean_examples_whatever_is_shown():
 
 
 def test_what_cannot_be_used():
-    with pytest.raises(InputError, match="clusters is 1: use"):
-        methods.deep_clustering(*networks(), 1, data.stored(IMAGES))
+    with pytest.raises(InputError, match="clusters is 0: use"):
+        methods.deep_clustering(*networks(), 0, data.stored(IMAGES))
     with pytest.raises(InputError, match="24 clusters need as many examples, got 23"):
         methods.deep_clustering(*networks(), 24, data.stored(IMAGES))
     wrong = methods.deep_clustering(nets.mlp(2, ()), nets.mlp(5, ()), K, data.stored(IMAGES))

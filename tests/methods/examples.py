@@ -188,7 +188,7 @@ def _density_model() -> Method:
 
 
 def _conditional_vae() -> Method:
-    return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), 4, classes=10)
+    return vae(nets.mlp(8, (8,)), nets.mlp(IMAGE_SHAPE, ()), 4, classes=10)
 
 
 def _semi_supervised_vae() -> Method:

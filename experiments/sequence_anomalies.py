@@ -5,7 +5,8 @@
 A fault is a step that is displaced, or a piece that is held, repeated or twice as fast; nothing but
 normal series is learned from, or gives the thresholds. Tones of a few low frequencies lie near a
 linear space: what principal components leave, if they are enough, finds nearly all faults, and so
-does what a linear forecast leaves, while distances between whole series find next to none.
+does what a linear forecast leaves. A dense autoencoder comes near, a recurrent one loses the phase
+and finds far fewer, distances between whole series few or none.
 `--preset eeg` is a recording of a brain; `--dataset series64:FILE.csv` takes one of your own.
 
 Reference: Malhotra et al. (2016), LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection;

@@ -7,8 +7,8 @@ tells the anomalies better than what principal components leave out, isolation f
 support vector machines, and about as well as the local outlier factor, the best of the classical;
 a threshold of held-out normal digits keeps its share of false alarms. The bound of a VAE whose
 variance is learned tells no more than PCA, the free energy of an RBM less, the discriminator of a
-GAN little, and distances among the autoencoder's latents nothing. On a table of thirty columns (`--preset table`) it tells
-more than the autoencoder, and isolation forests tell most.
+GAN little, and distances among the autoencoder's latents nothing. On a table of thirty columns
+(`--preset table`) it tells more than the autoencoder, and isolation forests tell most.
 
 Reference: Sakurada and Yairi (2014), Anomaly Detection Using Autoencoders; Ruff et al. (2018), Deep
 One-Class Classification; Han et al. (2022), ADBench.

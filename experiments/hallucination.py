@@ -5,7 +5,7 @@
 An image is moved up the gradient of what one channel shows, from coarse to fine, with all layers,
 channels, classes and images in one program. Deep channels are then many times as active as before,
 those near the input a few times, where noise of the same length changes little; a classifier is
-soon sure of any digit. What deep channels add is not coarser: strokes of digits are as fine as edges.
+soon sure of any digit. What deep channels add is not coarser: strokes are as fine as edges.
 Where units are linear in images but for an increasing function, as of Boltzmann machines and
 autoencoders of one layer, what excites them most is known: an ascent ends at their weights.
 

@@ -93,6 +93,8 @@ def paired_vae(
     posterior = gaussian() if posterior is None else posterior
     prior = normal() if prior is None else prior
     require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
+    if posterior.init is not None:
+        raise InputError("pairs share dimensions of plain posteriors: use posteriors.gaussian()")
 
     def read(outputs: Array, latent_size: int, hparams: HParams) -> Gaussian:
         """Of all first images and all second ones, one behind the other."""

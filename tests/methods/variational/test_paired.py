@@ -9,7 +9,7 @@ import pytest
 
 from ae_jax import methods, nets
 from ae_jax.core import InputError
-from ae_jax.methods import bounds, posteriors
+from ae_jax.methods import bounds, flows, posteriors
 from ae_jax.methods.parts.posteriors import Gaussian
 from ae_jax.methods.variational.paired import shared_posteriors
 from ae_jax.probability import gaussian
@@ -172,6 +172,7 @@ def test_refuses():
         (1, {}, "latent_size is 1: a pair shares some of 2 or more"),
         (0, {}, "latent_size is 0: use a whole number, 1 or more"),
         (3, {"posterior": "gaussian"}, "posterior is 'gaussian': use"),
+        (3, {"posterior": posteriors.flow(flows.planar())}, "dimensions of plain posteriors"),
         (3, {"importance_samples": "a"}, "importance_samples is 'a': use a whole number"),
         (3, {"average": "mean"}, "unknown average 'mean': use group or multilevel"),
     ):

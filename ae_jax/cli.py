@@ -30,6 +30,9 @@ Whole = Annotated[int, Domain(low=0, whole=True)]
 SWEPT = "swept"
 Value = TypeVar("Value")
 Swept = Annotated[tuple[Value, ...], SWEPT]
+#: The type of an option that lists one or more values, which are no lanes.
+SEVERAL = "several"
+Several = Annotated[tuple[Value, ...], SEVERAL]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,13 +218,15 @@ def check(config: Execution) -> None:
     """Raises InputError where an option has a value that makes no sense whatever the others are.
 
     A number is of the domain that its type is annotated with, as in `tuple[Count, ...]`, or
-    finite; what is `Swept` has a value, and none twice.
+    finite; what is `Swept` has a value, and none twice; what is `Several` has one.
     """
     for name, notes in _annotations(type(config)).items():
         option, value = _option(name), getattr(config, name)
         several = value if isinstance(value, tuple) else (value,)
         if SWEPT in notes and not several:
             raise InputError(f"{option} has no value to sweep: give at least one")
+        if SEVERAL in notes and not several:
+            raise InputError(f"{option} has no value: give at least one")
         if SWEPT in notes and len(set(several)) < len(several):
             raise InputError(f"{option} has a value twice: give each once")
         domain = next((note for note in notes if isinstance(note, Domain)), REAL)

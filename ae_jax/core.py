@@ -81,6 +81,8 @@ BELOW_ONE = Domain(0, 1, high_open=True)
 BETWEEN = Domain(0, 1, low_open=True, high_open=True)
 #: A number of things.
 COUNT = Domain(1, whole=True)
+#: A number of things, or none.
+WHOLE = Domain(0, whole=True)
 
 
 def require(domain: Domain, **values: Any) -> None:
@@ -125,6 +127,8 @@ class Views(NamedTuple):
     generate: Callable[[Array, State, Batch, HParams], Array] | None = None
     #: (key, state, batch, hparams) -> [B], nats
     log_likelihood: Callable[[Array, State, Batch, HParams], Array] | None = None
+    #: (key, state, batch, hparams) -> [B, ...], as `predict`, with the noise that training has
+    predict_noisy: Callable[[Array, State, Batch, HParams], Array] | None = None
 
 
 class Method(NamedTuple):
@@ -184,11 +188,14 @@ class Network(NamedTuple):
         are what the pass itself moves of `parameters`, and nothing else, nested as they are,
         to be put in their place after the step: `{"batch_stats": ...}`, or nothing. No
         optimizer sees it. None where it is that of `apply`.
+      noisy: (key, parameters, x [B, ...]) -> output [B, ...]: the pass of an evaluation, with a
+        training step's dropout and without its statistics. None where there is none.
     """
 
     init: Callable[[Array, Array], Any]
     apply: Callable[[Any, Array], Array]
     train: Callable[[Array, Any, Array], tuple[Array, Mapping[str, Any]]] | None = None
+    noisy: Callable[[Array, Any, Array], Array] | None = None
 
 
 class Dataset(NamedTuple):

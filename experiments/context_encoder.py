@@ -103,8 +103,8 @@ def context_encoder(config: Config) -> None:
     falling = [training.warmup_cosine(config.steps, final_fraction=0.05, name=n) for n in PLAYERS]
     lanes = experiment.lanes(config, settings)
     experiment.check(method, lanes, falling, splits, config.batch_size)
-    hole, notes = read(config, splits, hole)
     closed = closed_forms(hole, data.all_images(splits.train), config.ridge)
+    hole, notes = read(config, splits, hole)
     rows = [{"fill": k, "seed": 0, "status": "ok", **hole.measured(x)} for k, x in closed.items()]
     same = config, "context_encoder", method, splits, settings
     trained = experiment.sweep(*same, part="fills", schedules=falling)

@@ -24,7 +24,7 @@ from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots,
 from ae_jax.core import Array, Batch, Domain, HParams, Method, Network
 from ae_jax.experiment import Count, Model, Swept
 from ae_jax.methods.learners.objective import mean_loss
-from ae_jax.methods.variational.vae import vae_objective
+from ae_jax.methods.variational.objective import vae_objective
 
 BOUNDS = {
     "elbo": lambda samples: methods.bounds.elbo(samples=samples),

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, metrics, plots, tiling
-from ae_jax.core import POSITIVE, Array
+from ae_jax.core import Array, Domain
 from ae_jax.experiment import Model, Swept
 from ae_jax.methods import shown
 
@@ -30,7 +30,7 @@ from ae_jax.methods import shown
 class Config(experiment.StackConfig):
     """Options that take several values are swept: their product is trained at once."""
 
-    sigma: Swept[Annotated[float, POSITIVE]] = (25.0, 50.0, 100.0)
+    sigma: Swept[Annotated[float, Domain(0, 1000, low_open=True)]] = (25.0, 50.0, 100.0)
     """Standard deviation of the noise, of 255."""
 
 

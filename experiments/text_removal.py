@@ -20,7 +20,7 @@ import numpy as np
 
 from ae_jax import cli, corruptions, data, experiment, losses, metrics, plots, tiling, watermarks
 from ae_jax.core import FRACTION, Array, Batch, HParams, traced
-from ae_jax.experiment import Count, Model, Splits
+from ae_jax.experiment import Count, Model, Several, Splits
 from ae_jax.inversion import fills
 from ae_jax.methods import shown
 
@@ -29,11 +29,11 @@ from ae_jax.methods import shown
 class Config(experiment.StackConfig):
     """Options that take several values are swept: their product is trained at once."""
 
-    faces: tuple[str, ...] = ("DejaVuSans", "DejaVuSansMono-Bold", "STIXGeneral", "STIXGeneralBol")
+    faces: Several[str] = ("DejaVuSans", "DejaVuSansMono-Bold", "STIXGeneral", "STIXGeneralBol")
     """Typefaces of the text that is trained on, in black and in white."""
     other_face: str = "DejaVuSerif-Bold"
     """That of the text over test photographs, of which each seed has its own."""
-    heights: tuple[Count, ...] = (12, 16, 24)
+    heights: Several[Count] = (12, 16, 24)
     """Of lines in pixels; half as much is between two. Photographs have the middle one."""
     copies: Count = 4
     """Of each patch that is trained on, under different text."""

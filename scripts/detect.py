@@ -14,9 +14,8 @@ normal.
 import csv
 import dataclasses
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -24,12 +23,11 @@ import tyro
 from ae_jax import cli
 from ae_jax.cli import Count, Whole
 from ae_jax.core import BETWEEN, InputError
-from ae_jax.data.parts import reason
+from ae_jax.data import tables
 from ae_jax.data.parts import shown as printable
+from ae_jax.data.tables import Table
 from ae_jax.estimators import AnomalyDetector
 
-#: What stands for a value that is not there.
-MISSING = ("", "?", "-", "inf", "-inf", "n/a", "na", "nan", "none", "null")
 #: So many rows have to be there: of fewer nothing is learned that holds for others.
 LEAST = 20
 
@@ -56,14 +54,6 @@ class Config(cli.Execution):
     """Where scores are written; TABLE.scores.csv where none."""
     loggers: tyro.conf.Suppress[tuple[str, ...]] = ()
     distributed: tyro.conf.Suppress[str | None] = None
-
-
-class Table(NamedTuple):
-    """Numbers [N, D], the columns' names, and where each row stands in its file, from 1."""
-
-    values: np.ndarray
-    names: Sequence[str]
-    places: np.ndarray
 
 
 def detect(config: Config) -> None:
@@ -105,68 +95,15 @@ def detect(config: Config) -> None:
 
 
 def read(path: Path) -> Table:
-    """Reads a table.
+    """Reads a table, and says which columns are left out.
 
     Raises:
       InputError: it cannot be read, or holds no numbers.
     """
-    if path.suffix == ".npz":
-        return _of_archive(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(at, row) for at, row in enumerate(csv.reader(file), 1) if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{printable(path)}: {reason(error)}: give a CSV or an NPZ file") from None
-    if not lines:
-        raise InputError(f"{printable(path)} is empty")
-    width = len(lines[0][1])
-    if odd := [at for at, row in lines if len(row) != width]:
-        raise InputError(
-            f"{printable(path)}: line {odd[0]} has another number of cells than the first, {width}"
-        )
-    rows = [row for _, row in lines]
-    cells = np.array([[_number(cell) for cell in row] for row in rows])
-    text = np.isnan(cells) & ~np.isin(np.char.lower(np.char.strip(rows)), MISSING)
-    # a header: words above what holds numbers further down
-    headed = bool(np.any(text[0] & ~text[1:].any(axis=0))) and len(rows) > 1
-    names = rows[0] if headed else [f"column {i + 1}" for i in range(width)]
-    words = text[headed:].any(axis=0)
-    if len(set(names)) < width:
-        raise InputError(f"{printable(path)}: two columns have one name: rename one")
-    if words.all():
-        raise InputError(f"{printable(path)} has no column of numbers")
-    if words.any():
-        print(f"of text, and left out: {', '.join(names[i] for i in np.flatnonzero(words))}")
-    places = np.array([at for at, _ in lines[headed:]])
-    return Table(cells[headed:, ~words], [names[i] for i in np.flatnonzero(~words)], places)
-
-
-def _of_archive(path: Path) -> Table:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
-    except Exception as error:  # of zip, of zlib, of numpy
-        raise InputError(f"{printable(path)}: {reason(error)}") from None
-    tables = [x for x in found.values() if x.ndim > 1 and x.size and x.dtype.kind in "biuf"]
-    if len(tables) != 1:
-        raise InputError(
-            f"{printable(path)} has {len(tables)} arrays of numbers [N, ...]: leave one of "
-            f"{', '.join(found) or 'none'}"
-        )
-    values = tables[0].reshape(len(tables[0]), -1).astype(np.float64)
-    names = [f"column {i + 1}" for i in range(values.shape[1])]
-    return Table(
-        np.where(np.isfinite(values), values, np.nan), names, np.arange(1, len(values) + 1)
-    )
-
-
-def _number(cell: str) -> float:
-    """NaN where it is none, or not finite."""
-    try:
-        value = float(cell)
-    except ValueError:
-        return np.nan
-    return value if np.isfinite(value) else np.nan
+    table = tables.read(path)
+    if table.left_out:
+        print(f"of text, and left out: {', '.join(table.left_out)}")
+    return table
 
 
 def whole_rows(table: Table) -> Table:

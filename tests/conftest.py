@@ -1,5 +1,6 @@
 """Strict tests: two devices, no silent promotion of dtype or rank, the same examples every time."""
 
+import collections
 import contextlib
 import functools
 import gc
@@ -112,6 +113,14 @@ def pytest_collection_modifyitems(config, items):
         rare = [item for item in items if item.get_closest_marker("full")]
         config.hook.pytest_deselected(items=rare)
         items[:] = [item for item in items if not item.get_closest_marker("full")]
+
+    # What takes longest begins first, or the last minutes belong to one worker: groups of several
+    # files, then those of most tests.
+    def group(item):
+        return item.get_closest_marker("xdist_group").args[0]
+
+    sizes = collections.Counter(map(group, items))
+    items.sort(key=lambda item: (group(item).endswith(".py"), -sizes[group(item)], group(item)))
 
 
 def pytest_collection_finish():

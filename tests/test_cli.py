@@ -23,6 +23,7 @@ class Config(cli.Execution):
     """How large."""
     rate: cli.Swept[float] = (0.5,)
     widths: tuple[cli.Whole, ...] = ()
+    faces: cli.Several[str] = ("a", "a")
 
 
 PRESETS = {"default": Config()}
@@ -145,6 +146,7 @@ def test_a_pipe_that_was_closed_is_one_line(arguments):
         (["--rate", "inf"], "error: --rate is inf: use a finite number"),
         (["--rate"], "error: --rate has no value to sweep: give at least one"),
         (["--rate", "0.5", "0.5"], "error: --rate has a value twice: give each once"),
+        (["--faces"], "error: --faces has no value: give at least one"),
         (["--size", str(10**400)], f"error: --size is {10**400}: use less than 2^31"),
         (["--size", "0"], "error: --size is 0: use a whole number, 1 or more"),
         (["--widths", "0", "-1"], "error: --widths is -1: use a whole number, 0 or more"),
@@ -271,6 +273,5 @@ def test_the_cache_is_bounded(no_cache, tmp_path, monkeypatch):
 
 def test_how_a_run_is_carried_out_is_no_part_of_what_it_is():
     config = Config(compilation_cache=False, devices=1, loggers=("wandb",))
-    assert (
-        cli.identity(config) == cli.identity(Config()) == {"size": 1, "rate": [0.5], "widths": []}
-    )
+    options = {"size": 1, "rate": [0.5], "widths": [], "faces": ["a", "a"]}
+    assert cli.identity(config) == cli.identity(Config()) == options

@@ -69,7 +69,7 @@ WITHIN = {
     "data": {
         "sources": {
             *("content", "drawn", "parts", "pixels", "rendered", "splits", "stored"),
-            "transforms",
+            *("tables", "transforms"),
         },
     },
 }

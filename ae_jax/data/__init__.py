@@ -11,6 +11,7 @@ from ae_jax.core import Dataset, InputError
 from ae_jax.data.contamination import Condition, conditions, contaminate
 from ae_jax.data.faces import glyph_domains, glyph_pairs, sprite_domains, sprite_pairs
 from ae_jax.data.factors import changed, known_factors, restricted
+from ae_jax.data.faults import FAULTS, faulty
 from ae_jax.data.nuisances import NUISANCES, with_nuisance
 from ae_jax.data.pairs import PAIRINGS, paired, pairs_of, swapped, unpaired
 from ae_jax.data.reading import all_images, head, vectors
@@ -23,11 +24,13 @@ from ae_jax.data.sources import (
     images,
     letters,
     manifolds,
+    masks,
     npz,
     patterns,
     photos,
     prepared,
     scenes,
+    series,
     shapes,
     tones,
     words,
@@ -38,6 +41,7 @@ from ae_jax.data.sources.glyphs import glyphs
 from ae_jax.data.sources.glyphs import load as _load_glyphs
 from ae_jax.data.sources.manifolds import manifold
 from ae_jax.data.sources.photos import photographs
+from ae_jax.data.sources.series import windows
 from ae_jax.data.sources.stamps import page, stamps
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
@@ -45,6 +49,7 @@ from ae_jax.data.transforms import binarized, resized, side_by_side, subset
 from ae_jax.data.watermarked import stamped
 
 __all__ = [
+    "FAULTS",
     "NUISANCES",
     "PAIRINGS",
     "Condition",
@@ -54,6 +59,7 @@ __all__ = [
     "composites",
     "conditions",
     "contaminate",
+    "faulty",
     "glyph_domains",
     "glyph_pairs",
     "glyphs",
@@ -80,6 +86,7 @@ __all__ = [
     "swapped",
     "unpaired",
     "vectors",
+    "windows",
     "with_nuisance",
 ]
 
@@ -120,6 +127,7 @@ _EMBEDDED = {
     **{name: functools.partial(densities.load, name=name) for name in densities.NAMES},
     **{name: functools.partial(manifolds.load, name=name) for name in manifolds.NAMES},
     "tones": tones.load,
+    "eeg": series.eeg,
     "words": words.load,
     "contexts": words.contexts,
     "letters": _letters,
@@ -128,12 +136,13 @@ _EMBEDDED = {
     "photos": photos.load,
     "photos11": functools.partial(photos.load, more=True),
 }
-_FILES = {"npz": npz.load, "images": images.load}
+_FILES = {"npz": npz.load, "images": images.load, "masks": masks.load}
 
 
 def names() -> tuple[str, ...]:
     """The names that `load` knows; what stands in angle brackets is for you to fill in."""
-    files = "tfds:<name>", "npz:<path>", "images:<folder>", "patches<size>:<folder>"
+    files = "tfds:<name>", "npz:<path>", "images:<folder>", "masks:<folder>"
+    files += "patches<size>:<folder>", "series<steps>:<path>"
     made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
     spaces = (f"{kind}:<dimension>in<space>" for kind in manifolds.KINDS)
     return (*_EMBEDDED, *spaces, *prepared.NAMES, *files, *made)
@@ -153,20 +162,21 @@ def load(
         images of another one; coloured:NAME, noisy:NAME and photo:NAME are sprites with what no
         factor tells, of less than 10,000 so many draws as there is room for in 10,000;
         changed:NAME are pairs that differ in a random number of factors, changed1:NAME in one;
-        patches:FOLDER and patches64:FOLDER are cut from pictures of any sizes, 32 and 64 a side.
+        patches:FOLDER and patches64:FOLDER are cut from pictures of any sizes, 32 and 64 a side;
+        series:FILE and series16:FILE are windows of a CSV's columns, of 64 and 16 rows.
       split: train, validation, test or all. The splits are fixed, and disjoint but for what is
         learned whole: bars and stripes, and sprites16.
       data_dir: where TFDS data sets were prepared; by default $TFDS_DATA_DIR or
         ~/tensorflow_datasets.
-      value_range: for npz, images and TFDS, the values of images that stand for 0 and 1; those
-        between are mapped linearly. By default 0 and 1 for floats; for integers 0 and 255, or
+      value_range: for npz, images, masks and TFDS, the values of images that stand for 0 and 1;
+        those between are mapped linearly. By default 0 and 1 for floats; for integers 0 and 255, or
         0 and 1 where all images hold nothing else.
 
     Returns:
       A Dataset; its `fetch` gives `image` [B, H, W, C] in [0, 1], and `label` [B] and
       `factors` [B, K] where they are known; of pairs also `target`, what `image` is the condition
-      of, or `other`, which differs in some factors; of composites `mask` [B, H, W], what each
-      pixel shows.
+      of, or `other`, which differs in some factors; of composites, masks:FOLDER and some npz
+      `mask` [B, H, W], what each pixel shows, -1 where that is not known.
 
     Raises:
       InputError: the name or the split is unknown, or the data cannot be used.
@@ -193,6 +203,10 @@ def load(
         return prepared.load(argument, split, data_dir, value_range)
     if (side := re.fullmatch(r"patches([1-9]\d*)?", kind)) and argument:
         return images.patches(argument, split, value_range, int(side[1] or 32))
+    if (steps := re.fullmatch(r"series([1-9]\d*)?", kind)) and argument:
+        if value_range is not None:
+            raise InputError("series are standardised: leave out value_range")
+        return series.load(argument, split, int(steps[1] or series.WINDOW))
     if kind in _FILES and argument:
         return _FILES[kind](argument, split, value_range)
     raise InputError(f"unknown data set {name!r}; choose from {', '.join(names())}")

@@ -1,4 +1,4 @@
-"""What pixels are: the axes of stored images, and the values that stand for 0 and 1."""
+"""What pixels are: the axes of stored images, the values that stand for 0 and 1, and classes."""
 
 import math
 import warnings
@@ -16,6 +16,8 @@ VALUE_RANGE = (
 
 #: An axis of at most so many entries may be that of channels: grey, colour, transparency.
 MOST_CHANNELS = 4
+#: In masks, as bytes have it: of no known class.
+_UNKNOWN = 255
 
 
 def layout_of(shape: Sequence[int], origin: str) -> str:
@@ -64,6 +66,48 @@ def arranged(images: np.ndarray, layout: str | None, origin: str) -> np.ndarray:
     elif layout == "NCHW":
         images = np.moveaxis(images, 1, -1)
     return images
+
+
+def class_numbers(masks: Sequence[np.ndarray], origin: str) -> list[np.ndarray]:
+    """Returns masks as int16, of each pixel its class's number, -1 where no class is known.
+
+    Args:
+      masks: integers from 0 to 254, below 0 or 255 where no class is known; where nothing but 0
+        and 255 is in any of them, 255 is class 1. What is made of 255 is said.
+      origin: to open a message with.
+
+    Raises:
+      InputError: if they are no integers, above 255, or of no known class.
+    """
+    counts = np.zeros(257, np.int64)  # from -1
+    found = []
+    for mask in map(np.atleast_1d, masks):
+        if mask.dtype.kind not in "biu" or not mask.size:
+            raise InputError(
+                f"{origin}: masks are {mask.dtype} of shape {mask.shape}: use the whole numbers of "
+                "classes"
+            )
+        if mask.max() > _UNKNOWN:
+            raise InputError(
+                f"{origin}: a mask has {mask.max()}: classes are numbered from 0 to "
+                f"{_UNKNOWN - 1}, and {_UNKNOWN} or less than 0 is of no known class"
+            )
+        found.append(np.maximum(mask, -1).astype(np.int16) if mask.dtype.kind == "i" else mask)
+        for one in found[-1]:
+            counts += np.bincount(one.ravel().astype(np.int16) + 1, minlength=len(counts))
+    white, known = counts[_UNKNOWN + 1], np.flatnonzero(counts[1:-1])
+    binary = white and known.tolist() == [0] and not counts[0]
+    if not binary and not known.size:
+        raise InputError(f"{origin}: no pixel of the masks is of a known class")
+    if binary:
+        said = "all values of masks are 0 and 255, and are taken for classes 0 and 1"
+    else:
+        share = white / counts.sum()
+        said = f"255 in masks, {share:.2%} of the pixels, is taken for no known class"
+    if white:
+        warnings.warn(f"{origin}: {said}", stacklevel=2)
+    meant = np.int16(1 if binary else -1)
+    return [np.where(mask == _UNKNOWN, meant, mask.astype(np.int16)) for mask in found]
 
 
 def extremes(images: np.ndarray) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ae_jax.core import Array, Batch, Dataset, InputError
 from ae_jax.data.content import chunks, digest, digest_of_arrays, shared
-from ae_jax.data.pixels import arranged, extremes, scale_of
+from ae_jax.data.pixels import arranged, class_numbers, extremes, scale_of
 
 #: Types that integer images are held in, the first that has all values of their range.
 _NARROW = (np.uint8, np.int8, np.uint16, np.int16)
@@ -20,6 +20,7 @@ def stored(
     label: np.ndarray | None = None,
     factors: np.ndarray | None = None,
     *,
+    mask: np.ndarray | None = None,
     factor_sizes: Mapping[str, int] | None = None,
     value_range: tuple[float, float] | None = None,
     layout: str | None = None,
@@ -35,6 +36,8 @@ def stored(
       label: int [N] or [N, 1], none below 0, or None; `methods.partly_labelled` learns from data of
         which some labels are not known.
       factors: int [N, K], each column counting from 0, or None.
+      mask: int [N, H, W] or [N, H, W, 1], the class of each pixel, or None: from 0 to 254, and
+        below 0 or 255 where none is known; where all are 0 and 255, those are two classes.
       factor_sizes: the number of values of each factor; by default taken from `factors`, the
         factors being called factor_0, factor_1, ...
       value_range: the values that stand for 0 and 1; those between are mapped linearly.
@@ -44,8 +47,8 @@ def stored(
 
     Returns:
       A Dataset whose `arrays` lie on the host, integers of up to 16 bits as they are, others as
-      floats; `fetch` gives floats in [0, 1] of the default float type, and int32 labels and
-      factors.
+      floats; `fetch` gives floats in [0, 1] of the default float type, and int32 labels, factors
+      and masks, -1 where no class is known.
 
     Raises:
       InputError: a wrong type or number of dimensions, no examples, arrays of different
@@ -65,6 +68,8 @@ def stored(
         if factor_sizes is None:
             sizes = 1 + arrays["factors"].max(axis=0)
             factor_sizes = {f"factor_{i}": int(size) for i, size in enumerate(sizes)}
+    if mask is not None:
+        (arrays["mask"],) = class_numbers([_fitting(mask, images, origin)], origin)
     return assembled(arrays, scale, factor_sizes or {})
 
 
@@ -78,7 +83,7 @@ def assembled(
 
     Args:
       arrays: `image` [N, H, W, C] or [N, D], and others of integers up to 32 bits, fetched as
-        int32: `label`, `factors`.
+        int32: `label`, `factors`, `mask`.
       scale: the values of images that stand for 0 and 1.
       factor_sizes: the number of values of each factor.
       content: the digest of `arrays`, where it is known.
@@ -160,6 +165,19 @@ def _held(images: np.ndarray, scale: tuple[float, float]) -> tuple[np.ndarray, t
     for rows in chunks(images):
         unit[rows] = (images[rows].astype(np.float64) - low) / (high - low)
     return unit, (0.0, 1.0)
+
+
+def _fitting(mask: Any, images: np.ndarray, origin: str) -> np.ndarray:
+    """Masks [N, H, W] of images [N, H, W, C]."""
+    mask = np.asarray(mask)
+    if mask.ndim == 4 and mask.shape[-1] == 1:
+        mask = mask[..., 0]
+    if images.ndim != 4 or mask.shape != images.shape[:3]:
+        raise InputError(
+            f"{origin}: masks have shape {mask.shape}, images {images.shape}: use a number for "
+            "each pixel, [N, H, W]"
+        )
+    return mask
 
 
 def _checked_integers(values: Any, name: str, ndim: int, count: int, origin: str) -> np.ndarray:

@@ -89,13 +89,15 @@ def resized(dataset: Dataset, side: int) -> Dataset:
       side: height and width of the new images, a divisor of H.
 
     Raises:
-      InputError: if images are not square, or cannot be cut into so many blocks.
+      InputError: if images are not square, cannot be cut into so many blocks, or have masks.
     """
     require_kind(Dataset, 'data.load("digits")', dataset=dataset)
     require(COUNT, side=side)
     shape = dataset.spec["image"].shape if "image" in dataset.spec else ()
     if len(shape) != 3 or shape[0] != shape[1]:
         raise InputError(f"only square images [H, H, C] are resized, got {list(shape)}")
+    if "mask" in dataset.spec:
+        raise InputError("images with masks are not resized, for a mean of classes is none")
     if shape[0] % side:
         raise InputError(f"images of {shape[0]} pixels a side cannot be cut into {side} blocks")
     if side == shape[0]:

@@ -1,6 +1,6 @@
 """What experiments share: options, splits, the sweep, and the page that reports it."""
 
-from ae_jax.cli import Count, Swept, Whole
+from ae_jax.cli import Count, Several, Swept, Whole
 from ae_jax.experiment.checks import classes, trace, trace_stack
 from ae_jax.experiment.config import Config, lanes, varied
 from ae_jax.experiment.few_labels import accuracy_curves, accuracy_gains
@@ -35,6 +35,7 @@ __all__ = [
     "MachineConfig",
     "Model",
     "Outcome",
+    "Several",
     "Splits",
     "StackConfig",
     "Study",

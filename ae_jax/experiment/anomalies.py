@@ -1,12 +1,16 @@
-"""What experiments on anomalies share: classes that are left out, and classical detectors."""
+"""What experiments on anomalies share: classes that are left out, detectors, how they compare."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import metrics
-from ae_jax.core import InputError
+from ae_jax import metrics, plots
+from ae_jax.core import Array, InputError, Network
+from ae_jax.methods import boltzmann
+from ae_jax.training import Model
 
 #: Examples [N, ...] -> scores [N], higher where they fit less.
 Score = Callable[[np.ndarray], np.ndarray]
@@ -107,6 +111,101 @@ def classical_detectors(train: np.ndarray, components: int) -> dict[str, Score]:
         "isolation forest": by(IsolationForest(random_state=0)),
         "one-class SVM": by(OneClassSVM()),
     }
+
+
+def errors(model: Model, train: np.ndarray) -> tuple[Score, Score]:
+    """An autoencoder's squared error, and how far from those of normal examples latents are.
+
+    Args:
+      model: a lane with views `reconstruct` and `encode`.
+      train: normal examples [N, ...], of whose latents `mahalanobis` is.
+    """
+    made, code = jax.jit(model.method.views.reconstruct), jax.jit(model.method.views.encode)
+
+    def latents(x: np.ndarray) -> Array:
+        return code(model.state, {"image": x}, model.hparams)
+
+    def error(x: np.ndarray) -> np.ndarray:
+        return squared_error(made(model.state, {"image": x}, model.hparams), x)
+
+    distance = mahalanobis(latents(train))
+    return error, lambda x: distance(_flat(latents(x)))
+
+
+def unlikeliness(model: Model) -> Score:
+    """Minus what a model says of log p(x), of a VAE its importance-weighted bound."""
+    likelihood = jax.jit(model.method.views.log_likelihood)
+
+    def score(x: np.ndarray) -> np.ndarray:
+        return -np.asarray(likelihood(jax.random.key(0), model.state, {"image": x}, model.hparams))
+
+    return score
+
+
+def free_energy(params: boltzmann.RBMParams, units: boltzmann.Units) -> Score:
+    """A restricted machine's free energy: minus log p(v), less the logarithm of Z."""
+    energy = jax.jit(boltzmann.free_energy, static_argnames="units")
+
+    def score(x: np.ndarray) -> np.ndarray:
+        return np.asarray(energy(params, jnp.reshape(x, (len(x), -1)), units=units))
+
+    return score
+
+
+def suspicion(discriminator: Network, params: Any) -> Score:
+    """Minus a discriminator's logit: how much an example looks made."""
+    judge = jax.jit(discriminator.apply)
+    return lambda x: -np.asarray(judge(params, x))[:, 0]
+
+
+def mahalanobis(train: np.ndarray) -> Score:
+    """The squared Mahalanobis distance from the mean of latents, of a shrunken covariance.
+
+    (z - m)' S^-1 (z - m), S = (1 - d) C + d tr(C) / Z I: C is the covariance of the training
+    latents, and d the share that lowers the expected error of S.
+
+    Args:
+      train: latents [N, Z] of normal examples.
+
+    Returns:
+      Latents [K, Z] -> [K].
+
+    Reference:
+      Ledoit and Wolf (2004), A well-conditioned estimator for large-dimensional covariance
+      matrices, equation 14.
+    """
+    from sklearn.covariance import LedoitWolf
+
+    return LedoitWolf().fit(_flat(train)).mahalanobis
+
+
+def compared(
+    rows: Sequence[Mapping[str, Any]], models: Sequence[str], beside: str = "PCA"
+) -> list[str]:
+    """Says which classical detector is best, and how models differ from it and from another.
+
+    Args:
+      rows: with `detector`, `left_out`, `draw` and `auroc`.
+      models: the detectors that are not classical.
+      beside: the other one.
+    """
+    table: dict[str, dict[Any, Any]] = {}
+    for point in plots.aggregate(rows, ("detector", "left_out", "draw"), ["auroc"]):
+        if point["auroc"].count:
+            task = point["left_out"], point["draw"]
+            table.setdefault(point["detector"], {})[task] = point["auroc"].mean
+    means = {name: np.mean(list(own.values())) for name, own in table.items()}
+    best = max(means.keys() - set(models), key=means.get)
+    lines = [f"The best classical detector is {best}, of AUROC {means[best]:.3f}."]
+    for name in [name for name in models if name in table]:
+        own = table[name]
+        less = {
+            other: metrics.paired_difference(list(own.values()), [table[other][k] for k in own])
+            for other in dict.fromkeys((best, beside))
+        }
+        words = ", ".join(f"{difference:+.3f} ({other})" for other, difference in less.items())
+        lines.append(f"AUROC of {name}, {means[name]:.3f}, less others': {words}.")
+    return lines
 
 
 def squared_error(made: Any, y: Any) -> np.ndarray:

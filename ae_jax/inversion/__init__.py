@@ -8,7 +8,7 @@ up. `fills` are the closed forms beside them.
 
 from ae_jax.inversion import fills
 from ae_jax.inversion.descent import Found, descent, inpainting
-from ae_jax.inversion.directions import ball, fourier, hartley, normalised_gradient
+from ae_jax.inversion.directions import ball, fourier, hartley, most_exciting, normalised_gradient
 from ae_jax.inversion.image_prior import Fitted, deep_image_prior
 from ae_jax.inversion.latents import (
     context_error,
@@ -56,6 +56,7 @@ __all__ = [
     "known_pixels",
     "latent_search",
     "missing",
+    "most_exciting",
     "normal_prior",
     "normalised_gradient",
     "octaves",

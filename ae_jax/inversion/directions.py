@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from ae_jax.core import NOT_NEGATIVE, Array, InputError, require
@@ -110,15 +111,52 @@ def ball(radius: Array | float, centre: Array | None = None) -> Callable[[Array]
     Raises:
       InputError: if the radius is negative.
     """
-    if not isinstance(radius, jax.core.Tracer) and jnp.min(jnp.asarray(radius)) not in NOT_NEGATIVE:
-        raise InputError(f"the radius of a ball is {radius}: use {NOT_NEGATIVE}")
+    _check_radius(radius)
 
     def project(x: Array) -> Array:
         away = x if centre is None else x - centre
         far = jnp.sqrt(jnp.sum(away**2, axis=tuple(range(1, x.ndim)), keepdims=True))
-        most = jnp.asarray(radius, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+        most = _radii(radius, x)
         inside = far <= most
         nearest = away * (most / jnp.where(inside, 1, far))
         return jnp.where(inside, x, nearest if centre is None else centre + nearest)
 
     return project
+
+
+def most_exciting(slopes: Array, radius: Array | float, centre: Array | None = None) -> Array:
+    """Where in balls linear functions are largest: what excites units of a first layer most.
+
+    That holds of whatever increases with the function too, such as a unit behind its activation
+    function. It is where an ascent ends that `ball` keeps inside.
+
+    Args:
+      slopes: w [B, ...], weights of a unit each.
+      radius: r, as of `ball`.
+      centre: c [B, ...]; 0 where None.
+
+    Returns:
+      c + r w / |w|, [B, ...], and c where w is 0.
+
+    Raises:
+      InputError: as `ball`.
+
+    Reference:
+      Ng (2011), Sparse Autoencoder (CS294A lecture notes), section 4, for a radius of 1.
+    """
+    _check_radius(radius)
+    axes = tuple(range(1, slopes.ndim))
+    length = jnp.sqrt(jnp.sum(slopes**2, axis=axes, keepdims=True))
+    unit = slopes / jnp.where(length > 0, length, 1)
+    away = unit * _radii(radius, slopes)
+    return away if centre is None else centre + away
+
+
+def _radii(radius: Array | float, x: Array) -> Array:
+    """A scalar or [B] as [1 or B, 1, ...], in x's type."""
+    return jnp.asarray(radius, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+
+
+def _check_radius(radius: Array | float) -> None:
+    if not isinstance(radius, jax.core.Tracer) and np.min(radius) not in NOT_NEGATIVE:
+        raise InputError(f"the radius of a ball is {radius}: use {NOT_NEGATIVE}")

@@ -7,12 +7,10 @@ import jax.numpy as jnp
 import optax
 from flax.errors import FlaxError
 
-from ae_jax.core import COUNT, Array, Domain, InputError, require
+from ae_jax.core import COUNT, WHOLE, Array, Domain, InputError, require
 from ae_jax.inversion.descent import Found, check_rate, check_steps, clipped, descent
 from ae_jax.inversion.directions import normalised_gradient
 from ae_jax.inversion.objectives import Objective
-
-_WHOLE = Domain(0, whole=True)
 
 
 def octaves(
@@ -54,7 +52,7 @@ def octaves(
       Mordvintsev, Olah and Tyka (2015), Inceptionism, "iterations", and their code's octaves.
     """
     check_steps(steps)
-    require(_WHOLE, count=count)
+    require(WHOLE, count=count)
     require(Domain(1, low_open=True), ratio=ratio)
     clip = clipped(low, high)
     optimizer = normalised_gradient() if optimizer is None else optimizer
@@ -168,7 +166,7 @@ def jittered(objective: Objective, reach: int) -> Objective:
     Reference:
       Mordvintsev, Olah and Tyka (2015), the jitter of their code.
     """
-    require(_WHOLE, reach=reach)
+    require(WHOLE, reach=reach)
 
     def moved(key: Array, x: Array) -> Array:
         shift_key, key = jax.random.split(key)

@@ -6,7 +6,7 @@ they are computed and returned in float32.
 """
 
 from ae_jax.losses import adversarial
-from ae_jax.losses.bounds import beta_elbo, elbo, iwae_bound
+from ae_jax.losses.bounds import beta_elbo, class_marginal, elbo, iwae_bound
 from ae_jax.losses.clustering import (
     assignment_divergence,
     log_assignments,
@@ -69,6 +69,7 @@ __all__ = [
     "assignment_divergence",
     "bernoulli_nll",
     "beta_elbo",
+    "class_marginal",
     "conditional_neighbours",
     "continuous_bernoulli_nll",
     "contractive_hutchinson",

@@ -78,3 +78,25 @@ def iwae_bound(log_weights: Array) -> Array:
         )
     # log (1/K) sum_k w_k
     return jax.nn.logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
+
+
+def class_marginal(losses: Array, logits: Array) -> Array:
+    """Minus the bound on log p(x) where the class is not known: sum_y q(y) (L_y + log q(y)).
+
+    Args:
+      losses: [B, C], L_y, minus a bound on log p(x, y) for every class y; nats.
+      logits: [B, C], of q(y | x).
+
+    Returns:
+      [B], nats: at least -log sum_y exp(-L_y), which it is where q(y) is proportional to
+      exp(-L_y).
+
+    Raises:
+      InputError: if the shapes differ.
+
+    Reference:
+      Kingma et al., 2014, "Semi-supervised learning with deep generative models", equation 7.
+    """
+    losses, logits = matched("losses logits", losses, logits)
+    log_q = jax.nn.log_softmax(logits, axis=1)
+    return jnp.sum(jnp.exp(log_q) * (losses + log_q), axis=1)

@@ -25,6 +25,7 @@ from ae_jax.methods.matching.tsne import parametric_tsne
 from ae_jax.methods.parts import (
     bottlenecks,
     discrepancies,
+    flows,
     latent_regularisers,
     observations,
     penalties,
@@ -35,8 +36,10 @@ from ae_jax.methods.parts import (
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational import bounds
+from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
+from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
@@ -59,11 +62,13 @@ __all__ = [
     "cycle_gan",
     "deep_belief_network",
     "deep_clustering",
+    "density_model",
     "discrepancies",
     "domain_decoders",
     "factor_vae",
     "few_labels",
     "filmed",
+    "flows",
     "gan",
     "image_to_image",
     "latent_regularisers",
@@ -85,6 +90,7 @@ __all__ = [
     "restorer",
     "segmenter",
     "semi_supervised_adversarial_autoencoder",
+    "semi_supervised_vae",
     "shown",
     "skip_gram",
     "stage",

@@ -20,6 +20,7 @@ from ae_jax.metrics.detection import (
     conformal_threshold,
     detection_quality,
     false_alarms,
+    location_auroc,
 )
 from ae_jax.metrics.disentanglement import (
     Agreement,
@@ -128,6 +129,7 @@ from ae_jax.metrics.two_sample import (
     classifier_two_sample_test,
     kernel_two_sample_test,
 )
+from ae_jax.metrics.uncertainty import Predictive, monte_carlo, predictive
 
 __all__ = [
     "KS_1_PERCENT",
@@ -135,6 +137,7 @@ __all__ = [
     "Groups",
     "ImportanceEstimate",
     "Mean",
+    "Predictive",
     "PrincipalComponents",
     "RateDistortion",
     "TwoSampleTest",
@@ -185,6 +188,7 @@ __all__ = [
     "kolmogorov_smirnov",
     "latent_summary",
     "linear_probe",
+    "location_auroc",
     "log_ball_share",
     "mean_over_draws",
     "mean_over_examples",
@@ -195,6 +199,7 @@ __all__ = [
     "mig",
     "mode_coverage",
     "modularity",
+    "monte_carlo",
     "mutual_information",
     "nearest_examples",
     "nearest_neighbours",
@@ -206,6 +211,7 @@ __all__ = [
     "pca_encode",
     "pca_reconstruct",
     "precision_recall",
+    "predictive",
     "principal_angles",
     "probed",
     "psnr",

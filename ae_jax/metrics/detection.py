@@ -54,6 +54,36 @@ def average_precision(scores: Array, anomalous: Array) -> float:
     return float(average_precision_score(*_both_kinds(scores, anomalous)[::-1]))
 
 
+def location_auroc(scores: Array, inside: Array) -> float:
+    """How well scores of steps tell where something is: the mean over sequences of their AUROC.
+
+    Each sequence is judged on its own, so that it does not matter how much its scores are at large.
+
+    Args:
+      scores: [N, T].
+      inside: bool [N, T], or 0 and 1: some of the steps of each sequence.
+
+    Raises:
+      InputError: if shapes do not fit, scores are not finite or a sequence has steps of one kind.
+    """
+    from scipy.stats import rankdata
+
+    scores, inside = np.asarray(scores, np.float64), np.asarray(inside)
+    if scores.ndim != 2 or not len(scores) or inside.shape != scores.shape:
+        raise InputError(
+            f"scores and inside must both be [N, T], got {list(scores.shape)} and "
+            f"{list(inside.shape)}"
+        )
+    _both_kinds(scores.ravel(), inside.ravel())
+    count = np.sum(inside != 0, axis=1)
+    others = scores.shape[1] - count
+    if np.any(count * others == 0):
+        raise InputError("all steps of a sequence are of one kind: leave it out")
+    # the rank sum of Mann and Whitney: U = R - n (n + 1) / 2, AUROC = U / (n m)
+    ranks = np.sum(rankdata(scores, axis=1) * (inside != 0), axis=1)
+    return float(np.mean((ranks - count * (count + 1) / 2) / (count * others)))
+
+
 def conformal_threshold(scores: Array, alpha: float) -> float:
     """The threshold that a new normal example exceeds with a probability of alpha at most.
 

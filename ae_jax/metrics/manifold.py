@@ -4,6 +4,7 @@ Distances are Euclidean. Two examples at one place have no ratio of distances: t
 where that matters.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from numbers import Integral
@@ -74,7 +75,8 @@ def two_nn_dimension(x: Array, share: float = 0.9) -> float:
       of the distances to the second and the first neighbour and F_i = i / N.
 
     Raises:
-      InputError: as `intrinsic_dimensions`; if share is not above 0 and at most 1.
+      InputError: as `intrinsic_dimensions`; if share is not above 0 and at most 1, or both
+        neighbours are as far from each of its examples, as on a grid.
 
     Reference:
       Facco, d'Errico, Rodriguez and Laio, 2017, "Estimating the intrinsic dimension of datasets
@@ -86,6 +88,11 @@ def two_nn_dimension(x: Array, share: float = 0.9) -> float:
     used = min(max(1, int(share * count)), count - 1)  # F of the last is 1
     right = -np.log1p(-np.arange(1, used + 1) / count)
     log_mu = ratios[:used]
+    if not np.any(log_mu):
+        raise InputError(
+            "of two neighbours one is as far as the other: that tells no dimension (of points of a "
+            "grid, say)"
+        )
     return float(log_mu @ right / (log_mu @ log_mu))
 
 
@@ -290,7 +297,8 @@ def tangent_planes(
 
     Args:
       function: of one example [...] without batch axis: a decoder, whose outputs move along the
-        surface that it has learned, or an encoder, whose inputs are told apart along it.
+        surface that it has learned, or an encoder, whose inputs are told apart along it. A
+        `jax.tree_util.Partial` is compiled once for all arguments that it has, such as states.
       x: [N, ...], where it is looked at: latents of a decoder, examples of an encoder.
       dimension: d, of the planes.
       side: whether planes are of what comes out, or of what goes in.
@@ -309,13 +317,21 @@ def tangent_planes(
     sizes = math.prod(jax.eval_shape(function, x[0]).shape), math.prod(x.shape[1:])
     require(Domain(1, min(sizes), whole=True), dimension=dimension)
     derivative = jax.jacrev if sizes[0] < sizes[1] else jax.jacfwd
-    found = jax.jit(jax.vmap(derivative(function)))(x)
+    if isinstance(function, jax.tree_util.Partial):
+        found = _jacobians(derivative, function, x)
+    else:
+        found = jax.jit(jax.vmap(derivative(function)))(x)
     jacobian = np.asarray(found, np.float64).reshape(len(x), *sizes)
     if not np.all(np.isfinite(jacobian)):
         raise InputError("the function's Jacobian contains values that are not finite")
     left, _, right = np.linalg.svd(jacobian, full_matrices=False)
     planes = left if side == "output" else np.swapaxes(right, 1, 2)
     return planes[..., :dimension]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _jacobians(derivative: Callable, function: jax.tree_util.Partial, x: Array) -> Array:
+    return jax.vmap(derivative(function))(x)
 
 
 def tangent_angles(a: Array, b: Array) -> np.ndarray:

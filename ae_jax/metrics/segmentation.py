@@ -68,9 +68,10 @@ def boundary_f1(
 ) -> float:
     """How well the edges of classes are found: the F1 score of their pixels within a tolerance.
 
-    A class's boundary is those of its pixels that touch another class by a side. Precision is the
-    share of predicted boundary pixels that have a true one within the tolerance, recall the other
-    way round; a class that one of both alone has scores 0, and one that fills all or nothing of
+    A class's boundary is those of its pixels that touch another class by a side; pixels of no known
+    class, of a negative label, are in none, and nothing is touched there. Precision is the share of
+    predicted boundary pixels that have a true one within the tolerance, recall the other way round;
+    a class that one of both alone has scores 0, and one that fills all or nothing of
     both has no boundary and is left out.
 
     Args:
@@ -100,8 +101,9 @@ def boundary_f1(
     require(NOT_NEGATIVE, tolerance=tolerance)
     cross = ndimage.generate_binary_structure(2, 1)
 
-    def boundary(inside: np.ndarray) -> np.ndarray:
-        return inside & ~ndimage.binary_erosion(inside, cross, border_value=1)
+    def boundary(inside: np.ndarray, known: np.ndarray) -> np.ndarray:
+        within = ndimage.binary_erosion(inside | ~known, cross, border_value=1)
+        return inside & known & ~within
 
     def near(edge: np.ndarray, other: np.ndarray) -> float:
         return float(np.mean(ndimage.distance_transform_edt(~other)[edge] <= tolerance))
@@ -109,7 +111,7 @@ def boundary_f1(
     def scores(found: np.ndarray, true: np.ndarray) -> list[float]:
         values = []
         for k in range(classes):
-            ours, theirs = boundary(found == k), boundary(true == k)
+            ours, theirs = boundary(found == k, true >= 0), boundary(true == k, true >= 0)
             if ours.any() and theirs.any():
                 precision, recall = near(ours, theirs), near(theirs, ours)
                 total = precision + recall

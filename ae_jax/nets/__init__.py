@@ -12,6 +12,7 @@ from ae_jax.nets.architectures import conv_decoder as conv_decoder
 from ae_jax.nets.architectures import conv_encoder as conv_encoder
 from ae_jax.nets.architectures import decoder as decoder
 from ae_jax.nets.architectures import encoder as encoder
+from ae_jax.nets.autoregressive import masked_mlp as masked_mlp
 from ae_jax.nets.combine import Tie as Tie
 from ae_jax.nets.combine import added as added
 from ae_jax.nets.combine import chain as chain
@@ -28,6 +29,7 @@ from ae_jax.nets.growing import growing_discriminator as growing_discriminator
 from ae_jax.nets.growing import growing_generator as growing_generator
 from ae_jax.nets.intermediates import intermediate as intermediate
 from ae_jax.nets.intermediates import intermediates as intermediates
+from ae_jax.nets.intermediates import named as named
 from ae_jax.nets.layers import Conv as Conv
 from ae_jax.nets.layers import ConvTranspose as ConvTranspose
 from ae_jax.nets.layers import EqualisedConv as EqualisedConv

@@ -51,8 +51,17 @@ def chain(*networks: Network) -> Network:
                 changes[str(i)] = moved
         return x, changes
 
+    def noisy(key: Array, params: Mapping[str, Any], x: Array) -> Array:
+        for i, (network, own) in enumerate(
+            zip(networks, jax.random.split(key, len(networks)), strict=True)
+        ):
+            given = params.get(str(i), {})
+            x = network.noisy(own, given, x) if network.noisy else network.apply(given, x)
+        return x
+
     moves = any(network.train is not None for network in networks)
-    return Network(init, apply, train if moves else None)
+    drops = any(network.noisy is not None for network in networks)
+    return Network(init, apply, train if moves else None, noisy if drops else None)
 
 
 def added(*networks: Network) -> Network:
@@ -175,7 +184,10 @@ def noise(deviation: float) -> Network:
 def _in_training(spoil: Callable[[Array, Array], Array]) -> Network:
     """(key, x) -> what the layer behind it sees in a training pass, as a network."""
     return Network(
-        lambda key, x: {}, lambda params, x: x, lambda key, params, x: (spoil(key, x), {})
+        lambda key, x: {},
+        lambda params, x: x,
+        lambda key, params, x: (spoil(key, x), {}),
+        lambda key, params, x: spoil(key, x),
     )
 
 

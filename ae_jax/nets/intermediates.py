@@ -1,6 +1,8 @@
-"""What the layers of a network give, by name, of whatever is made of Linen modules."""
+"""What the layers of a network give, by name, of Linen modules and of what names its own."""
 
-from collections.abc import Callable
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -9,20 +11,25 @@ from flax.core.tracers import current_trace
 
 from ae_jax.core import Array, InputError
 
+#: What is told of arrays that are given a name, by whoever looks on.
+_LOOKING: contextvars.ContextVar[tuple[Callable[[str, Array], None], ...]] = contextvars.ContextVar(
+    "looking", default=()
+)
+
 
 class _Reached(Exception):
     """The layer that was looked for has its output: the rest is not needed."""
 
 
 def intermediates(apply: Callable[..., Any], *arguments: Any) -> dict[str, Array]:
-    """Runs a function, and returns what each of the Linen modules in it gives.
+    """Runs a function, and returns what each of the layers in it gives.
 
     A layer is called as its parameters are, `Conv_0` or `Block_1/Conv_0`, and gives what its module
     returns: of most networks here numbers before the activation function, which is no module. The
     module around all is `output`. Where several modules run one after the other, as an encoder and
     a classifier's head, those of the second are `1/Dense_0`, `1/output`; what runs again is
     `Dense_0:1`. What runs within a loop or a compiled function of its own, or gives no single
-    array, is left out.
+    array, is left out. Networks that are no modules call their layers by `named`.
 
     Args:
       apply: such as a network's `apply`, or a method's `views.encode`.
@@ -33,13 +40,28 @@ def intermediates(apply: Callable[..., Any], *arguments: Any) -> dict[str, Array
       costs nothing.
 
     Raises:
-      InputError: if there is no such module.
+      InputError: if no layer has a name.
     """
     found: dict[str, Array] = {}
     _run(apply, arguments, found.__setitem__)
     if not found:
-        raise InputError("no Linen module was run: there are no layers that have names")
+        raise InputError("nothing that was run has layers with names: use a method's view, say")
     return found
+
+
+def named(name: str, value: Array) -> Array:
+    """Gives an array a name by which `intermediates` finds it, where no Linen module makes it.
+
+    Args:
+      name: such as `hidden`; of what has one already, `hidden:1` and so on.
+      value: [B, ...]; within a loop or a compiled function it is not found.
+
+    Returns:
+      The array as it is.
+    """
+    for tell in _LOOKING.get():
+        tell(name, value)
+    return value
 
 
 def intermediate(apply: Callable[..., Any], layer: str) -> Callable[..., Array]:
@@ -68,15 +90,20 @@ def intermediate(apply: Callable[..., Any], layer: str) -> Callable[..., Array]:
             _run(apply, arguments, keep)
         except _Reached:
             return found[layer]
-        listed = f"one of: {', '.join(found)}" if found else "a function that runs Linen modules"
+        listed = f"one of: {', '.join(found)}" if found else "a function whose layers have names"
         raise InputError(f"there is no layer {layer!r}; use {listed}")
 
     return features
 
 
 def _run(apply: Callable, arguments: tuple, keep: Callable[[str, Array], None]) -> None:
-    """Runs a function and hands over what its modules give, by name."""
+    """Runs a function and hands over what its layers give, by name."""
     level, roots, calls = current_trace(), [], {}
+
+    def tell(name: str, value: Array) -> None:
+        if current_trace() == level:  # a value of a loop's own could not leave it
+            again = calls[name] = calls.get(name, -1) + 1
+            keep(f"{name}:{again}" if again else name, value)
 
     def intercept(call: Callable, args: tuple, options: dict, context: Any) -> Any:
         module = context.module
@@ -88,10 +115,18 @@ def _run(apply: Callable, arguments: tuple, keep: Callable[[str, Array], None]) 
         place = next(i for i, one in enumerate(roots) if root is one)
         value = call(*args, **options)
         if isinstance(value, jax.Array):
-            name = "/".join([*([str(place)] if place else []), *(module.path or ("output",))])
-            again = calls[name] = calls.get(name, -1) + 1
-            keep(f"{name}:{again}" if again else name, value)
+            tell("/".join([*([str(place)] if place else []), *(module.path or ("output",))]), value)
         return value
 
-    with nn.intercept_methods(intercept):
+    with nn.intercept_methods(intercept), _looked_on(tell):
         apply(*arguments)
+
+
+@contextlib.contextmanager
+def _looked_on(tell: Callable[[str, Array], None]) -> Iterator[None]:
+    """While this lasts, `named` tells it too."""
+    before = _LOOKING.set((*_LOOKING.get(), tell))
+    try:
+        yield
+    finally:
+        _LOOKING.reset(before)

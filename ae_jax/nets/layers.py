@@ -12,10 +12,18 @@ from ae_jax.core import Array, InputError
 from ae_jax.nets import convolution
 from ae_jax.nets.convolution import Padding
 
+#: Linen's own start of kernels, of variance 1 / fan-in.
+LECUN_NORMAL = nn.initializers.lecun_normal()
 
-def dense(features: int, name: str | None = None) -> nn.Dense:
-    """A dense layer in the default float type, with Linen's initialisation."""
-    return nn.Dense(features, param_dtype=jnp.result_type(float), name=name)
+
+def dense(
+    features: int,
+    name: str | None = None,
+    kernel_init: nn.initializers.Initializer = LECUN_NORMAL,
+) -> nn.Dense:
+    """A dense layer in the default float type, with Linen's initialisation unless told."""
+    dtype = jnp.result_type(float)
+    return nn.Dense(features, param_dtype=dtype, kernel_init=kernel_init, name=name)
 
 
 class Conv(nn.Module):

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.activations import activation as activation_named
-from ae_jax.nets.layers import dense
+from ae_jax.nets.layers import LECUN_NORMAL, dense
 
 _STATEFUL = {"params", "batch_stats"}
 #: What other modules call the switch that `train` is here, which nothing would ever turn.
@@ -21,7 +21,7 @@ def flax_network(module: nn.Module) -> Network:
 
     A module whose `__call__` takes `train` may have dropout layers and running statistics:
     `apply` calls it with `train=False`, `train` with `train=True`, a key for its dropout and
-    its `batch_stats` mutable.
+    its `batch_stats` mutable; `noisy` with `train=False`, and all layers of Linen's `Dropout` drop.
 
     Args:
       module: called with one argument, x [B, ...], and, where it takes it, `train`.
@@ -69,7 +69,21 @@ def flax_network(module: nn.Module) -> Network:
             mutable=["batch_stats"],
         )
 
-    return Network(init, apply, train if trains else None)
+    def noisy(key, parameters, x):
+        with nn.intercept_methods(_dropping):
+            return module.apply(as_variables(parameters), x, rngs={"dropout": key}, **evaluation)
+
+    return Network(init, apply, *(train, noisy) if trains else ())
+
+
+def _dropping(call, args, kwargs, context):
+    """Lets layers of dropout drop that were told not to."""
+    layer = context.module
+    if not isinstance(layer, nn.Dropout) or layer.deterministic is False:
+        return call(*args, **kwargs)
+    dropping = layer.clone(parent=None, deterministic=False)
+    key = layer.make_rng(layer.rng_collection)
+    return dropping.apply({}, args[0], rngs={layer.rng_collection: key})
 
 
 class MLP(nn.Module):
@@ -79,6 +93,7 @@ class MLP(nn.Module):
     widths: tuple[int, ...]
     activation: str
     output_activation: str
+    last_kernel_init: nn.initializers.Initializer = LECUN_NORMAL
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -86,7 +101,7 @@ class MLP(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for width in self.widths:
             x = activation_named(self.activation)(dense(width)(x))
-        x = dense(math.prod(self.output_shape))(x)
+        x = dense(math.prod(self.output_shape), kernel_init=self.last_kernel_init)(x)
         return activation_named(self.output_activation)(x).reshape(-1, *self.output_shape)
 
 
@@ -95,6 +110,8 @@ def mlp(
     widths: Sequence[int] = (400,),
     activation: str = "relu",
     output_activation: str = "linear",
+    *,
+    last_kernel_init: nn.initializers.Initializer = LECUN_NORMAL,
 ) -> Network:
     """A multi-layer perceptron, as encoder or decoder.
 
@@ -105,6 +122,7 @@ def mlp(
       widths: the hidden layers' numbers of units; none for a linear network.
       activation: of the hidden layers, by name.
       output_activation: of the output, by name.
+      last_kernel_init: of the last kernel, where it is to be another one.
 
     Returns:
       A Network from [B, ...], flattened, to [B, *outputs].
@@ -114,7 +132,7 @@ def mlp(
     """
     sizes = _sizes("outputs", outputs if np.ndim(outputs) else [outputs]), _sizes("widths", widths)
     activation_named(activation), activation_named(output_activation)
-    return flax_network(MLP(*sizes, activation, output_activation))
+    return flax_network(MLP(*sizes, activation, output_activation, last_kernel_init))
 
 
 def _sizes(name: str, sizes: Sequence[int]) -> tuple[int, ...]:

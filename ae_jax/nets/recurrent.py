@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array, InputError
+from ae_jax.nets.intermediates import named
 
 
 class SequenceEncoder(NamedTuple):
@@ -118,6 +119,9 @@ def recurrent_encoder(
 ) -> SequenceEncoder:
     """A recurrent encoder: the last layer's output at the last element read, then dense.
 
+    Its layers are called `layer_0` and so on, [B, T, H], in the order in which elements are read,
+    and `latent`, [B, Z], by `intermediates`.
+
     Kernels are initialised with LeCun normal (variance 1 / fan-in), biases with zeros but for
     the LSTM's forget gates, with ones.
 
@@ -149,7 +153,7 @@ def recurrent_encoder(
         def step(states, element):
             projected = _project(params["layers"]["layer_0"], element)
             states = _advance(unit, params["layers"], projected, states)
-            return states, states[-1][0]
+            return states, tuple(state[0] for state in states)
 
         if reverse:
             index = length[:, None] - 1 - jnp.arange(sequence.shape[1], dtype=length.dtype)[None]
@@ -158,9 +162,12 @@ def recurrent_encoder(
         zeros = jnp.zeros((sequence.shape[0], hidden_size), sequence.dtype)
         states = ((zeros,) * unit.states,) * layers
         _, outputs = jax.lax.scan(step, states, masked(sequence, length).swapaxes(0, 1))
+        for place, output in enumerate(outputs):
+            named(f"layer_{place}", output.swapaxes(0, 1))
         # Steps after the last element come later: they cannot have touched its output.
         last = jnp.clip(length, 1, sequence.shape[1]) - 1
-        return _dense(params["latent"], jnp.take_along_axis(outputs, last[None, :, None], 0)[0])
+        read = jnp.take_along_axis(outputs[-1], last[None, :, None], 0)[0]
+        return named("latent", _dense(params["latent"], read))
 
     return SequenceEncoder(init, apply)
 

@@ -12,7 +12,7 @@ from ae_jax.plots.matrices import matrix
 from ae_jax.plots.planes import clouds, moving_clouds, paths
 from ae_jax.plots.report import write_report
 from ae_jax.plots.scatter import MOST_CLASSES, scatter, scatters
-from ae_jax.plots.sequences import neighbours, spelled, time_series
+from ae_jax.plots.sequences import located, neighbours, spelled, time_series
 from ae_jax.plots.series import bars, dots, lines, spectrum
 from ae_jax.plots.summary import Estimate, aggregate, mean_curves, read_records, read_results
 from ae_jax.plots.sweeps import against, rate_distortion
@@ -44,6 +44,7 @@ __all__ = [
     "label",
     "learning_curves",
     "lines",
+    "located",
     "manifold",
     "matrix",
     "mean_curves",

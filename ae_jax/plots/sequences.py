@@ -68,6 +68,74 @@ def time_series(
     return figure
 
 
+def located(
+    inputs: Any,
+    inside: Any,
+    outputs: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    titles: Sequence[str],
+    ylabel: str = "score",
+) -> Any:
+    """Time series that differ somewhere, side by side, and below each how odd its steps are.
+
+    Args:
+      inputs: [N, T].
+      inside: bool [N, T], which steps differ; they are shaded.
+      outputs: a line's label -> reconstructions [N, T].
+      scores: a line's label -> scores of steps [N, T], above 0; drawn on a logarithmic axis, from a
+        ten-thousandth of the largest on.
+      titles: N panel titles.
+      ylabel: what the scores are.
+
+    Returns:
+      A matplotlib Figure; a label has one colour above and below.
+
+    Raises:
+      InputError: where a shape is not that of the inputs.
+    """
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    inputs, inside = np.asarray(inputs, np.float64), np.asarray(inside, bool)
+    above, below = (
+        {str(name): np.asarray(found, np.float64) for name, found in lines.items()}
+        for lines in (outputs, scores)
+    )
+    for name, found in (("inside", inside), *above.items(), *below.items()):
+        if inputs.ndim != 2 or found.shape != inputs.shape:
+            raise InputError(
+                f"{name!r} is {list(found.shape)} and the inputs {list(inputs.shape)}; pass both "
+                "[N, T]"
+            )
+    palette = style.colours(list(dict.fromkeys([*above, *below])))
+    figure = style.figure("located", 2.6 + 3.0 * len(inputs), 5.2)
+    grid = figure.subplots(2, len(inputs), sharex=True, sharey="row", squeeze=False)
+    for index, (top, bottom) in enumerate(grid.T):
+        style.dress(top, "", "" if index else "value", titles[index])
+        style.dress(bottom, "time step", "" if index else ylabel)
+        edges = np.flatnonzero(np.diff(np.pad(inside[index], 1).astype(int)))
+        for axes in (top, bottom):
+            for start, end in edges.reshape(-1, 2):
+                axes.axvspan(start - 0.5, end - 0.5, color=style.FAINT, lw=0, zorder=0)
+        top.plot(inputs[index], color=style.INK, lw=3.5, alpha=0.3)
+        for axes, lines in ((top, above), (bottom, below)):
+            for name, found in lines.items():
+                axes.plot(found[index], color=palette[name], lw=1.8)
+        bottom.set_yscale("log")
+    if below and (largest := max(found.max() for found in below.values())) > 0:
+        grid[1, 0].set_ylim(1e-4 * largest, 2 * largest)
+    handles = [
+        Line2D([], [], color=style.INK, lw=3.5, alpha=0.3, label="input"),
+        Patch(color=style.FAINT, label="fault"),
+    ]
+    handles += [
+        Line2D([], [], color=colour, lw=2.5, label=style.plain(name))
+        for name, colour in palette.items()
+    ]
+    style.legend(figure, handles)
+    return figure
+
+
 def spelled(words: Sequence[str], outputs: Mapping[str, Sequence[str]], first: str = "word") -> Any:
     """Words and what each model spelled, with the letters that are wrong in bold orange.
 

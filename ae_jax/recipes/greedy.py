@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from ae_jax import methods, nets, training
-from ae_jax.core import Dataset, Domain, InputError, Method, Network, State, require
+from ae_jax.core import WHOLE, Dataset, InputError, Method, Network, State, require
 from ae_jax.methods import boltzmann
 from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.parts.shown import Shown, entry
@@ -111,7 +111,7 @@ def rbm_layers(
         raise InputError(
             "hidden units are zeros and ones but for those of a code: leave out hidden"
         )
-    require(Domain(0, whole=True), code=code)
+    require(WHOLE, code=code)
     kinds = [(width, boltzmann.bernoulli_hidden()) for width in widths]
     if code:
         kinds.append((code, boltzmann.gaussian_hidden()))

@@ -78,9 +78,9 @@ def _views(subject: Subject) -> None:
     if views.encode:
         shape = given["encode"].shape
         keep(len(shape) == 2 and shape[0] == BATCH, f"encode must give [B, Z], it gives {shape}")
-    if views.predict:
-        shape = given["predict"].shape
-        keep(shape[:1] == (BATCH,), f"predict must give [B, ...], it gives {shape}")
+    for name in {"predict", "predict_noisy"} & given.keys():
+        shape = given[name].shape
+        keep(shape[:1] == (BATCH,), f"{name} must give [B, ...], it gives {shape}")
 
 
 def _keys(subject: Subject) -> None:

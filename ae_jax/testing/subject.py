@@ -135,6 +135,9 @@ def given_by(method: Method, key: Array, state: State, batch: Batch, hparams: HP
         found["reconstruct"] = views.reconstruct(state, batch, hparams)
     if views.predict:
         found["predict"] = views.predict(state, batch, hparams)
+    if views.predict_noisy:
+        drawing = jax.random.fold_in(key, 4)
+        found["predict_noisy"] = views.predict_noisy(drawing, state, batch, hparams)
     if views.sample:
         found["sample"] = views.sample(keys[1], state, SAMPLES, hparams)
     if views.generate:

@@ -82,6 +82,10 @@ class Model(NamedTuple):
         """-> [B], nats."""
         return self._view("log_likelihood", batch)(key, self.state, batch, self.hparams)
 
+    def predict_noisy(self, key: Array, batch: Batch) -> Array:
+        """-> [B, ...], as `predict`, with dropout."""
+        return self._view("predict_noisy", batch)(key, self.state, batch, self.hparams)
+
     def _view(self, name: str, batch: Batch | None = None) -> Callable[..., Array]:
         views = self.method.views._asdict()
         if views[name] is None:

@@ -49,6 +49,19 @@ def test_scales_bytes_to_the_unit_interval():
     assert data.factor_sizes == {"factor_0": 3, "factor_1": 2}
 
 
+def test_masks_tell_classes_and_what_is_not_known():
+    mask = np.array(BYTES // 8 % 4, np.int64)
+    mask[1, 0] = -7
+    data = stored(BYTES, mask=mask)
+    batch = jax.jit(data.fetch)(data.arrays, jnp.array([1, 4]))
+    np.testing.assert_array_equal(batch["mask"], np.maximum(mask[[1, 4]], -1))
+    assert batch["mask"].dtype == data.spec["mask"].dtype
+    with pytest.raises(InputError, match=r"masks have shape \(5, 3, 2\), images \(5, 2, 3, 1\)"):
+        stored(BYTES, mask=mask.swapaxes(1, 2))
+    with pytest.raises(InputError, match="use a number for each pixel"):
+        stored(np.ones((5, 2)), mask=mask)
+
+
 def test_the_spec_describes_a_batch():
     data = stored(BYTES, LABEL, FACTORS)
     batch = jax.eval_shape(data.fetch, data.arrays, jnp.arange(4))

@@ -99,3 +99,5 @@ def test_images_that_cannot_be_made_smaller_are_refused():
         check_one_line(error)
     with pytest.raises(InputError, match="only square images"):
         resized(stored(BYTES), 1)
+    with pytest.raises(InputError, match="images with masks are not resized"):
+        resized(stored(np.zeros((1, 6, 6)), mask=np.zeros((1, 6, 6), int)), 3)

@@ -35,7 +35,8 @@ def start(environment):
 
 
 def finish(process):
-    output, _ = process.communicate(timeout=300)
+    # with --full a process trains every method there is
+    output, _ = process.communicate(timeout=300 + 30 * len(process.args))
     assert process.returncode == 0, output
     return output
 

@@ -1,10 +1,17 @@
+import itertools
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
+from scipy.spatial.distance import mahalanobis
 from sklearn.neighbors import LocalOutlierFactor
 
 from ae_jax import metrics
-from ae_jax.core import InputError
+from ae_jax.core import InputError, Network, Views
 from ae_jax.experiment import anomalies
+from ae_jax.methods import boltzmann
+from ae_jax.training import Model
 
 DRAWN = np.random.default_rng(0)
 LABEL = np.repeat([0, 1, 2], [30, 25, 21])
@@ -56,6 +63,85 @@ def test_classical_scores():
     )
     far = np.full((1, 4), 50.0)
     assert all(score(far) > np.median(scores[name]) for name, score in found.items())
+
+
+def test_distances_of_latents_shrink_their_covariance():
+    train, z = DRAWN.normal(size=(15, 4)) @ DRAWN.normal(size=(4, 4)) + 3, DRAWN.normal(size=(6, 4))
+    centred = train - train.mean(axis=0)
+    covariance = centred.T @ centred / 15
+    level = np.trace(covariance) / 4
+    # d = min(b, a) / a: what the covariance is off from the mean variance, and what by chance
+    a = np.sum((covariance - level * np.eye(4)) ** 2)
+    b = sum(np.sum((np.outer(x, x) - covariance) ** 2) for x in centred) / 15**2
+    d = min(b, a) / a
+    assert 0.01 < d < 0.99
+    inverse = np.linalg.inv((1 - d) * covariance + d * level * np.eye(4))
+    expected = [mahalanobis(x, train.mean(axis=0), inverse) ** 2 for x in z]
+    np.testing.assert_allclose(anomalies.mahalanobis(train)(z), expected, rtol=1e-9)
+    plain = np.einsum("ni,ij,nj->n", z - 3, np.linalg.inv(covariance), z - 3)
+    assert not np.allclose(anomalies.mahalanobis(train)(z), plain, rtol=0.01)
+
+
+def test_distances_of_many_white_latents_are_those_of_euclid():
+    z = np.random.RandomState(0).normal(size=(20_000, 3))
+    found = anomalies.mahalanobis(z)(np.eye(3) * 2)
+    np.testing.assert_allclose(found, 4, rtol=0.05)
+
+
+def test_free_energy_sums_over_hidden_states():
+    weights, bias, hidden, variance, v = (
+        DRAWN.normal(size=shape) for shape in ((3, 2), 3, 2, 3, (5, 1, 3, 1))
+    )
+    params = boltzmann.RBMParams(weights, bias, hidden, variance)  # of which it is the logarithm
+    units = boltzmann.Units(boltzmann.gaussian(), boltzmann.bernoulli_hidden())
+    flat, precision = v.reshape(5, 3), np.exp(-variance)
+    states = [
+        flat * precision @ weights @ h + hidden @ h for h in itertools.product((0, 1), repeat=2)
+    ]
+    expected = 0.5 * np.sum((flat - bias) ** 2 * precision, axis=1) - np.log(
+        np.sum(np.exp(states), axis=0)
+    )
+    found = anomalies.free_energy(jax.tree.map(np.float32, params), units)(v.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_scores_of_an_autoencoder_and_of_a_discriminator():
+    matrix = DRAWN.normal(size=(4, 2)).astype(np.float32)
+    views = Views(
+        encode=lambda state, batch, hparams: batch["image"] @ state,
+        reconstruct=lambda state, batch, hparams: hparams["by"] * batch["image"],
+    )
+    model = Model({}, SimpleNamespace(views=views), matrix, {"by": np.float32(0.5)})
+    train, x = DRAWN.normal(size=(2, 30, 4)).astype(np.float32)
+    error, distance = anomalies.errors(model, train)
+    np.testing.assert_allclose(error(x), np.sum((0.5 * x.astype(float)) ** 2, axis=1), rtol=1e-5)
+    expected = anomalies.mahalanobis(train @ matrix)(x @ matrix)
+    np.testing.assert_allclose(distance(x), expected, rtol=1e-3)
+    network = Network(lambda key, x: matrix, lambda params, x: x @ params[:, :1])
+    np.testing.assert_allclose(
+        anomalies.suspicion(network, matrix)(x), -x @ matrix[:, 0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_what_is_likely_is_not_odd():
+    views = Views(log_likelihood=lambda key, state, batch, hparams: state - batch["image"][:, 0])
+    model = Model({}, SimpleNamespace(views=views), np.float32(1), {})
+    np.testing.assert_allclose(anomalies.unlikeliness(model)(np.eye(2, dtype=np.float32)), [0, -1])
+
+
+def row(detector, left_out, value):
+    found = {"detector": detector, "left_out": left_out, "draw": 0, "seed": 0, "status": "ok"}
+    return found | {"auroc": value}
+
+
+def test_models_are_compared_with_the_best_classical_detector_task_by_task():
+    values = {"mine": (0.9, 0.7), "PCA": (0.5, 0.5), "LOF": (0.6, 0.8), "slow": (0.2, 0.1)}
+    rows = [row(name, k, v) for name, own in values.items() for k, v in enumerate(own)]
+    said = anomalies.compared(rows, ("mine", "absent"))
+    assert said[0] == "The best classical detector is LOF, of AUROC 0.700."
+    assert said[1:] == [
+        "AUROC of mine, 0.800, less others': +0.100 ± 0.200 (LOF), +0.300 ± 0.100 (PCA)."
+    ]
 
 
 def test_mean_of_curves():

@@ -80,6 +80,24 @@ def test_a_ball_keeps_what_is_inside_and_brings_the_rest_to_its_edge(x64):
     np.testing.assert_allclose(one, 0.5, rtol=1e-12)
 
 
+def test_a_linear_function_is_largest_along_its_slope(x64):
+    slopes, centre = RNG.normal(size=(2, 3, 2, 1)), RNG.normal(size=(2, 3, 2, 1))
+    slopes[1] = 0
+    radius = np.array([0.7, 2.0])
+    found = np.asarray(inversion.most_exciting(slopes, radius, centre))
+    length = np.linalg.norm(slopes[0])
+    np.testing.assert_allclose(found[0], centre[0] + 0.7 * slopes[0] / length, rtol=1e-12)
+    np.testing.assert_array_equal(found[1], centre[1])
+    away = np.linalg.norm(inversion.most_exciting(slopes, 2.0)[0])
+    np.testing.assert_allclose(away, 2, rtol=1e-12)
+    # no other point of the ball has more, as Cauchy and Schwarz say
+    others = RNG.normal(size=(50, slopes[0].size))
+    others = 0.7 * others / np.linalg.norm(others, axis=1, keepdims=True)
+    best = np.sum(slopes[0] * (found[0] - centre[0]))
+    np.testing.assert_allclose(best, 0.7 * length, rtol=1e-12)
+    assert np.all(others @ slopes[0].ravel() < best)
+
+
 def test_each_image_moves_by_as_much_and_not_where_nothing_pulls(x64):
     gradient = np.random.default_rng(4).normal(size=(3, 2, 2, 1)) * [[[[1]]], [[[1e-6]]], [[[0]]]]
     moved, _ = inversion.normalised_gradient().update(jnp.asarray(gradient), optax.EmptyState())
@@ -91,6 +109,8 @@ def test_each_image_moves_by_as_much_and_not_where_nothing_pulls(x64):
 def test_what_gives_no_direction_is_refused():
     with pytest.raises(InputError, match="radius of a ball is -1"):
         inversion.ball(-1.0)
+    with pytest.raises(InputError, match="radius of a ball is -2"):
+        inversion.most_exciting(np.ones((1, 2)), -2.0)
     with pytest.raises(InputError, match="decay is -1"):
         inversion.fourier(decay=-1.0)
     with pytest.raises(InputError, match=r"spectrum is of images \[B, H, W, C\], got \[2, 3\]"):

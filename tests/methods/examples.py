@@ -15,6 +15,7 @@ from ae_jax.methods import (
     bounds,
     conditions,
     discrepancies,
+    flows,
     latent_regularisers,
     penalties,
     shown,
@@ -47,8 +48,10 @@ from ae_jax.methods.parts import observations, posteriors
 from ae_jax.methods.parts import priors as prior_parts
 from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.supervised.segmenter import segmenter
+from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
 from ae_jax.methods.variational.paired import paired_vae
+from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
 from ae_jax.methods.wrappers.filmed import filmed
 from ae_jax.methods.wrappers.measured import measured
@@ -162,6 +165,35 @@ def _regularised_vae() -> Method:
 def _importance_weighted_vae() -> Method:
     bound = bounds.doubly_reparametrised(3)
     return vae(nets.mlp(8, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, bound=bound)
+
+
+def _flow_vae() -> Method:
+    """Flows on both sides, and a decoder that sees more draws at once than the encoder."""
+    own = {
+        "posterior": posteriors.flow(flows.inverse_autoregressive(2, (8,), 4)),
+        "prior": prior_parts.flow(flows.masked_autoregressive(2, (8,))),
+        "bound": bounds.partially_importance_weighted(2, 2),
+    }
+    return vae(nets.mlp(12, (16,)), nets.mlp(IMAGE_SHAPE, ()), latent_size=4, **own)
+
+
+def _vamp_vae() -> Method:
+    encoder = nets.mlp(8, (16,))
+    prior = prior_parts.vamp(encoder, 5)
+    return vae(encoder, nets.mlp(IMAGE_SHAPE, ()), 4, prior=prior, bound=bounds.combined(2))
+
+
+def _density_model() -> Method:
+    return density_model(prior_parts.flow(flows.coupling(2, (8,))), IMAGE_SHAPE)
+
+
+def _conditional_vae() -> Method:
+    return vae(nets.mlp(8, (8,)), nets.mlp(IMAGE_SHAPE, ()), 4, classes=10)
+
+
+def _semi_supervised_vae() -> Method:
+    networks = nets.mlp(8, (8,)), nets.mlp(IMAGE_SHAPE, ()), nets.mlp(10, ())
+    return semi_supervised_vae(*networks, 4, 10)
 
 
 def _mixture_vae() -> Method:
@@ -423,6 +455,11 @@ REGISTRY: Mapping[str, Registered] = {
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
+    "flow_vae": Registered(_flow_vae, tier="composed"),
+    "density_model": Registered(_density_model, tier="composed"),
+    "conditional_vae": Registered(_conditional_vae, tier="composed"),
+    "semi_supervised_vae": Registered(_semi_supervised_vae),
+    "vamp_vae": Registered(_vamp_vae, tier="composed"),
     "mixture_vae": Registered(_mixture_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),

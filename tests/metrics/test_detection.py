@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from ae_jax import metrics
 from ae_jax.core import InputError
@@ -16,6 +17,34 @@ ANOMALOUS = DRAWN.uniform(size=40) < 0.3
 def by_enumeration(scores, anomalous):
     pairs = list(itertools.product(scores[anomalous], scores[~anomalous]))
     return sum((a > b) + (a == b) / 2 for a, b in pairs) / len(pairs)
+
+
+def test_location_is_the_mean_over_sequences_of_auroc():
+    scores = DRAWN.integers(0, 6, (7, 12)) * 10.0 ** np.arange(7)[:, None]  # with ties; of any size
+    inside = np.arange(12) >= DRAWN.integers(2, 11, (7, 1))
+    expected = [roc_auc_score(where, own) for own, where in zip(scores, inside, strict=True)]
+    assert metrics.location_auroc(scores, inside) == pytest.approx(np.mean(expected), rel=1e-12)
+    assert metrics.location_auroc(scores, inside.astype(int)) == pytest.approx(np.mean(expected))
+    together = metrics.auroc(scores.ravel(), inside.ravel())
+    assert abs(together - np.mean(expected)) > 0.02  # where large scores are would count
+    assert metrics.location_auroc(np.ones((7, 12)), inside) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("scores", "inside", "words"),
+    [
+        (np.ones((2, 3)), np.ones((2, 4)), r"both be \[N, T\], got \[2, 3\] and \[2, 4\]"),
+        (np.ones(3), np.ones(3), r"both be \[N, T\], got \[3\]"),
+        (np.ones((0, 3)), np.ones((0, 3)), r"got \[0, 3\]"),
+        (np.ones((2, 2)), [[0, 1], [1, 1]], "all steps of a sequence are of one kind"),
+        (np.ones((2, 2)), [[0, 1], [0, 0]], "all steps of a sequence are of one kind"),
+        (np.full((1, 2), np.nan), [[0, 1]], "not finite"),
+        (np.ones((1, 2)), [[0, 2]], "0 and 1"),
+    ],
+)
+def test_locations_that_cannot_be_judged(scores, inside, words):
+    with pytest.raises(InputError, match=words):
+        metrics.location_auroc(scores, inside)
 
 
 def test_auroc_counts_pairs_and_ties_by_half():

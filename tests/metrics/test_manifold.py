@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -179,6 +180,18 @@ def test_tangent_planes_are_those_of_the_jacobian(x64):
     weights = np.random.default_rng(0).normal(size=(2, 5))
     rows = metrics.tangent_planes(lambda x: jnp.tanh(weights @ x), np.zeros((1, 5)), 2, "input")
     np.testing.assert_allclose(metrics.tangent_angles(rows, weights.T[None]), 0, atol=1e-7)
+    # the same function of other numbers is traced once
+    traced = []
+
+    def linear(weights, x):
+        traced.append(x)
+        return weights @ x
+
+    for own in (weights, weights[:, ::-1].copy()):
+        function = jax.tree_util.Partial(linear, own)
+        rows = metrics.tangent_planes(function, np.zeros((1, 5)), 2, "input")
+        np.testing.assert_allclose(metrics.tangent_angles(rows, own.T[None]), 0, atol=1e-7)
+        assert len(traced) == 2 + (own is not weights)  # and once for its shape, each time
 
 
 @pytest.mark.parametrize(
@@ -193,6 +206,7 @@ def test_tangent_planes_are_those_of_the_jacobian(x64):
         ),
         (lambda: metrics.two_nn_dimension(POINTS, 0), "share is 0: use"),
         (lambda: metrics.two_nn_dimension(POINTS * np.nan), "not finite"),
+        (lambda: metrics.two_nn_dimension(np.arange(30.0)[:, None]), "as far as the other"),
         (lambda: metrics.trustworthiness(POINTS, MAPPED[1:]), "30 examples and mapped 29"),
         (lambda: metrics.trustworthiness(POINTS, MAPPED, 15), "fewer than half of 30"),
         (lambda: metrics.correlation_of_distances(POINTS[:2], MAPPED[:2]), "give 3 or more"),

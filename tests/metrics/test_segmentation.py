@@ -72,6 +72,17 @@ def test_edges_are_found_within_a_tolerance():
     assert metrics.boundary_f1(shifted, true, 2) == found
 
 
+def test_edges_of_what_is_not_known_do_not_count():
+    true, found = square(2, 2), square(2, 2)
+    found[0, :, 0] = 1  # a wrong stripe, of which nothing is known
+    assert metrics.boundary_f1(found, true, 2, 0.0) < 1
+    true[0, :, :2] = -1
+    assert metrics.boundary_f1(found, true, 2, 0.0) == 1
+    # a square among pixels of no known class has no edge
+    alone = np.where(square(2, 2) == 1, 1, -1)
+    assert np.isnan(metrics.boundary_f1(alone * 0 + 1, alone, 2))
+
+
 def test_images_without_edges_count_only_where_one_has_some():
     empty = np.zeros((1, 8, 8), int)
     assert np.isnan(metrics.boundary_f1(empty, empty, 2))

@@ -92,3 +92,37 @@ def test_other_state_is_refused():
     network = nets.flax_network(Counting())
     with pytest.raises(InputError, match=r"Counting has state besides parameters \(counts\)"):
         network.init(jax.random.key(0), X)
+
+
+class CalledLate(nn.Module):
+    """Whose dropout is told in its call, and has no rate in a second layer."""
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        x = nn.Dropout(0.5)(x, deterministic=not train)
+        return nn.Dropout(0.0, deterministic=not train)(x)
+
+
+def test_a_noisy_pass_has_dropout_and_running_statistics():
+    network = nets.flax_network(Noisy(statistics=True))
+    params = network.init(jax.random.key(0), X)
+    made = network.noisy(jax.random.key(1), params, X) * np.sqrt(1 + 1e-5)
+    kept = np.asarray(made) != 0
+    assert kept.any()
+    assert not kept.all()
+    np.testing.assert_allclose(made, np.where(kept, 2 * X, 0), rtol=1e-6)
+    trained, _ = network.train(jax.random.key(1), params, X)
+    np.testing.assert_allclose(trained.mean(axis=0), 0, atol=1e-6)  # of the batch itself
+    late = nets.flax_network(CalledLate())
+    made = late.noisy(jax.random.key(2), {}, jnp.ones((50, 100)))
+    assert set(np.unique(made)) == {0, 2}
+    assert abs(np.mean(made) - 1) < 0.05  # 3.5 deviations
+    assert nets.flax_network(nn.Dense(2)).noisy is None
+
+
+def test_a_chain_is_noisy_where_its_parts_are():
+    network = nets.chain(nets.mlp(6, ()), nets.dropout(0.5), nets.mlp(2, ()), nets.noise(0.1))
+    params = network.init(jax.random.key(0), X)
+    expected, _ = network.train(jax.random.key(1), params, X)
+    np.testing.assert_array_equal(network.noisy(jax.random.key(1), params, X), expected)
+    assert nets.chain(nets.mlp(6, ()), nets.mlp(2, ())).noisy is None

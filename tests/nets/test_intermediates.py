@@ -133,6 +133,59 @@ def test_of_several_modules_all_but_the_first_have_their_number():
         np.testing.assert_array_equal(layer, view)
 
 
+def test_layers_of_what_is_no_module_have_names_of_their_own():
+    def apply(params, x):
+        x = nets.named("first", x + 1)
+        jax.lax.scan(lambda _, row: (None, nets.named("looped", row)), None, x)
+        x = nets.flax_network(nn.Dense(2)).apply(params, x)
+        return nets.named("first", 3 * x)
+
+    x = jnp.ones((2, 3))
+    params = {"kernel": jnp.ones((3, 2)), "bias": jnp.zeros(2)}
+    found = nets.intermediates(apply, params, x)
+    assert list(found) == ["first", "output", "first:1"]
+    for name, value in zip(found, (2, 6, 18), strict=True):
+        np.testing.assert_array_equal(found[name], np.full(found[name].shape, value))
+        np.testing.assert_array_equal(nets.intermediate(apply, name)(params, x), found[name])
+    assert nets.named("first", x) is x  # nobody looks on any more
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_layers_of_a_recurrent_encoder_are_its_outputs_at_every_element(reverse):
+    network = nets.recurrent_encoder(2, 3, cell="gru", layers=2, reverse=reverse)
+    sequence = np.random.default_rng(1).normal(size=(2, 4, 5)).astype(np.float32)
+    length = np.array([4, 2], np.int32)
+
+    @jax.jit
+    def passed(sequence):
+        params = network.init(KEY, sequence)
+        found = nets.intermediates(network.apply, params, sequence, length)
+        return params, found, network.apply(params, sequence, length)
+
+    params, found, latent = jax.tree.map(np.asarray, passed(sequence))
+    assert list(found) == ["latent", "layer_0", "layer_1"]  # sorted on the way out
+    np.testing.assert_array_equal(found["latent"], latent)
+    read = [sequence[0, ::-1], sequence[1, 1::-1]] if reverse else [sequence[0], sequence[1, :2]]
+    for row, elements in enumerate(read):
+        for name, below in (("layer_0", elements), ("layer_1", found["layer_0"][row])):
+            state = np.zeros(3)
+            for step, x in enumerate(below[: len(elements)]):
+                state = gru(params["layers"][name], x, state)
+                np.testing.assert_allclose(found[name][row, step], state, atol=1e-6)
+        top = params["latent"]
+        expected = state @ top["kernel"] + top["bias"]
+        np.testing.assert_allclose(found["latent"][row], expected, atol=1e-6)
+
+
+def gru(layer, x, state):
+    """Cho et al. (2014), reset after the product."""
+    given = np.split(x @ layer["input_kernel"] + layer["bias"], 3)
+    before = np.split(state @ layer["recurrent_kernel"], 3)
+    reset, update = (1 / (1 + np.exp(-(a + b))) for a, b in zip(given[:2], before[:2], strict=True))
+    new = np.tanh(given[2] + reset * (before[2] + layer["extra"]["recurrent_bias"]))
+    return (1 - update) * new + update * state
+
+
 def test_gradients_and_compiled_programs_pass_through():
     network = NETWORKS["mlp"]
     params = started(network)
@@ -152,8 +205,8 @@ def test_an_unknown_layer_and_a_function_without_layers_are_refused():
     with pytest.raises(InputError, match=listed):
         nets.intermediate(network.apply, "Conv_7")(params, IMAGES)
     plain = Network(lambda key, x: {}, lambda params, x: 2 * x)
-    with pytest.raises(InputError, match="no Linen module was run"):
+    with pytest.raises(InputError, match="nothing that was run has layers"):
         nets.intermediates(plain.apply, {}, IMAGES)
-    with pytest.raises(InputError, match="'a'; use a function that runs Linen modules"):
+    with pytest.raises(InputError, match="'a'; use a function whose layers have names"):
         nets.intermediate(plain.apply, "a")({}, IMAGES)
     network.apply(params, IMAGES)  # nothing is left behind

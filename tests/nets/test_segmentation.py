@@ -27,6 +27,24 @@ def test_values_go_back_to_their_places(x64):
     np.testing.assert_allclose(network.apply(params, x), expected, rtol=1e-10)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_features_are_handed_across(relu, x64):
+    """Beside pixels that are repeated, in an odd image of which the last ones are cut off."""
+    network = nets.segnet(2, (3,), kernel=1, unpooling="features", relu=relu)
+    x = np.random.default_rng(1).normal(size=(2, 5, 3, 2))
+    params = network.init(jax.random.key(0), x)
+    down, up, last = (params["params"][f"Conv_{i}"] for i in range(3))
+    hidden = np.maximum(x @ np.asarray(down["kernel"])[0, 0] / np.sqrt(1 + 1e-5), 0)
+    padded = np.pad(hidden, ((0, 0), (0, 1), (0, 1), (0, 0)), constant_values=-1)
+    pooled = padded.reshape(2, 3, 2, 2, 2, 3).max(axis=(2, 4))
+    repeated = pooled.repeat(2, axis=1).repeat(2, axis=2)[:, :5, :3]
+    both = np.concatenate([repeated, hidden], axis=-1)
+    made = both @ np.asarray(up["kernel"])[0, 0] / np.sqrt(1 + 1e-5)
+    made = np.maximum(made, 0) if relu else made
+    expected = made @ np.asarray(last["kernel"])[0, 0] + np.asarray(last["bias"])
+    np.testing.assert_allclose(network.apply(params, x), expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize("unpooling", ["places", "nearest"])
 def test_sides_need_not_be_even(unpooling):
     network = nets.segnet(4, (2, 3), kernel=3, unpooling=unpooling, dropout=0.5)
@@ -43,7 +61,7 @@ def test_sides_need_not_be_even(unpooling):
     [
         ({"channels": ()}, "one level or more"),
         ({"channels": (0,)}, "channels is 0"),
-        ({"unpooling": "bilinear"}, "unknown unpooling 'bilinear'; use places or nearest"),
+        ({"unpooling": "bilinear"}, "unknown unpooling 'bilinear'; use places, nearest, features"),
         ({"dropout": 1.0}, "dropout is 1.0"),
     ],
 )

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from ae_jax.core import InputError
-from ae_jax.plots import neighbours, spelled, style, time_series
+from ae_jax.plots import located, neighbours, spelled, style, time_series
 
 
 def _texts(figure):
@@ -23,6 +23,27 @@ def test_a_panel_per_series_with_a_line_per_model():
         np.testing.assert_allclose(drawn, [row, row + 1, row - 1])
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["input", "lstm", "gru"]
+    style.render(figure, "png")
+
+
+def test_where_series_differ_is_shaded_above_and_below():
+    inputs = np.sin(np.arange(16.0)).reshape(2, 8)
+    inside = np.array([[0, 0, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 1]], bool)
+    figure = located(inputs, inside, {"a": inputs + 1}, {"a": inputs**2, "b": inputs**4}, "xy")
+    top, bottom = figure.axes[:2], figure.axes[2:]
+    assert [axes.get_title() for axes in figure.axes] == ["x", "y", "", ""]
+    for axes, lines in ((top, (inputs, inputs + 1)), (bottom, (inputs**2, inputs**4))):
+        for index, own in enumerate(axes):
+            drawn = [line.get_ydata() for line in own.lines]
+            np.testing.assert_allclose(drawn, [line[index] for line in lines])
+            (shade,) = own.patches
+            found = [shade.get_x(), shade.get_x() + shade.get_width()]
+            assert found == [[1.5, 3.5], [6.5, 7.5]][index]
+    assert top[0].lines[1].get_color() == bottom[0].lines[0].get_color()
+    assert bottom[0].get_yscale() == "log"
+    assert bottom[0].get_ylim()[0] == pytest.approx(1e-4 * np.max(inputs**2))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["input", "fault", "a", "b"]
     style.render(figure, "png")
 
 
@@ -53,6 +74,8 @@ def test_neighbours_stand_beside_their_word():
     [
         (lambda: time_series(np.zeros((2, 3)), {"a": np.zeros((2, 4))}), r"\[2, 4\]"),
         (lambda: time_series(np.zeros(3), {"a": np.zeros(3)}), r"pass both \[N, T\]"),
+        (lambda: located(np.zeros((1, 3)), np.zeros((1, 4)), {}, {}, "a"), r"'inside' is \[1, 4\]"),
+        (lambda: located(np.zeros(3), np.zeros(3), {}, {}, "a"), r"pass both \[N, T\]"),
         (lambda: spelled(["a"], {"m": ["a", "b"]}), "word 1, m 2"),
         (lambda: spelled([], {}), "at least 1"),
         (lambda: neighbours({}), "no word"),

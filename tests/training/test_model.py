@@ -19,6 +19,7 @@ GIVEN = {
     "sample": ((KEY,), (2,)),
     "generate": ((KEY,), (BATCH,)),
     "log_likelihood": ((KEY,), (BATCH,)),
+    "predict_noisy": ((KEY,), (BATCH,)),
 }
 
 

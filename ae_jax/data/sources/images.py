@@ -52,9 +52,9 @@ def load(folder: str, split: str, value_range: tuple[float, float] | None = None
       InputError: no folder or no pictures, unreadable ones, or different sizes.
     """
     notes: Notes = []
-    found = _found(folder, notes)
+    found = found_in(folder, notes)
     pictures = [picture for name in PARTS for picture in found.get(name, [])]
-    images = _decoded([picture.path for picture in pictures], notes)
+    images = decoded([picture.path for picture in pictures], notes)
     labels = {name: _labels(found[name], pictures, notes) for name in found}
     if notes:
         warnings.warn(f"images:{folder}: {said(notes)}", stacklevel=2)
@@ -93,9 +93,9 @@ def patches(
       InputError: no folder or no pictures, none that is large enough, or unreadable ones.
     """
     notes: Notes = []
-    found = _found(folder, notes)
+    found = found_in(folder, notes)
     every = [one.path for name in found for one in found[name]]
-    headers = dict(_each(every, lambda image, path: _header(image, path, MODES | DEEP)))
+    headers = dict(each(every, lambda image, path: _header(image, path, MODES | DEEP)))
     for path, (shape, _) in headers.items():
         if min(shape) < size:
             notes.append((f"smaller than a patch of {size} pixels skipped", path))
@@ -115,7 +115,7 @@ def patches(
     others = (path for name in large for path in large[name] if path not in read_now)
     cut = [
         _patches(pixels, size, most)
-        for _, pixels in _each(read_now, lambda image, path: _pixels(image, path, notes), others)
+        for _, pixels in each(read_now, lambda image, path: _pixels(image, path, notes), others)
     ]
     if notes:
         warnings.warn(f"patches of {folder}: {said(notes)}", stacklevel=2)
@@ -152,7 +152,7 @@ def _patches(pixels: np.ndarray, size: int, most: int) -> np.ndarray:
     return np.stack([pixels[y : y + size, x : x + size] for y, x in corners])
 
 
-def _found(folder: str, notes: Notes) -> Mapping[str, list[Picture]]:
+def found_in(folder: str, notes: Notes) -> Mapping[str, list[Picture]]:
     """The pictures of a folder by part, of which train has some."""
 
     def is_picture(path: Path) -> bool:
@@ -192,19 +192,25 @@ def _labels(
     return np.array([place[picture.label] for picture in pictures])
 
 
-def _decoded(paths: Sequence[Path], notes: Notes) -> np.ndarray:
-    """The pictures' pixels, uint8 [N, H, W, 1 or 3]."""
+def decoded(
+    paths: Sequence[Path], notes: Notes, advice: str = "patches of any are patches32:FOLDER"
+) -> np.ndarray:
+    """The pictures' pixels, uint8 [N, H, W, 1 or 3].
+
+    Raises:
+      InputError: some cannot be read, or their sizes differ, for which there is an advice.
+    """
     # Sizes and modes are in the headers: a folder that does not fit is refused at once.
     size = None
-    for path, (own, _) in _each(paths, lambda image, path: _header(image, path, MODES)):
+    for path, (own, _) in each(paths, lambda image, path: _header(image, path, MODES)):
         size = size or own
         if own != size:
             raise InputError(
                 f"pictures must have one size: {shown(paths[0])} is {_by(size)}, "
-                f"{shown(path)} is {_by(own)}; patches of any are patches32:FOLDER"
+                f"{shown(path)} is {_by(own)}; {advice}"
             )
     images = np.empty((len(paths), size[1], size[0], 1), np.uint8)
-    pictures = _each(paths, lambda image, path: _pixels(image, path, notes))
+    pictures = each(paths, lambda image, path: _pixels(image, path, notes))
     for index, (_, pixels) in enumerate(pictures):
         if pixels.shape[-1] > images.shape[-1]:
             images = np.repeat(images, 3, axis=-1)
@@ -253,7 +259,7 @@ def is_deep(image: Any) -> bool:
     return re.search(";16[BLN]", stored) is not None
 
 
-def _each(
+def each(
     paths: Iterable[Path], function: Callable[[Any, Path], Any], others: Iterable[Path] = ()
 ) -> Iterator[tuple[Path, Any]]:
     """The paths of pictures, and what a function makes of each.

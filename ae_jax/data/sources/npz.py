@@ -12,13 +12,13 @@ import numpy as np
 
 from ae_jax.core import Dataset, InputError
 from ae_jax.data.parts import PARTS, common_scale, existing, parted, reason, shown
-from ae_jax.data.pixels import arranged, layout_of
+from ae_jax.data.pixels import arranged, class_numbers, layout_of
 from ae_jax.data.stored import stored
 
 #: The arrays that are read, by the one that must be there, each with the images it belongs to.
 _NAMES = {
-    "x_train": {f"{key}_{part}": f"x_{part}" for part in PARTS for key in "xy"},
-    "image": dict.fromkeys(("image", "label", "factors"), "image"),
+    "x_train": {f"{key}_{part}": f"x_{part}" for part in PARTS for key in ("x", "y", "mask")},
+    "image": dict.fromkeys(("image", "label", "factors", "mask"), "image"),
 }
 #: As numpy has it; a longer header is not one of a plain array.
 _LONGEST_HEADER = 10_000
@@ -28,12 +28,13 @@ def load(path: str, split: str, value_range: tuple[float, float] | None = None) 
     """Loads an .npz archive, as `numpy.savez` writes it, without pickle.
 
     It holds either
-      x_train: images, and optionally y_train: labels, x_validation, y_validation, x_test,
-        y_test; or
-      image: images, and optionally label, factors.
-    Images and labels are as `stored` takes them; how images are scaled is decided for all of
-    them together. A split that the archive lacks is a tenth of the images, at most 10,000,
-    chosen at random once and for all, with each label in its proportion where there are labels.
+      x_train: images, and optionally y_train: labels, mask_train: masks, x_validation,
+        y_validation, mask_validation, x_test, y_test, mask_test; or
+      image: images, and optionally label, factors, mask.
+    Images, labels and masks are as `stored` takes them; how images are scaled, and what 255 is in
+    masks, is decided for all of them together. A split that the archive lacks is a tenth of the
+    images, at most 10,000, chosen at random once and for all, with each label in its proportion
+    where there are labels.
 
     Args:
       path: the archive.
@@ -41,20 +42,22 @@ def load(path: str, split: str, value_range: tuple[float, float] | None = None) 
       value_range: the values of images that stand for 0 and 1.
 
     Returns:
-      A Dataset with `image`, and `label` and `factors` where the archive has them.
+      A Dataset with `image`, and `label`, `factors` and `mask` where the archive has them.
 
     Raises:
       InputError: the file or an array is missing, or cannot be used.
     """
     arrays = _read(path)
     if "image" in arrays:
-        given = {"train": ("image", "label")}
+        given = {"train": ("image", "label", "mask")}
     else:
-        given = {part: (f"x_{part}", f"y_{part}") for part in PARTS if f"x_{part}" in arrays}
+        named = {part: (f"x_{part}", f"y_{part}", f"mask_{part}") for part in PARTS}
+        given = {part: own for part, own in named.items() if own[0] in arrays}
     name = given["train"][0]
+    masks = _masks(arrays, [mask for *_, mask in given.values()], path)
     layout = layout_of(arrays[name].shape, f"{path}: {name}")
     images = {
-        part: arranged(arrays.pop(x), layout, f"{path}: {x}") for part, (x, _) in given.items()
+        part: arranged(arrays.pop(x), layout, f"{path}: {x}") for part, (x, *_) in given.items()
     }
     scale = common_scale(list(images.values()), value_range, path)
     parts = {
@@ -62,13 +65,24 @@ def load(path: str, split: str, value_range: tuple[float, float] | None = None) 
             images.pop(part),
             arrays.get(y),
             arrays.get("factors"),
+            mask=masks.get(mask),
             value_range=scale,
             layout="NHWC",
             origin=f"{path}: {x}",
         )
-        for part, (x, y) in given.items()
+        for part, (x, y, mask) in given.items()
     }
     return parted(parts, split, path)
+
+
+def _masks(arrays: Mapping[str, np.ndarray], names: list[str], path: str) -> dict[str, np.ndarray]:
+    """The masks of all parts, if there are any."""
+    there = [name for name in names if name in arrays]
+    if there and there != names:
+        absent = ", ".join(name for name in names if name not in there)
+        raise InputError(f"{path} has {', '.join(there)}, but no {absent}: give all, or none")
+    found = class_numbers([arrays.pop(name) for name in there], path) if there else []
+    return dict(zip(there, found, strict=True))
 
 
 def _read(path: str) -> Mapping[str, np.ndarray]:

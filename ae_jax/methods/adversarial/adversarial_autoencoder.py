@@ -29,12 +29,12 @@ from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.codes import Coder, deviations, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
-from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners.composing import Numbers, of_classes
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
+from ae_jax.methods.parts.labels import labels_of, one_hot
 from ae_jax.methods.parts.observations import Observation, squared_error
 
 

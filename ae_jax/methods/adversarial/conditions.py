@@ -24,8 +24,8 @@ from ae_jax.core import (
     traced,
 )
 from ae_jax.methods.adversarial.contest import Task
-from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.learners import gradient
+from ae_jax.methods.parts.labels import beside, drawn_one_hot, given_one_hot
 from ae_jax.nets import mlp, spectral
 
 
@@ -173,30 +173,12 @@ def given_of(batch: Batch, condition: Condition) -> Any:
     Raises:
       InputError: if there are classes and the batch has no `label`, or one that is none of them.
     """
-    classes = condition.classes
-    if not classes:
-        return ()
-    return one_hot(labels_of(batch, classes, ", or leave out condition"), classes)
+    return given_one_hot(batch, condition.classes, ", or leave out condition")
 
 
 def drawn_labels(key: Array, count: int, condition: Condition) -> Array:
     """Returns labels [count, C], one-hot, by the condition's frequencies."""
-    weights = np.ones(condition.classes)
-    if condition.frequencies is not None:
-        weights = np.asarray(condition.frequencies, float)
-    dtype = jnp.result_type(float)
-    p = jnp.asarray(weights / np.sum(weights), dtype)
-    label = jax.random.choice(key, condition.classes, (count,), p=p)
-    return one_hot(label, condition.classes)
-
-
-def beside(x: Array, given: Any) -> Array:
-    """Returns x [B, ..., K] with labels behind its last axis, [B, ..., K + C]; x where given ()."""
-    if isinstance(given, tuple):
-        return x
-    planes = given.astype(x.dtype).reshape(len(x), *[1] * (x.ndim - 2), -1)
-    planes = jnp.broadcast_to(planes, (*x.shape[:-1], planes.shape[-1]))
-    return jnp.concatenate([x, planes], axis=-1)
+    return drawn_one_hot(key, count, condition.classes, condition.frequencies)
 
 
 def _checked(classes: int, frequencies: Sequence[float] | None) -> dict[str, Any]:

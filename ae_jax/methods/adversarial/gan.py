@@ -26,18 +26,14 @@ from ae_jax.core import (
 from ae_jax.losses import adversarial
 from ae_jax.losses.adversarial import Adversarial
 from ae_jax.methods.adversarial.codes import drawn_from
-from ae_jax.methods.adversarial.conditions import (
-    Condition,
-    beside,
-    drawn_labels,
-    given_of,
-)
+from ae_jax.methods.adversarial.conditions import Condition, drawn_labels, given_of
 from ae_jax.methods.adversarial.contest import contest, judged_by
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import of_classes, require_shape
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.parts.labels import beside
 
 #: (key, shape) -> [shape]
 Noise = Callable[[Array, tuple[int, int]], Array]

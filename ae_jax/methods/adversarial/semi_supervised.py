@@ -30,13 +30,13 @@ from ae_jax.losses.adversarial import Adversarial
 from ae_jax.losses.classification import classified
 from ae_jax.methods.adversarial.codes import Coder, drawn_from
 from ae_jax.methods.adversarial.contest import contest, judged_by
-from ae_jax.methods.adversarial.labels import labels_of, one_hot
 from ae_jax.methods.adversarial.regularisers import Regulariser
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import Numbers, of_classes
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
+from ae_jax.methods.parts.labels import any_where_unknown, error_of_known, labels_of, one_hot
 from ae_jax.methods.parts.observations import Observation, squared_error
 
 
@@ -229,10 +229,8 @@ def semi_supervised_adversarial_autoencoder(
 
     def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
         label = labels_of(batch, classes, unknown=True)
-        any_class = jax.random.randint(
-            jax.random.fold_in(key, 0), label.shape, 0, classes, label.dtype
-        )
-        chosen = one_hot(jnp.where(label < 0, any_class, label), classes)
+        told = any_where_unknown(jax.random.fold_in(key, 0), label, classes)
+        chosen = one_hot(told, classes)
         latent = jnp.concatenate([chosen, draw_style(key, len(label))], axis=1)
         return coder.decode(state, latent, hparams)
 
@@ -261,15 +259,9 @@ def semi_supervised_adversarial_autoencoder(
             regulariser,
             Numbers(**traced(adversarial_weight=(adversarial_weight, NOT_NEGATIVE))),
         ],
-        conclude=_error_of_known,
+        conclude=error_of_known,
         ranges=of_classes(classes, unknown=True),
     )
-
-
-def _error_of_known(
-    values: Mapping[str, Array], present: Array, hparams: HParams
-) -> dict[str, Array]:
-    return {"error": jnp.nanmean(values["error"], where=present)}
 
 
 def _with_probabilities(encoder: Network, classes: int) -> Network:

@@ -126,6 +126,10 @@ def autoencoder(
     def encode_one(params: Mapping[str, Any]) -> Callable[[Array], Array]:
         return lambda example: encoder.apply(params["encoder"], example[None])[0]
 
+    def decode_one(params: Mapping[str, Any]) -> Callable[[Array], Array]:
+        own = decoder_params(params)
+        return lambda latent: reconstruction.mean(decoder.apply(own, latent[None]))[0]
+
     def decoder_params(params: Mapping[str, Any]) -> Any:
         return tie.join(params["encoder"], params["decoder"]) if tie else params["decoder"]
 
@@ -170,7 +174,7 @@ def autoencoder(
         differ, of_shown = shown.train is not None, training or evaluated == "shown"
         latent, errors, changes = passed(spoiled() if differ and of_shown else clean)
         networks = {name: params[name] for name in ("encoder", "decoder")}
-        seen = Pass(networks, encode_one(params), clean, latent)
+        seen = Pass(networks, encode_one(params), clean, latent, decode=decode_one(params))
         running = params.get("penalties", {})
         if training:
             running = _run(penalties, seen, running, hparams)
@@ -201,7 +205,8 @@ def autoencoder(
     def running(params: Mapping[str, Any], batch: Batch, hparams: HParams) -> dict[str, Any]:
         x = shown.apply(batch, hparams)
         latent = encoder.apply(params["encoder"], x)
-        first = _run(penalties, Pass(params, encode_one(params), x, latent), {}, hparams)
+        seen = Pass(params, encode_one(params), x, latent, decode=decode_one(params))
+        first = _run(penalties, seen, {}, hparams)
         return {"penalties": first} if first else {}
 
     def conclude(values: Mapping[str, Array], present: Array, hparams: HParams) -> dict[str, Array]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ae_jax import nets
 from ae_jax.core import (
     COUNT,
     NOT_NEGATIVE,
@@ -156,7 +157,7 @@ def boltzmann_machine(
         return values
 
     def encode(state: BoltzmannState, batch: Batch, hparams: HParams) -> Array:
-        return general.hidden_mean(state.params, pixels(batch))
+        return nets.named("hidden", general.hidden_mean(state.params, pixels(batch)))
 
     def sample(key: Array, state: BoltzmannState, count: int, hparams: HParams) -> Array:
         start_key, key = jax.random.split(key)

@@ -90,8 +90,8 @@ def deep_belief_network(
 
     def rise(params: DBNParams, v: Array) -> Array:
         """Means going up, to the last layer but one."""
-        for layer in params.up:
-            v = jax.nn.sigmoid(logits_of(layer, v))
+        for place, layer in enumerate(params.up):
+            v = jax.nn.sigmoid(nets.named(f"hidden_{place}", logits_of(layer, v)))
         return v
 
     def fall(params: DBNParams, x: Array) -> Array:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ae_jax import nets
 from ae_jax.core import (
     BELOW_ONE,
     BETWEEN,
@@ -101,7 +102,8 @@ def rbm(
       from one unit drawn per example; with classes `error`, 0 or 1, and `class_nll`; with
       exact_likelihood `log_likelihood`. A step reports the batch's `free_energy`, and what its
       estimator does. Where free energies of training and validation images part, the machine
-      overfits. With classes it predicts their logits, and generates images of given labels.
+      overfits. With classes it predicts their logits, and generates images of given labels. By
+      `nets.intermediate` the view `encode` has the layer `hidden`, s(v) W + c.
 
     Raises:
       InputError: if hidden_size or sample_steps is below 1, there is one class or more than 65536,
@@ -227,7 +229,8 @@ def rbm(
         if classes:  # by what the machine makes of the label
             guess = jax.nn.softmax(predict(state, batch, hparams))
             v = jnp.concatenate([v, guess], axis=1)
-        return units.hidden.mean(boltzmann.hidden_logits(state.params, v, units))
+        logits = boltzmann.hidden_logits(state.params, v, units)
+        return units.hidden.mean(nets.named("hidden", logits))
 
     def decode(state: RBMState, latent: Array, hparams: HParams) -> Array:
         field = boltzmann.visible_field(state.params, latent)

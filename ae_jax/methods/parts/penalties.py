@@ -36,6 +36,7 @@ class Pass(NamedTuple):
       x: the clean examples [B, ...].
       latent: what the encoder made of what it was shown, [B, Z].
       running: the penalty's own running statistics, or None.
+      decode: one latent [Z] -> what is made of it [...], by the pass of an evaluation.
     """
 
     params: Mapping[str, Any]
@@ -43,6 +44,7 @@ class Pass(NamedTuple):
     x: Array
     latent: Array
     running: Any = None
+    decode: Callable[[Array], Array] | None = None
 
 
 class Penalty(NamedTuple):
@@ -226,6 +228,59 @@ def l1(weight: float = 1.0) -> Penalty:
     return Penalty(
         **traced(l1_weight=(weight, NOT_NEGATIVE)),
         apply=lambda key, seen, hparams: hparams["l1_weight"] * losses.l1(seen.latent),
+    )
+
+
+def latent_norm(weight: float = 1e-4) -> Penalty:
+    """Half the squared length of the latent, swept as `latent_norm_weight`.
+
+    Without it a regularised decoder would have latents grow in the place of its weights.
+
+    Reference:
+      Ghosh et al. (2020), From Variational to Deterministic Autoencoders, equation 10.
+    """
+
+    def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
+        zeros = jnp.zeros_like(seen.latent)
+        return 0.5 * hparams["latent_norm_weight"] * losses.squared_error(zeros, seen.latent)
+
+    return Penalty(**traced(latent_norm_weight=(weight, NOT_NEGATIVE)), apply=apply)
+
+
+def decoder_jacobian(
+    weight: float = 1e-6,
+    method: Literal["jacobian", "hutchinson"] = "jacobian",
+    samples: int = 1,
+) -> Penalty:
+    """Squared Frobenius norm of the decoder's Jacobian, swept as `decoder_jacobian_weight`.
+
+    Of the decoder with respect to the latent: the gradient of the sum of its outputs, or with
+    respect to the input, is another number.
+
+    Args:
+      weight: of the penalty.
+      method: `jacobian`, exact, by as many forward passes as there are latents; `hutchinson`, an
+        unbiased estimate by fewer.
+      samples: random directions of the estimate.
+
+    Raises:
+      InputError: an unknown method, or no sample.
+
+    Reference:
+      Ghosh et al. (2020), section 3.1, "RAE-GP".
+    """
+
+    def norm(key: Array, seen: Pass) -> Array:
+        if method == "hutchinson":
+            return losses.contractive_hutchinson(key, seen.decode, seen.latent, samples)
+        return losses.contractive_penalty(seen.decode, seen.latent)
+
+    if method not in ("jacobian", "hutchinson"):
+        raise InputError(f"unknown method {method!r}: use jacobian or hutchinson")
+    require(COUNT, samples=samples)
+    return Penalty(
+        **traced(decoder_jacobian_weight=(weight, NOT_NEGATIVE)),
+        apply=lambda key, seen, hparams: hparams["decoder_jacobian_weight"] * norm(key, seen),
     )
 
 

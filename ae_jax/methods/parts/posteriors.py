@@ -5,9 +5,11 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import probability
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require
+from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require, require_kind
+from ae_jax.methods.parts.flows import Flow
 from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
 from ae_jax.probability._examples import sum_dimensions
@@ -24,10 +26,11 @@ class Posterior(NamedTuple):
 
     Attributes:
       outputs: latent_size -> how many numbers an encoder has to give.
-      read: (outputs [B, O], latent_size, hparams) -> parameters. Raises InputError, when traced,
-        for outputs of another shape.
+      read: (outputs [B, O], latent_size, hparams) -> parameters; with parameters of its own that
+        `init` made, as a fourth argument. Raises InputError, when traced, for outputs of another
+        shape.
       sample: (key, parameters) -> [B, Z], one draw each, through which gradients flow.
-      log_prob: (z [B, Z], parameters) -> [B], nats.
+      log_prob: (z [B, Z], parameters) -> [B], nats; None where it is known of own draws alone.
       mean: parameters -> [B, Z], what stands for the distribution where one latent is asked for.
       kl_standard: parameters -> [B], nats: the divergence from the standard prior of its support,
         the Gaussian N(0, I) in the plane and the uniform density on the sphere. None where it has
@@ -38,12 +41,16 @@ class Posterior(NamedTuple):
       support: of its density.
       hparams: its traced hyperparameters and their defaults.
       domains: the values that each of them may take.
+      init: (key, latent_size) -> parameters of its own, the entry `posterior` beside `encoder` and
+        `decoder`; None where there are none.
+      draw: (key, parameters) -> [B, Z] and [B], one draw each and its nats, where they are found
+        together; None where `log_prob` finds them.
     """
 
     outputs: Callable[[int], int]
-    read: Callable[[Array, int, HParams], Any]
+    read: Callable[..., Any]
     sample: Callable[[Array, Any], Array]
-    log_prob: Callable[[Array, Any], Array]
+    log_prob: Callable[[Array, Any], Array] | None
     mean: Callable[[Any], Array]
     kl_standard: Callable[[Any], Array] | None = None
     log_probs: Callable[[Array, Any], Array] | None = None
@@ -51,6 +58,8 @@ class Posterior(NamedTuple):
     support: Support = "plane"
     hparams: Mapping[str, float] = {}
     domains: Mapping[str, Domain] = {}
+    init: Callable[[Array, int], Any] | None = None
+    draw: Callable[[Array, Any], tuple[Array, Array]] | None = None
 
 
 class Gaussian(NamedTuple):
@@ -140,6 +149,164 @@ def uniform() -> Posterior:
         log_probs=log_probs,
         variance=lambda centre: jnp.full_like(centre, 1 / 12),
     )
+
+
+class Correlated(NamedTuple):
+    """Parameters of a Gaussian: means [B, Z] and lower triangles L [B, Z, Z] of L L^T."""
+
+    mean: Array
+    triangle: Array
+
+
+def full_gaussian() -> Posterior:
+    """The Gaussian with any covariance L L^T: outputs are means, then L row by row.
+
+    Of L's diagonal they are logarithms, so that zeros are the standard Gaussian.
+
+    Reference:
+      Kingma and Welling (2019), An Introduction to Variational Autoencoders, section 2.5.1.
+    """
+
+    def outputs(latent_size: int) -> int:
+        return latent_size + latent_size * (latent_size + 1) // 2
+
+    def read(given: Array, latent_size: int, hparams: HParams) -> Correlated:
+        if given.shape[1:] != (outputs(latent_size),):
+            raise InputError(
+                f"the encoder must give {latent_size} means and a triangle of "
+                f"{latent_size}x{latent_size}, [B, {outputs(latent_size)}], and gives "
+                f"{list(given.shape)}"
+            )
+        mean, entries = jnp.split(given, [latent_size], axis=1)
+        lower = jnp.zeros((len(given), latent_size, latent_size), given.dtype)
+        lower = lower.at[:, *np.tril_indices(latent_size)].set(entries)
+        diagonal = jnp.eye(latent_size, dtype=bool)[None]
+        return Correlated(mean, jnp.where(diagonal, jnp.exp(lower), lower))
+
+    def sample(key: Array, parameters: Correlated) -> Array:
+        mean, triangle = parameters
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        return mean + jnp.einsum("bij,bj->bi", triangle, noise)
+
+    def log_determinant(triangle: Array) -> Array:
+        return jnp.sum(jnp.log(jnp.diagonal(triangle, axis1=1, axis2=2)), axis=1)
+
+    def log_prob(z: Array, parameters: Correlated) -> Array:
+        mean, triangle = parameters
+        noise = jax.scipy.linalg.solve_triangular(triangle, (z - mean)[..., None], lower=True)
+        zeros = jnp.zeros_like(mean)
+        return normal.log_prob(noise[..., 0], zeros, zeros) - log_determinant(triangle)
+
+    def kl_standard(parameters: Correlated) -> Array:
+        # (tr L L^T + m.m - Z) / 2 - log |L|
+        mean, triangle = parameters
+        squares = jnp.sum(triangle**2, axis=(1, 2)) + jnp.sum(mean**2, axis=1)
+        return (squares - mean.shape[1]) / 2 - log_determinant(triangle)
+
+    return Posterior(
+        outputs=outputs,
+        read=read,
+        sample=sample,
+        log_prob=log_prob,
+        mean=lambda parameters: parameters.mean,
+        kl_standard=kl_standard,
+    )
+
+
+class Flowed(NamedTuple):
+    """Parameters of a distribution that a flow is drawn through.
+
+    Attributes:
+      base: of what is drawn.
+      context: [B, C], what the flow is told about each example.
+      own: the flow's own parameters.
+    """
+
+    base: Any
+    context: Array
+    own: Any
+
+
+def flow(through: Flow, base: Posterior | None = None) -> Posterior:
+    """Draws of a simpler posterior, through an invertible map that is learned.
+
+    Outputs are the simpler one's, and then what the flow is told about the example. With no steps
+    it is the simpler one, whose divergence is sampled. Where one latent is asked for, it is what
+    the map makes of the simpler one's.
+
+    Args:
+      through: of `flows`. Of one without an inverse densities are known for own draws alone.
+      base: in the plane; `gaussian()` where None.
+
+    Raises:
+      InputError: if one of them is none, or the base lies on the sphere or has parameters of its
+        own.
+
+    Reference:
+      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows, section 4.
+    """
+    base = gaussian() if base is None else base
+    require_kind(Flow, "flows.planar()", through=through)
+    require_kind(Posterior, "posteriors.gaussian()", base=base)
+    if base.support != "plane" or base.init is not None:
+        raise InputError("a flow starts from a plain posterior: use posteriors.gaussian()")
+
+    def outputs(latent_size: int) -> int:
+        return base.outputs(latent_size) + through.context(latent_size)
+
+    def read(given: Array, latent_size: int, hparams: HParams, own: Any) -> Flowed:
+        split = base.outputs(latent_size)
+        if given.shape[1:] != (outputs(latent_size),):
+            raise InputError(
+                f"the encoder must give {split} numbers for {latent_size} latents and "
+                f"{outputs(latent_size) - split} for the flow, [B, {outputs(latent_size)}], and "
+                f"gives {list(given.shape)}"
+            )
+        return Flowed(base.read(given[:, :split], latent_size, hparams), given[:, split:], own)
+
+    def draw(key: Array, parameters: Flowed) -> tuple[Array, Array]:
+        first = base.sample(key, parameters.base)
+        z, log_det = through.forward(parameters.own, first, parameters.context)
+        return z, base.log_prob(first, parameters.base) - log_det
+
+    def log_prob(z: Array, parameters: Flowed) -> Array:
+        first, log_det = through.inverse(parameters.own, z, parameters.context)
+        return base.log_prob(first, parameters.base) + log_det
+
+    def mean(parameters: Flowed) -> Array:
+        return through.forward(parameters.own, base.mean(parameters.base), parameters.context)[0]
+
+    return Posterior(
+        outputs=outputs,
+        read=read,
+        sample=lambda key, parameters: draw(key, parameters)[0],
+        log_prob=log_prob if through.inverse is not None else None,
+        mean=mean,
+        hparams=base.hparams,
+        domains=base.domains,
+        init=through.init,
+        draw=draw,
+    )
+
+
+def parameters_of(
+    posterior: Posterior,
+    outputs: Array,
+    latent_size: int,
+    params: Mapping[str, Any],
+    hparams: HParams,
+) -> Any:
+    """Reads a posterior's parameters, with its own where it has some, of an encoder's outputs.
+
+    Args:
+      posterior: of whom.
+      outputs: [B, O], of the encoder.
+      latent_size: Z.
+      params: of all networks by name.
+      hparams: of the method.
+    """
+    own = () if posterior.init is None else (params["posterior"],)
+    return posterior.read(outputs, latent_size, hparams, *own)
 
 
 class Directional(NamedTuple):

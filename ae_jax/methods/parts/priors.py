@@ -1,5 +1,6 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -7,8 +8,19 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import probability
-from ae_jax.core import COUNT, Array, Domain, HParams, require, require_kind
-from ae_jax.methods.parts.posteriors import Posterior, Support
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_kind,
+    require_networks,
+)
+from ae_jax.methods.parts.flows import Flow
+from ae_jax.methods.parts.posteriors import Posterior, Support, gaussian
 
 
 class Prior(NamedTuple):
@@ -142,6 +154,109 @@ def factorised(components: int = 3) -> Prior:
         log_prob=lambda z, params, hparams: density.log_prob(z, **params["prior"]),
         init=init,
     )
+
+
+def flow(through: Flow) -> Prior:
+    """Draws of the standard Gaussian, through an invertible map that is learned.
+
+    Args:
+      through: of `flows`, with an inverse, and told by no encoder: `flows.masked_autoregressive()`,
+        whose densities are quick, or `flows.coupling()`, of which draws are so as well.
+
+    Raises:
+      InputError: if it is none, or no such one.
+
+    Reference:
+      Chen et al. (2017), Variational Lossy Autoencoder, section 3.2.
+    """
+    require_kind(Flow, "flows.masked_autoregressive()", through=through)
+    if through.inverse is None or through.context(2):
+        raise InputError(
+            "a prior needs a flow that has an inverse and no context: use "
+            "flows.masked_autoregressive() or flows.coupling()"
+        )
+    base = probability.priors.normal()
+
+    def untold(z: Array) -> Array:
+        return jnp.zeros((len(z), 0), z.dtype)
+
+    def sample(key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams):
+        first = base(key, shape)
+        return through.forward(params["prior"], first, untold(first))[0]
+
+    def log_prob(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
+        first, log_det = through.inverse(params["prior"], z, untold(z))
+        return base.log_prob(first) + log_det
+
+    return Prior(sample, log_prob, init=lambda key, x, latent_size: through.init(key, latent_size))
+
+
+def vamp(
+    encoder: Network,
+    components: int = 50,
+    *,
+    posterior: Posterior | None = None,
+    interval: tuple[float, float] | None = (0.0, 1.0),
+) -> Prior:
+    """The mean of the posteriors of learned pseudo-inputs, (1/C) sum_c q(z | u_c): a VampPrior.
+
+    It reads the same encoder's parameters, `encoder`, without dropout and by running statistics. At
+    first pseudo-inputs are noise about the mean of the first batch, and so in the data's range.
+
+    Args:
+      encoder: the VAE's.
+      components: C, how many.
+      posterior: the VAE's, whose density is known everywhere; `posteriors.gaussian()` where None.
+      interval: where pseudo-inputs stay: of images in [0, 1], as sigmoids of what is learned. None
+        for data of any range.
+
+    Raises:
+      InputError: if a part is none, the posterior has no density or parameters of its own, there is
+        no component, or the interval is empty.
+
+    Reference:
+      Tomczak and Welling (2018), VAE with a VampPrior, equation 9.
+    """
+    posterior = gaussian() if posterior is None else posterior
+    require_networks(encoder=encoder)
+    require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
+    require(COUNT, components=components)
+    if posterior.log_prob is None or posterior.init is not None:
+        raise InputError("a VampPrior mixes plain posteriors: use posteriors.gaussian()")
+    if interval is not None and not interval[0] < interval[1]:
+        raise InputError(f"interval is {interval}: use (low, high) with low < high")
+    low, high = (0.0, 1.0) if interval is None else interval
+
+    def init(key: Array, x: Array, latent_size: int) -> Array:
+        mean, spread = jnp.mean(x, axis=0), 0.1 if interval is None else 0.1 * (high - low)
+        noise = spread * jax.random.normal(key, (components, *x.shape[1:]), x.dtype)
+        start = mean[None] + noise
+        if interval is None:
+            return start
+        inside = jnp.clip((start - low) / (high - low), 0.01, 0.99)
+        return jnp.log(inside) - jnp.log1p(-inside)
+
+    def parameters(params: Mapping[str, Any], hparams: HParams, latent_size: int) -> Any:
+        raw = params["prior"]
+        shown = raw if interval is None else low + (high - low) * jax.nn.sigmoid(raw)
+        outputs = encoder.apply(params["encoder"], shown)
+        return posterior.read(outputs, latent_size, hparams)
+
+    def sample(key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams):
+        which_key, draw_key = jax.random.split(key)
+        which = jax.random.randint(which_key, shape[:1], 0, components)
+        chosen = jax.tree.map(lambda own: own[which], parameters(params, hparams, shape[1]))
+        return posterior.sample(draw_key, chosen)
+
+    def log_prob(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
+        def of_component(own: Any) -> Array:
+            each = jax.tree.map(lambda one: jnp.broadcast_to(one[None], (len(z), *one.shape)), own)
+            return posterior.log_prob(z, each)
+
+        found = jax.vmap(of_component)(parameters(params, hparams, z.shape[1]))
+        return jax.nn.logsumexp(found, axis=0) - math.log(components)
+
+    return Prior(sample, log_prob, init=init, support=posterior.support)
 
 
 def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:

@@ -48,14 +48,16 @@ def segmenter(
       The method. Evaluation per example: `loss`, the mean over known pixels of the cross-entropy in
       nats times the weight of the pixel's class, and `error`, the share of them whose most
       probable class is wrong; both are 0 where no pixel is known. The view `predict` gives logits,
-      [B, H, W, classes].
+      [B, H, W, classes]; `predict_noisy` draws them, with dropout, where the network has a noisy
+      pass: `metrics.monte_carlo` makes a Bayesian SegNet of it.
 
     Raises:
       InputError: if there are fewer than two classes, or not as many weights of 0 or more; when
         traced, if the data have no masks, or the network gives something else.
 
     Reference:
-      Badrinarayanan, Kendall and Cipolla (2017), SegNet, section 3.1.
+      Badrinarayanan, Kendall and Cipolla (2017), SegNet, section 3.1; Kendall, Badrinarayanan and
+      Cipolla (2015), Bayesian SegNet, section 3.
     """
     require_networks(network=network)
     require(Domain(2, whole=True), classes=classes)
@@ -94,9 +96,12 @@ def segmenter(
     def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return network.apply(state.params["network"], batch["image"])
 
+    def predict_noisy(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return network.noisy(key, state.params["network"], batch["image"])
+
     return descend(
         Objective(init, terms, ranges={"mask": Domain(high=classes - 1, whole=True)}),
-        Views(predict=predict),
+        Views(predict=predict, predict_noisy=predict_noisy if network.noisy else None),
         optimizer=optimizer,
         learning_rate=learning_rate,
     )

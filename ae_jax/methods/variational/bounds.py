@@ -4,14 +4,14 @@ A bound sees of K draws, [K, B], the error -log p(x | z_k) and the divergence lo
 log p(z_k), which is weighted by beta wherever it stands: beta = 1 is the bound.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ae_jax import losses
-from ae_jax.core import COUNT, Array, InputError, require
+from ae_jax.core import COUNT, FRACTION, Array, Domain, HParams, InputError, require, traced
 
 
 class Terms(NamedTuple):
@@ -30,21 +30,25 @@ class Bound(NamedTuple):
     """How draws of the posterior make a loss.
 
     Attributes:
-      loss: (Terms, beta) -> [B], minus the bound.
+      loss: (Terms, hparams) -> [B], minus the bound; `beta` is among the numbers.
       samples: K.
       closed: whether the divergence is taken in closed form, where there is one.
       held: whether the posterior's parameters are held in its density, so that gradients reach
         them through the draws alone.
-      objective: (Terms, Terms, beta) -> [B], what is differentiated in the place of the loss. The
-        first terms are functions of decoder and prior alone, the second ones of the latents alone;
-        their values are the same. None where it is the loss.
+      objective: (Terms, Terms, hparams) -> [B], what is differentiated in the place of the loss.
+        The first terms are functions of decoder and prior alone, the second ones of the posterior
+        alone; their values are the same. None where it is the loss.
+      hparams: its traced hyperparameters and their defaults, beside `beta`.
+      domains: the values that each of them may take.
     """
 
-    loss: Callable[[Terms, Array | float], Array]
+    loss: Callable[[Terms, HParams], Array]
     samples: int = 1
     closed: bool = False
     held: bool = False
-    objective: Callable[[Terms, Terms, Array | float], Array] | None = None
+    objective: Callable[[Terms, Terms, HParams], Array] | None = None
+    hparams: Mapping[str, float] = {}
+    domains: Mapping[str, Domain] = {}
 
 
 def elbo(kl: Literal["closed", "sampled"] = "closed", samples: int = 1) -> Bound:
@@ -123,27 +127,103 @@ def doubly_reparametrised(samples: int = 5) -> Bound:
     """
     require(COUNT, samples=samples)
 
-    def objective(of_decoder: Terms, of_latents: Terms, beta: Array | float) -> Array:
-        decoder, latents = (_log_weights(terms, beta) for terms in (of_decoder, of_latents))
+    def objective(of_decoder: Terms, of_posterior: Terms, hparams: HParams) -> Array:
+        decoder, latents = (_log_weights(terms, hparams) for terms in (of_decoder, of_posterior))
         share = jax.lax.stop_gradient(jax.nn.softmax(decoder, axis=0))
         # E[w~ dlog q / dphi] = E[(w~ - w~^2) (dlog w / dz) (dz / dphi)], and counts beta times
-        squared = share + jnp.asarray(beta, share.dtype) * (share**2 - share)
+        squared = share + jnp.asarray(hparams["beta"], share.dtype) * (share**2 - share)
         return -jnp.sum(share * decoder + squared * latents, axis=0)
 
     return Bound(_importance_weighted, samples, held=True, objective=objective)
 
 
-def _mean(terms: Terms, beta: Array | float) -> Array:
-    return -jnp.mean(losses.beta_elbo(-terms.error, _for_each(terms), beta), axis=0)
+def combined(samples: int = 5, weight: float = 0.5) -> Bound:
+    """Between the evidence lower bound and the importance-weighted one: CIWAE.
+
+    weight ELBO + (1 - weight) IWAE_K, of the same draws; swept as `elbo_weight`.
+
+    Args:
+      samples: K; static.
+      weight: of the evidence lower bound; traced. 1 is `elbo("sampled", K)`, 0 is `iwae(K)`.
+
+    Raises:
+      InputError: if there is no sample.
+
+    Reference:
+      Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better, equation 10.
+    """
+    require(COUNT, samples=samples)
+
+    def loss(terms: Terms, hparams: HParams) -> Array:
+        share = hparams["elbo_weight"]
+        return share * _mean(terms, hparams) + (1 - share) * _importance_weighted(terms, hparams)
+
+    return Bound(loss, samples, **traced(elbo_weight=(weight, FRACTION)))
 
 
-def _importance_weighted(terms: Terms, beta: Array | float) -> Array:
-    return -losses.iwae_bound(_log_weights(terms, beta))
+def multiply_importance_weighted(repeats: int = 8, samples: int = 8) -> Bound:
+    """The mean of several importance-weighted bounds, each of draws of its own: MIWAE.
+
+    (1/M) sum_m log (1/K) sum_k w_mk: the gradient of fewer draws K, with less noise.
+
+    Args:
+      repeats: M; static.
+      samples: K, of each; static. 1 is `elbo("sampled", M)`, and M = 1 is `iwae(K)`.
+
+    Raises:
+      InputError: if there is no sample.
+
+    Reference:
+      Rainforth et al. (2018), equation 9.
+    """
+    require(COUNT, repeats=repeats, samples=samples)
+    return Bound(_repeated(repeats), repeats * samples)
 
 
-def _log_weights(terms: Terms, beta: Array | float) -> Array:
-    return losses.beta_elbo(-terms.error, _for_each(terms), beta)
+def partially_importance_weighted(repeats: int = 8, samples: int = 8) -> Bound:
+    """The decoder by all draws together, the encoder by several bounds of fewer each: PIWAE.
+
+    Decoder and prior ascend the importance-weighted bound of all M K draws, which is what is
+    reported; the encoder ascends, of the same draws, `multiply_importance_weighted`.
+
+    Args:
+      repeats: M; static. 1 is `iwae(K)`.
+      samples: K; static.
+
+    Raises:
+      InputError: if there is no sample.
+
+    Reference:
+      Rainforth et al. (2018), section 6.
+    """
+    require(COUNT, repeats=repeats, samples=samples)
+    of_encoder = _repeated(repeats)
+
+    def objective(of_decoder: Terms, of_posterior: Terms, hparams: HParams) -> Array:
+        return _importance_weighted(of_decoder, hparams) + of_encoder(of_posterior, hparams)
+
+    return Bound(_importance_weighted, repeats * samples, objective=objective)
 
 
-def _for_each(terms: Terms) -> Array:
-    return jnp.broadcast_to(terms.divergence, terms.error.shape)
+def _mean(terms: Terms, hparams: HParams) -> Array:
+    return -jnp.mean(_log_weights(terms, hparams), axis=0)
+
+
+def _importance_weighted(terms: Terms, hparams: HParams) -> Array:
+    return -losses.iwae_bound(_log_weights(terms, hparams))
+
+
+def _repeated(repeats: int) -> Callable[[Terms, HParams], Array]:
+    """Of draws [M K, B], the first K of which are the first bound's."""
+
+    def loss(terms: Terms, hparams: HParams) -> Array:
+        log_weights = _log_weights(terms, hparams)
+        each = jnp.reshape(log_weights, (repeats, -1, log_weights.shape[1]))
+        return -jnp.mean(jax.vmap(losses.iwae_bound)(each), axis=0)
+
+    return loss
+
+
+def _log_weights(terms: Terms, hparams: HParams) -> Array:
+    divergence = jnp.broadcast_to(terms.divergence, terms.error.shape)
+    return losses.beta_elbo(-terms.error, divergence, hparams["beta"])

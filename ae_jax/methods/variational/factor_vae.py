@@ -27,10 +27,11 @@ from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.latent_regularisers import LatentRegulariser, density_ratio, one_logit
 from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian
+from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
 from ae_jax.methods.parts.priors import Prior, normal
 from ae_jax.methods.variational.bounds import Bound
-from ae_jax.methods.variational.vae import vae_objective, vae_views
+from ae_jax.methods.variational.objective import vae_objective
+from ae_jax.methods.variational.views import vae_views
 
 
 def factor_vae(
@@ -115,7 +116,8 @@ def factor_vae(
                 "4 or more"
             )
         outputs, _ = gradient.forward(encoder, keys[0], params["encoder"], x, training)
-        latent = posterior.sample(keys[1], posterior.read(outputs, latent_size, hparams))
+        parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
+        latent = posterior.sample(keys[1], parameters)
         permuted = losses.permuted_dimensions(keys[2], latent[half : 2 * half])
         shown = jax.lax.stop_gradient(jnp.concatenate([latent[:half], permuted]))
         logits, moved = gradient.forward(
@@ -135,7 +137,8 @@ def factor_vae(
     ) -> Mapping[str, Array]:
         return objective.terms(key, state.params, batch, hparams, False)[0]
 
-    learned = ("encoder", "decoder", *(() if prior.init is None else ("prior",)))
+    own = {"prior": prior, "posterior": posterior}
+    learned = ("encoder", "decoder", *(name for name, part in own.items() if part.init is not None))
     coding = Move("vae", learned, objective.terms, optimizer, learning_rate)
     told = Move(
         "discriminator",

@@ -27,7 +27,8 @@ from ae_jax.methods.parts.observations import Observation, bernoulli
 from ae_jax.methods.parts.posteriors import Gaussian, Posterior, gaussian
 from ae_jax.methods.parts.priors import Prior, normal
 from ae_jax.methods.variational.bounds import Bound
-from ae_jax.methods.variational.vae import vae_objective, vae_views
+from ae_jax.methods.variational.objective import vae_objective
+from ae_jax.methods.variational.views import vae_views
 from ae_jax.probability import gaussian as densities
 
 Average = Literal["group", "multilevel"]

@@ -65,7 +65,7 @@ def prepared(method: Method, preparation: Preparation) -> Method:
 
     drawn = {
         name: of_state(view)
-        for name in ("generate", "log_likelihood")
+        for name in ("generate", "log_likelihood", "predict_noisy")
         if (view := getattr(method.views, name)) is not None
     }
     return method._replace(

@@ -64,6 +64,32 @@ def test_images_labels_and_factors(archive):
     assert load(name, "validation").factor_sizes == data.factor_sizes
 
 
+MASK = (BYTES // 7 % 3).astype(np.int64)
+
+
+def test_masks_go_with_their_images(archive):
+    data = load(archive(image=BYTES, mask=MASK, label=LABEL), "test")
+    batch = data.fetch(data.arrays, jnp.arange(data.size))
+    np.testing.assert_array_equal(batch["mask"], MASK[rows(data)])
+    np.testing.assert_array_equal(batch["label"], LABEL[rows(data)])
+    parts = {"x_train": BYTES[:30], "x_test": BYTES[30:], "mask_train": MASK[:30]}
+    name = archive(**parts, mask_test=MASK[30:, ..., None])
+    for split in ("train", "test", "all"):
+        data = load(name, split)
+        np.testing.assert_array_equal(data.arrays["mask"], MASK[rows(data)])
+    with pytest.raises(InputError, match="has mask_train, but no mask_test: give all, or none"):
+        load(archive(**parts), "train")
+
+
+def test_what_255_is_in_masks_is_decided_for_all_parts(archive):
+    mask = np.where(MASK > 1, 255, 0)
+    mask[30:] = np.where(mask[30:] == 0, 2, 255)
+    parts = {"x_train": BYTES[:30], "x_test": BYTES[30:]}
+    with pytest.warns(UserWarning, match="255 in masks, .* is taken for no known class"):
+        data = load(archive(**parts, mask_train=mask[:30], mask_test=mask[30:]), "train")
+    np.testing.assert_array_equal(np.unique(data.arrays["mask"]), [-1, 0])
+
+
 def test_labels_of_one_part_only(archive):
     name = archive(x_train=BYTES[:30], y_train=LABEL[:30], x_test=BYTES[30:])
     assert set(load(name, "train").arrays) == {"image", "label"}
@@ -167,6 +193,14 @@ OBJECTS = np.array([None] * 3)
         ({"x_train": BYTES, "x_test": BYTES > 9}, "test", "different types: bool, uint8; give th"),
         ({"x_train": BYTES, "x_test": np.zeros(3)}, "test", "x_test: images have shape"),
         ({"image": BYTES[-2:]}, "train", "2 examples are too few"),
+        ({"image": BYTES, "mask": MASK[1:]}, "train", r"masks have shape \(39, 2, 3\), images"),
+        (
+            {"image": BYTES, "mask": MASK / 1.0},
+            "train",
+            "masks are float64 .*: use the whole",
+        ),
+        ({"image": BYTES, "mask": MASK + 300}, "train", "a mask has 302: .* from 0 to 254"),
+        ({"image": BYTES, "mask": MASK * 0 - 1}, "train", "no pixel .* is of a known class"),
     ],
 )
 def test_refuses(archive, arrays, split, message):

@@ -13,7 +13,7 @@ from ae_jax import methods, nets, training
 from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Dataset, InputError, Views
 from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
-from ae_jax.methods.variational.vae import vae_objective
+from ae_jax.methods.variational.objective import vae_objective
 from ae_jax.training import engine
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -27,6 +27,8 @@ SCALE = ((1e-8, 1e4), (0, -1))
         (penalties.contractive(), {"contractive_weight": WEIGHT}),
         (penalties.l1(), {"l1_weight": WEIGHT}),
         (penalties.weight_decay(), {"weight_decay": WEIGHT}),
+        (penalties.latent_norm(), {"latent_norm_weight": WEIGHT}),
+        (penalties.decoder_jacobian(), {"decoder_jacobian_weight": WEIGHT}),
         (
             penalties.sparsity(momentum=0.9),
             {

@@ -1,8 +1,10 @@
 """Penalties alone, and what they refuse; their sum is tested in test_autoencoder.py."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from ae_jax import methods, nets
@@ -175,3 +177,77 @@ def test_sparsity_refuses_latents_that_are_no_rates(activation, inside):
                 begin(method)
     with pytest.raises(InputError, match="no rate"):
         penalties.sparsity(activation="linear")
+
+
+RAE = {
+    "W": np.array([[0.8, -0.3], [0.1, 0.9], [-0.5, 0.4]]),
+    "z": np.array([[0.4, -0.7], [0.0, 0.0]]),
+}
+
+
+@pytest.mark.parametrize("method", ["jacobian", "hutchinson"])
+def test_the_decoders_jacobian_is_of_its_outputs_by_the_latent(method, x64):
+    weights, z = RAE["W"], jnp.asarray(RAE["z"])
+    penalty = penalties.decoder_jacobian(2.0, method, 4000)
+    tolerance = {"atol": 1e-10} if method == "jacobian" else {"rtol": 0.05}
+
+    def of(decode):
+        seen = penalties.Pass({}, lambda x: x, z, z, decode=decode)
+        return penalty.apply(KEY, seen, penalty.hparams) / 2
+
+    found = of(lambda z: jnp.tanh(weights @ z))
+    np.testing.assert_allclose(found, [1.11367543733, np.sum(weights**2)], **tolerance)
+    assert abs(found[0] - 0.62520429986) > 0.1  # of the sum of the outputs
+    np.testing.assert_allclose(of(lambda z: weights @ z + 1), [1.96] * 2, **tolerance)
+
+
+def test_the_latents_length_is_halved_and_squared(x64):
+    z = jnp.asarray(RAE["z"])
+    penalty = penalties.latent_norm(3.0)
+    seen = penalties.Pass({}, lambda x: x, z, z)
+    np.testing.assert_allclose(penalty.apply(KEY, seen, penalty.hparams) / 3, [0.325, 0.0])
+
+
+def test_a_regularised_autoencoder_is_moved_by_all_three_terms(x64):
+    weights = {"latent_norm_weight": 0.3, "decoder_jacobian_weight": 0.2, "weight_decay": 0.1}
+    method = methods.autoencoder(
+        nets.mlp(2, ()),
+        nets.mlp(SHAPE, (4,), "tanh"),
+        reconstruction=methods.observations.gaussian(0.5),
+        penalties=[
+            penalties.latent_norm(),
+            penalties.decoder_jacobian(),
+            penalties.weight_decay(),
+        ],
+        optimizer=optax.identity(),
+        learning_rate=1.0,
+    )
+    x = jax.random.uniform(KEY, (3, *SHAPE))
+    hparams = {**method.hparams, **weights}
+    state = method.init(KEY, {"image": x}, hparams)
+
+    def layer(params, x):
+        return x @ params["kernel"] + params["bias"][None]
+
+    @jax.jit
+    def expected(params):
+        def loss(params):
+            z = layer(params["encoder"]["Dense_0"], x.reshape(3, -1))
+            first, last = (params["decoder"][f"Dense_{i}"] for i in (0, 1))
+            hidden = jnp.tanh(layer(first, z))
+            made = layer(last, hidden)
+            # J = V' diag(1 - h^2) U'
+            jacobian = jnp.einsum("hd,bh,zh->bdz", last["kernel"], 1 - hidden**2, first["kernel"])
+            kernels = [params["encoder"]["Dense_0"]["kernel"], first["kernel"], last["kernel"]]
+            error = jnp.sum((made - x.reshape(3, -1)) ** 2, axis=1) + 8 * jnp.log(jnp.pi)
+            terms = error + 0.3 * jnp.sum(z**2, axis=1) / 2
+            terms += 0.2 * jnp.sum(jacobian**2, axis=(1, 2))
+            return jnp.mean(terms) + 0.05 * sum(jnp.sum(kernel**2) for kernel in kernels)
+
+        return jax.value_and_grad(loss)(params)
+
+    after, info = jax.jit(method.step)(KEY, state, {"image": x}, hparams)
+    loss, slope = expected(state.params)
+    np.testing.assert_allclose(info["loss"], loss, rtol=1e-10)
+    moved = jax.tree.map(lambda old, new: old - new, state.params, after.params)
+    chex.assert_trees_all_close(moved, slope, rtol=1e-8, atol=1e-12)

@@ -44,11 +44,10 @@ def nodes(count, order=40):
     return grid, np.prod(weights.reshape(count, -1), axis=0)
 
 
-def terms(bound, parameters, held, noise, hold_draws=False, hold_rest=False):
+def terms(bound, parameters, held, noise, hold_rest=False):
     """As a method has them: of K draws [K, B] by parameters [B]."""
     stop, mean, log_var = jax.lax.stop_gradient, *parameters
     z = mean[None] + jnp.exp(log_var / 2)[None] * noise
-    z = stop(z) if hold_draws else z
     own = stop(parameters) if bound.held else parameters
     x, scale = stop(held) if hold_rest else held
 
@@ -69,11 +68,13 @@ def slopes(make, noise, parameters, beta=1.0, held=(X, 1.0)):
     def lowered(parameters, factor):
         given = jnp.asarray(held[0]), factor[None]
         if bound.objective is None:
-            loss = bound.loss(terms(bound, parameters, given, noise), beta)
+            loss = bound.loss(terms(bound, parameters, given, noise), {"beta": beta})
             return jnp.sum(loss), loss
-        first = terms(bound, parameters, given, noise, hold_draws=True)
+        stopped = jax.lax.stop_gradient(parameters)
+        first = terms(bound, stopped, given, noise)
         second = terms(bound, parameters, given, noise, hold_rest=True)
-        return jnp.sum(bound.objective(first, second, beta)), bound.loss(first, beta)
+        numbers = {"beta": beta}
+        return jnp.sum(bound.objective(first, second, numbers)), bound.loss(first, numbers)
 
     given = tuple(jnp.full(size, p) for p in parameters), jnp.full(size, held[1])
     (_, loss), gradient = jax.value_and_grad(lowered, (0, 1), has_aux=True)(*given)
@@ -124,7 +125,7 @@ def test_a_weighted_divergence_has_the_bounds_gradient_as_well(beta):
 
 
 def test_the_reported_loss_is_the_bound_and_not_the_surrogate():
-    def popular(terms, beta):
+    def popular(terms, hparams):
         log_weights = -terms.error - terms.divergence
         share = jax.lax.stop_gradient(jax.nn.softmax(log_weights, axis=0))
         return -jnp.sum(share * log_weights, axis=0)
@@ -139,7 +140,7 @@ def test_the_reported_loss_is_the_bound_and_not_the_surrogate():
 
 
 def test_weights_that_are_not_detached_have_another_gradient():
-    def attached(terms, beta):
+    def attached(terms, hparams):
         log_weights = -terms.error - terms.divergence
         return -jnp.sum(jax.nn.softmax(log_weights, axis=0) * log_weights, axis=0)
 
@@ -183,7 +184,7 @@ def test_the_elbo_is_that_of_a_closed_divergence():
     mean, log_var = np.full((1, 1), MEAN), np.full((1, 1), LOG_VAR)
     bound, parameters = bounds.elbo(), (mean[0], log_var[0])
     error = terms(bound, parameters, (X, 1.0), noise).error
-    found = bound.loss(Terms(error, gaussian.kl_standard(mean, log_var)[None]), 1.0)
+    found = bound.loss(Terms(error, gaussian.kl_standard(mean, log_var)[None]), {"beta": 1.0})
     np.testing.assert_allclose(-np.sum(weight * found), VALUES[1], atol=2e-9)
     assert bound.closed
     assert not bounds.elbo("sampled").closed
@@ -194,11 +195,13 @@ def test_fixed_weights():
     draws = Terms(-log_weights, np.zeros((4, 3)))
     expected = [-2.6811211988, -90.2821637558, 0.111514596809]
     for make in (IWAE, DREG):
-        np.testing.assert_allclose(-make(4).loss(draws, 1.0), expected, atol=1e-9)
-    np.testing.assert_allclose(-bounds.elbo(samples=4).loss(draws, 1.0), log_weights.mean(axis=0))
+        np.testing.assert_allclose(-make(4).loss(draws, {"beta": 1.0}), expected, atol=1e-9)
+    np.testing.assert_allclose(
+        -bounds.elbo(samples=4).loss(draws, {"beta": 1.0}), log_weights.mean(axis=0)
+    )
     # a mean over draws of bounds of fewer: sums and means run over axes of their own
     halves = [Terms(-log_weights[rows], np.zeros((2, 3))) for rows in (slice(2), slice(2, 4))]
-    found = -np.mean([IWAE(2).loss(each, 1.0) for each in halves], axis=0)
+    found = -np.mean([IWAE(2).loss(each, {"beta": 1.0}) for each in halves], axis=0)
     np.testing.assert_allclose(found, [-2.74707146965, -90.2865163368, 0.0839373830061], atol=1e-9)
     wrong = logsumexp(log_weights.mean(axis=0)) - np.log(3)
     assert abs(wrong - found[0]) > 1
@@ -213,3 +216,74 @@ def test_refuses(bound):
             bound(samples=samples)
     with pytest.raises(InputError, match="unknown kl 'open': use closed or sampled"):
         bounds.elbo("open")
+
+
+COMBINED = np.array([[-3.0, -90, 0.5], [-2, -91, 0.1], [-5, -89.5, 0.2], [-2.5, -300, -0.7]])
+
+
+def bound_of(bound, log_weights, **numbers):
+    draws = Terms(-log_weights, np.zeros(log_weights.shape))
+    return -bound.loss(draws, {"beta": 1.0, **bound.hparams, **numbers})
+
+
+def test_several_bounds_of_fewer_draws_are_means_over_their_own():
+    miwae = bounds.multiply_importance_weighted
+    expected = [-2.74707146965, -90.2865163368, 0.0839373830061]
+    np.testing.assert_allclose(bound_of(miwae(2, 2), COMBINED), expected, atol=1e-10)
+    rows = [logsumexp(COMBINED[rows], axis=0) - np.log(2) for rows in ([0, 2], [1, 3])]
+    assert np.max(np.abs(np.mean(rows, axis=0) - expected)) > 0.1  # sums over the other draws
+    for repeats, bound in ((1, IWAE(4)), (4, bounds.elbo("sampled", 4))):
+        found = bound_of(miwae(repeats, 4 // repeats), COMBINED)
+        np.testing.assert_allclose(found, bound_of(bound, COMBINED), rtol=1e-12)
+    # M and K are not exchanged: of 6 draws the two differ
+    six = np.random.default_rng(0).normal(size=(6, 3))
+    wide, narrow = (bound_of(miwae(*both), six) for both in ((2, 3), (3, 2)))
+    own = [logsumexp(six[k : k + 3], axis=0) - np.log(3) for k in (0, 3)]
+    np.testing.assert_allclose(wide, np.mean(own, axis=0), rtol=1e-12)
+    assert np.min(np.abs(wide - narrow)) > 1e-3
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.05, 0.5, 1.0])
+def test_the_combined_bound_is_between_two(weight):
+    value, slope, _ = moments(lambda count: fixed(bounds.combined(count, weight)), 2)
+    # the mean of two draws has the value and the slope of one
+    both = [np.array([VALUES[k], *SLOPES[k]]) for k in (1, 2)]
+    expected = weight * both[0] + (1 - weight) * both[1]
+    np.testing.assert_allclose([value, *slope[:2]], expected, atol=5e-9)
+    published = {0.05: -2.15772156929, 0.5: -2.28970743131}
+    np.testing.assert_allclose(value, published.get(weight, value), atol=2e-9)
+
+
+def fixed(bound):
+    """With its own numbers at their defaults."""
+    return bound._replace(
+        loss=lambda terms, hparams: bound.loss(terms, {**bound.hparams, **hparams})
+    )
+
+
+@pytest.mark.parametrize(("repeats", "samples"), [(1, 2), (2, 1), (3, 1)])
+def test_the_partial_bound_has_the_decoders_gradient_of_all_draws_and_the_encoders_of_fewer(
+    repeats, samples
+):
+    def both(make):
+        return moments(lambda count: make(repeats, samples), repeats * samples)
+
+    value, slope, _ = both(bounds.partially_importance_weighted)
+    _, of_encoder, _ = both(bounds.multiply_importance_weighted)
+    together, of_decoder, _ = both(lambda repeats, samples: IWAE(repeats * samples))
+    np.testing.assert_allclose(value, together, rtol=1e-12)
+    np.testing.assert_allclose(slope[:2], of_encoder[:2], rtol=1e-9)
+    np.testing.assert_allclose(slope[:2], SLOPES[samples], atol=5e-9)
+    np.testing.assert_allclose(slope[2], of_decoder[2], rtol=1e-9)
+    if repeats > 1:
+        assert abs(of_encoder[2] - of_decoder[2]) > 1e-3  # the decoder tells them apart
+
+
+def test_numbers_of_draws_are_positive():
+    for make in (bounds.multiply_importance_weighted, bounds.partially_importance_weighted):
+        with pytest.raises(InputError, match="repeats is 0: use a whole number, 1 or more"):
+            make(0, 3)
+        with pytest.raises(InputError, match="samples is 0: use a whole number, 1 or more"):
+            make(3, 0)
+    with pytest.raises(InputError, match="samples is 0: use a whole number, 1 or more"):
+        bounds.combined(0)

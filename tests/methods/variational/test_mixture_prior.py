@@ -11,7 +11,7 @@ from scipy import special, stats
 from ae_jax import methods, nets
 from ae_jax.core import InputError
 from ae_jax.methods import bounds, priors
-from ae_jax.methods.variational.vae import vae_objective
+from ae_jax.methods.variational.objective import vae_objective
 from tests.methods.drawn import drawn
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -14,7 +14,7 @@ from ae_jax.core import REAL, InputError, traced
 from ae_jax.data.parts import Dataset
 from ae_jax.methods import bounds, posteriors, priors
 from ae_jax.methods import latent_regularisers as regularisers
-from ae_jax.methods.variational.vae import vae_objective
+from ae_jax.methods.variational.objective import vae_objective
 from tests.methods.drawn import drawn
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -1,0 +1,100 @@
+"""What a trained variational autoencoder can be used for."""
+
+from typing import Any
+
+import jax
+
+from ae_jax import losses
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    Network,
+    Views,
+    require,
+)
+from ae_jax.methods.learners.gradient import GradientState
+from ae_jax.methods.learners.views import coded
+from ae_jax.methods.parts.labels import beside, drawn_one_hot, given_one_hot
+from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.posteriors import Posterior, parameters_of
+from ae_jax.methods.parts.priors import Prior
+
+
+def vae_views(
+    encoder: Network,
+    decoder: Network,
+    latent_size: int,
+    likelihood: Observation,
+    posterior: Posterior,
+    prior: Prior,
+    importance_samples: int,
+    classes: int = 0,
+) -> Views:
+    """Returns the views of whoever moves `vae_objective`, of a GradientState.
+
+    Raises:
+      InputError: if there are no samples.
+    """
+    require(COUNT, importance_samples=importance_samples)
+
+    def posteriors(state: GradientState, batch: Batch, hparams: HParams) -> Any:
+        shown = beside(batch["image"], given_one_hot(batch, classes))
+        outputs = encoder.apply(state.params["encoder"], shown)
+        return parameters_of(posterior, outputs, latent_size, state.params, hparams)
+
+    def mean(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return posterior.mean(posteriors(state, batch, hparams))
+
+    def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return beside(mean(state, batch, hparams), given_one_hot(batch, classes))
+
+    def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
+        return likelihood.mean(decoder.apply(state.params["decoder"], latent))
+
+    def drawn(key: Array, state: GradientState, given: Any, count: int, hparams: HParams) -> Array:
+        latent = prior.sample(key, state.params, (count, latent_size), hparams)
+        return decode(state, beside(latent, given), hparams)
+
+    def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
+        if not classes:
+            return drawn(key, state, (), count, hparams)
+        label_key, latent_key = jax.random.split(key)
+        return drawn(latent_key, state, drawn_one_hot(label_key, count, classes), count, hparams)
+
+    def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        given = given_one_hot(batch, classes)
+        return drawn(key, state, given, len(given), hparams)
+
+    def log_likelihood(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        parameters = posteriors(state, batch, hparams)
+        given = given_one_hot(batch, classes)
+
+        def log_weight(key: Array) -> Array:
+            if posterior.draw is not None:
+                latent, drawn_at = posterior.draw(key, parameters)
+            else:
+                latent = posterior.sample(key, parameters)
+                drawn_at = posterior.log_prob(latent, parameters)
+            outputs = decoder.apply(state.params["decoder"], beside(latent, given))
+            # log w = log p(x|z) + log p(z) - log q(z|x)
+            return (
+                prior.log_prob(latent, state.params, hparams)
+                - likelihood.loss(outputs, batch["image"], hparams)
+                - drawn_at
+            )
+
+        return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, importance_samples)))
+
+    def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
+        return prior.predict(mean(state, batch, hparams), state.params, hparams)
+
+    return coded(
+        encode,
+        decode,
+        predict=predict if prior.predict is not None else None,
+        sample=sample,
+        generate=generate if classes else None,
+        log_likelihood=log_likelihood,
+    )

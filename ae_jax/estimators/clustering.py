@@ -156,7 +156,8 @@ class DeepClustering(
 
     def encode(self, X: Any) -> np.ndarray:
         """Returns the latents of rows [N, D], [N, Z]."""
-        rows, x = self._rows(), self._standardised(self._checked(X))
+        x = self._standardised(self._checked(X))
+        rows = self._rows()
         return mapped(lambda block: rows.encode(self._params, block), x)
 
     @property

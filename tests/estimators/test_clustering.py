@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -139,5 +140,7 @@ def test_rows_that_cannot_be_used(short):
             DeepClustering(**SHORT).fit(rows)
     with pytest.raises(ValueError, match="needs as many different rows, got 1 of n_samples=90"):
         DeepClustering(**SHORT).fit(X[:, 4:])  # always 3
+    with pytest.raises(NotFittedError):
+        DeepClustering().predict(X)
     with pytest.raises(ValueError, match="4 features, but DeepClustering is expecting 5"):
         short.predict(NEW[:, :4])

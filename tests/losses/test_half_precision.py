@@ -27,6 +27,7 @@ FUNCTIONS = {
     "elbo": lambda a, b: losses.elbo(a[:, 0], b[:, 0]),
     "beta_elbo": lambda a, b: losses.beta_elbo(a[:, 0], b[:, 0], 3.0),
     "iwae_bound": lambda a, b: losses.iwae_bound(a),
+    "class_marginal": losses.class_marginal,
     "l1": lambda a, b: losses.l1(a),
     "activation_rate": lambda a, b: losses.activation_rate(a, "relu"),
     "kl_sparsity": lambda a, b: losses.kl_sparsity(a, 0.1),

@@ -132,6 +132,7 @@ def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_bits(
 
 
 @pytest.mark.full
+@pytest.mark.full
 def test_signals_save_and_the_run_goes_on_from_there(quiet, start, tmp_path):
     run, saved = tmp_path / "vae", [0]
     for sent, status in [(signal.SIGTERM, 143), (signal.SIGINT, 130)]:
@@ -196,6 +197,7 @@ def assert_reported_once(directory):
     assert reports == dict.fromkeys(everything, 1)
 
 
+@pytest.mark.full
 @pytest.mark.full
 def test_greedy_training_goes_on_with_other_numbers_of_processes(quiet, start, together, tmp_path):
     """Of one, and of two, each of which goes on from what another one trained."""

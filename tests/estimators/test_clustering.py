@@ -60,6 +60,7 @@ def test_prototypes_are_rows_of_the_groups_in_their_own_units(fitted):
     assert np.abs(away).max() < 0.3, away
 
 
+@pytest.mark.full
 def test_it_begins_with_k_means_of_the_latents():
     still = DeepClustering(**SHORT | {"learning_rate": 1e-9}).fit(X)
     means = KMeans(3, n_init=2, random_state=0).fit(still.encode(X)).cluster_centers_
@@ -83,6 +84,7 @@ def test_rows_do_not_depend_on_their_company_nor_on_being_far_out(fitted):
     np.testing.assert_allclose(fitted.predict_proba(far).sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_a_seed_repeats_everything(short):
     drawn = np.random.RandomState(3)
     again, other = (clone(short).set_params(random_state=drawn).fit(X) for _ in range(2))
@@ -92,6 +94,7 @@ def test_a_seed_repeats_everything(short):
     np.testing.assert_array_equal(kept.predict(NEW), short.predict(NEW))
 
 
+@pytest.mark.full
 def test_it_stands_in_a_pipeline(short):
     pipeline = make_pipeline(FunctionTransformer(lambda x: x[:, ::-1]), DeepClustering())
     pipeline.set_params(**{f"deepclustering__{name}": value for name, value in SHORT.items()})
@@ -100,6 +103,7 @@ def test_it_stands_in_a_pipeline(short):
     assert short.get_feature_names_out().tolist() == [f"deepclustering{k}" for k in range(3)]
 
 
+@pytest.mark.full
 def test_latents_are_as_many_as_columns_or_clusters(fitted, short):
     few = DeepClustering(**SHORT | {"latent_size": None}).fit(X[:, :2])
     shapes = [each.cluster_centers_.shape for each in (fitted, short, few)]

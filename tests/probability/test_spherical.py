@@ -10,6 +10,9 @@ from ae_jax.core import InputError
 from ae_jax.probability import power_spherical, sphere, von_mises_fisher
 from tests.marks import rare
 
+# With --full alone: the suite has a time to keep, and others notice most of what these do.
+pytestmark = pytest.mark.full
+
 KEY = jax.random.key(5)
 BOTH = {"von_mises_fisher": von_mises_fisher, "power_spherical": power_spherical}
 FLOATS = [jnp.float32, jnp.float64]

@@ -17,6 +17,9 @@ from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.general import BoltzmannParams
 from tests.marks import rare
 
+# With --full alone: the suite has a time to keep, and others notice most of what these do.
+pytestmark = pytest.mark.full
+
 ARCHITECTURES = {
     "full": general.full,
     "restricted": general.restricted,

@@ -13,7 +13,7 @@ from ae_jax.core import NOT_NEGATIVE, POSITIVE, Domain, InputError, Method, View
 from ae_jax.testing import promises
 from tests.marks import rare
 
-# With --full alone: the suite has a time to keep, and others notice most of what these do.
+# With --full alone: they take long.
 pytestmark = pytest.mark.full
 
 LATENT = 4

@@ -10,7 +10,7 @@ from ae_jax.core import InputError
 from ae_jax.probability import power_spherical, sphere, von_mises_fisher
 from tests.marks import rare
 
-# With --full alone: the suite has a time to keep, and others notice most of what these do.
+# With --full alone: they take long.
 pytestmark = pytest.mark.full
 
 KEY = jax.random.key(5)

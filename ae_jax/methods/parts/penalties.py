@@ -237,7 +237,7 @@ def latent_norm(weight: float = 1e-4) -> Penalty:
     Without it a regularised decoder would have latents grow in the place of its weights.
 
     Reference:
-      Ghosh et al. (2020), From Variational to Deterministic Autoencoders, equation 10.
+      Ghosh et al. (2020), From Variational to Deterministic Autoencoders.
     """
 
     def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
@@ -267,7 +267,7 @@ def decoder_jacobian(
       InputError: an unknown method, or no sample.
 
     Reference:
-      Ghosh et al. (2020), section 3.1, "RAE-GP".
+      Ghosh et al. (2020), RAE-GP.
     """
 
     def norm(key: Array, seen: Pass) -> Array:

@@ -289,6 +289,13 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
     )
 
 
+def drawn(posterior: Posterior, key: Array, parameters: Any) -> tuple[Array, Array | None]:
+    """One draw each, [B, Z], and its nats [B] where they are found with it, else None."""
+    if posterior.draw is not None:
+        return posterior.draw(key, parameters)
+    return posterior.sample(key, parameters), None
+
+
 def parameters_of(
     posterior: Posterior,
     outputs: Array,

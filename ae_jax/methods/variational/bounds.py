@@ -150,7 +150,7 @@ def combined(samples: int = 5, weight: float = 0.5) -> Bound:
       InputError: if there is no sample.
 
     Reference:
-      Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better, equation 10.
+      Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better, CIWAE.
     """
     require(COUNT, samples=samples)
 
@@ -174,7 +174,7 @@ def multiply_importance_weighted(repeats: int = 8, samples: int = 8) -> Bound:
       InputError: if there is no sample.
 
     Reference:
-      Rainforth et al. (2018), equation 9.
+      Rainforth et al. (2018), MIWAE.
     """
     require(COUNT, repeats=repeats, samples=samples)
     return Bound(_repeated(repeats), repeats * samples)
@@ -194,7 +194,7 @@ def partially_importance_weighted(repeats: int = 8, samples: int = 8) -> Bound:
       InputError: if there is no sample.
 
     Reference:
-      Rainforth et al. (2018), section 6.
+      Rainforth et al. (2018), PIWAE.
     """
     require(COUNT, repeats=repeats, samples=samples)
     of_encoder = _repeated(repeats)

@@ -27,7 +27,7 @@ from ae_jax.methods.learners.objective import Objective
 from ae_jax.methods.parts.labels import beside, given_one_hot
 from ae_jax.methods.parts.latent_regularisers import Encoded, LatentRegulariser
 from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
+from ae_jax.methods.parts.posteriors import Posterior, drawn, gaussian, parameters_of
 from ae_jax.methods.parts.priors import Prior, closed_form, normal
 from ae_jax.methods.variational.bounds import Bound, Terms, elbo
 
@@ -73,12 +73,6 @@ def vae_objective(
     closed = closed_form(posterior, prior) if bound.closed else None
     hold = jax.lax.stop_gradient
 
-    def draw(key: Array, parameters: Any) -> tuple[Array, Array | None]:
-        """[B, Z], and their nats where those are found with them."""
-        if posterior.draw is not None:
-            return posterior.draw(key, parameters)
-        return posterior.sample(key, parameters), None
-
     def each(f: Callable[[Array], Array], draws: Array) -> Array:
         """Of every draw, [K, B, ...] -> [K, B]."""
         return f(draws[0])[None] if bound.samples == 1 else jax.vmap(f)(draws)
@@ -107,10 +101,10 @@ def vae_objective(
         )
         parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
         if bound.samples == 1:
-            draws = jax.tree.map(lambda own: own[None], draw(sample_key, parameters))
+            draws = jax.tree.map(lambda own: own[None], drawn(posterior, sample_key, parameters))
         else:
             keys = jax.random.split(sample_key, bound.samples)
-            draws = jax.vmap(lambda key: draw(key, parameters))(keys)
+            draws = jax.vmap(lambda key: drawn(posterior, key, parameters))(keys)
         latents = draws[0]
 
         def cost(

@@ -18,7 +18,7 @@ from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.labels import beside, drawn_one_hot, given_one_hot
 from ae_jax.methods.parts.observations import Observation
-from ae_jax.methods.parts.posteriors import Posterior, parameters_of
+from ae_jax.methods.parts.posteriors import Posterior, drawn, parameters_of
 from ae_jax.methods.parts.priors import Prior
 
 
@@ -53,36 +53,33 @@ def vae_views(
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))
 
-    def drawn(key: Array, state: GradientState, given: Any, count: int, hparams: HParams) -> Array:
+    def made(key: Array, state: GradientState, given: Any, count: int, hparams: HParams) -> Array:
         latent = prior.sample(key, state.params, (count, latent_size), hparams)
         return decode(state, beside(latent, given), hparams)
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
         if not classes:
-            return drawn(key, state, (), count, hparams)
+            return made(key, state, (), count, hparams)
         label_key, latent_key = jax.random.split(key)
-        return drawn(latent_key, state, drawn_one_hot(label_key, count, classes), count, hparams)
+        return made(latent_key, state, drawn_one_hot(label_key, count, classes), count, hparams)
 
     def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
         given = given_one_hot(batch, classes)
-        return drawn(key, state, given, len(given), hparams)
+        return made(key, state, given, len(given), hparams)
 
     def log_likelihood(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
         parameters = posteriors(state, batch, hparams)
         given = given_one_hot(batch, classes)
 
         def log_weight(key: Array) -> Array:
-            if posterior.draw is not None:
-                latent, drawn_at = posterior.draw(key, parameters)
-            else:
-                latent = posterior.sample(key, parameters)
-                drawn_at = posterior.log_prob(latent, parameters)
+            latent, nats = drawn(posterior, key, parameters)
+            nats = posterior.log_prob(latent, parameters) if nats is None else nats
             outputs = decoder.apply(state.params["decoder"], beside(latent, given))
             # log w = log p(x|z) + log p(z) - log q(z|x)
             return (
                 prior.log_prob(latent, state.params, hparams)
                 - likelihood.loss(outputs, batch["image"], hparams)
-                - drawn_at
+                - nats
             )
 
         return losses.iwae_bound(jax.lax.map(log_weight, jax.random.split(key, importance_samples)))

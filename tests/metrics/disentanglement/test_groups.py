@@ -11,7 +11,7 @@ from ae_jax.core import InputError
 from ae_jax.metrics import Groups, active_units, beta_vae_score, factor_vae_score
 from tests.metrics.disentanglement.known import codes, ideal, known
 
-# With --full alone: the suite has a time to keep, and others notice most of what these do.
+# With --full alone: they take long.
 pytestmark = pytest.mark.full
 
 KEY = jax.random.key(0)

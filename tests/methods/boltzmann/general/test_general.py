@@ -17,7 +17,7 @@ from ae_jax.methods.boltzmann import general
 from ae_jax.methods.boltzmann.general import BoltzmannParams
 from tests.marks import rare
 
-# With --full alone: the suite has a time to keep, and others notice most of what these do.
+# With --full alone: they take long.
 pytestmark = pytest.mark.full
 
 ARCHITECTURES = {

@@ -40,6 +40,8 @@ from ae_jax.nets.layers import minibatch_stddev as minibatch_stddev
 from ae_jax.nets.layers import pixel_norm as pixel_norm
 from ae_jax.nets.maps import map_decoder as map_decoder
 from ae_jax.nets.maps import map_encoder as map_encoder
+from ae_jax.nets.maps import patch_decoder as patch_decoder
+from ae_jax.nets.maps import patch_encoder as patch_encoder
 from ae_jax.nets.mlp import flax_network as flax_network
 from ae_jax.nets.mlp import mlp as mlp
 from ae_jax.nets.parameters import Affine as Affine

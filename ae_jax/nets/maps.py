@@ -85,6 +85,57 @@ def map_decoder(channels: int, widths: Sequence[int] = (64, 64), blocks: int = 2
     return flax_network(MapDecoder(channels, tuple(widths), blocks))
 
 
+def patch_encoder(side: int) -> Network:
+    """Squares of pixels, which do not overlap, as a map of latents; it has no parameters.
+
+    Args:
+      side: of a square.
+
+    Returns:
+      A Network from [B, H, W, C] to [B, H / side, W / side, side^2 C].
+
+    Raises:
+      InputError: no side; when traced, images that cannot be cut so.
+    """
+    require(COUNT, side=side)
+
+    def cut(x: Array) -> Array:
+        if x.ndim != 4 or x.shape[1] % side or x.shape[2] % side:
+            raise InputError(
+                f"squares of {side} pixels a side are cut from images [B, H, W, C] whose sides are "
+                f"multiples of that, and not from {list(x.shape)}"
+            )
+        height, width = x.shape[1] // side, x.shape[2] // side
+        x = x.reshape(len(x), height, side, width, side, -1).swapaxes(2, 3)
+        return x.reshape(len(x), height, width, -1)
+
+    return Network(lambda key, x: {}, lambda params, x: cut(x))
+
+
+def patch_decoder(side: int) -> Network:
+    """The inverse of `patch_encoder`, likewise without parameters.
+
+    Returns:
+      A Network from [B, h, w, side^2 C] to [B, h side, w side, C].
+
+    Raises:
+      InputError: no side; when traced, maps of another number of channels.
+    """
+    require(COUNT, side=side)
+
+    def joined(x: Array) -> Array:
+        if x.ndim != 4 or x.shape[3] % side**2:
+            raise InputError(
+                f"squares of {side} pixels a side are [B, h, w, {side**2} C], and not "
+                f"{list(x.shape)}"
+            )
+        batch, height, width, _ = x.shape
+        x = x.reshape(batch, height, width, side, side, -1).swapaxes(2, 3)
+        return x.reshape(batch, height * side, width * side, -1)
+
+    return Network(lambda key, x: {}, lambda params, x: joined(x))
+
+
 def _residual(x: Array, blocks: int) -> Array:
     width = x.shape[-1]
     for _ in range(blocks):

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from ae_jax import nets
@@ -21,11 +22,23 @@ def test_maps_are_halved_by_each_width_and_doubled_again():
     assert latent.shape == (2, 3, 2, 5)
     assert made.shape == x.shape
     # two strided, two of a block, one 1x1
-    kernels = [own["kernel"].shape for own in params.values()]
-    assert kernels == [(4, 4, 3, 4), (4, 4, 4, 6), (3, 3, 6, 6), (1, 1, 6, 6), (1, 1, 6, 5)]
+    kernels = {own["kernel"].shape for own in params.values()}
+    assert kernels == {(4, 4, 3, 4), (4, 4, 4, 6), (3, 3, 6, 6), (1, 1, 6, 6), (1, 1, 6, 5)}
+
+
+def test_patches_are_squares_of_the_image_and_laid_out_again():
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3))
+    cut = np.asarray(nets.patch_encoder(2).apply({}, x))
+    assert cut.shape == (2, 2, 3, 12)
+    np.testing.assert_array_equal(cut[1, 1, 2].reshape(2, 2, 3), x[1, 2:, 4:])
+    np.testing.assert_array_equal(nets.patch_decoder(2).apply({}, cut), x)
 
 
 def test_refuses():
+    with pytest.raises(InputError, match="squares of 2 pixels a side are cut from images"):
+        nets.patch_encoder(2).apply({}, np.zeros((1, 4, 3, 1)))
+    with pytest.raises(InputError, match=r"are \[B, h, w, 4 C\], and not \[1, 2, 2, 3\]"):
+        nets.patch_decoder(2).apply({}, np.zeros((1, 2, 2, 3)))
     with pytest.raises(InputError, match="by one strided convolution or more"):
         nets.map_encoder(2, ())
     with pytest.raises(InputError, match=r"widths\[1\] is 0"):

@@ -197,7 +197,7 @@ def test_a_stage_on_codes_bounds_the_likelihood_and_decodes_its_samples(x64):
 
 def test_refuses():
     networks = nets.mlp(4, ()), nets.mlp((2, 2, 1), ())
-    with pytest.raises(InputError, match="^quantiser is the function codebook: call it"):
+    with pytest.raises(InputError, match=r"^quantiser is the function codebook: call it"):
         methods.vq_vae(*networks, 4, quantiser=quantisers.codebook)
     with pytest.raises(InputError, match=r"latent_shape\[0\] is 0: use a whole number, 1 or more"):
         methods.vq_vae(*networks, 0)

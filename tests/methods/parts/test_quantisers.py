@@ -213,9 +213,9 @@ def test_usage_counts_what_is_there_and_averages_levels(x64):
 
 
 def test_refuses():
-    with pytest.raises(InputError, match="^size is 1: use a whole number, 2 or more$"):
+    with pytest.raises(InputError, match=r"^size is 1: use a whole number, 2 or more$"):
         quantisers.codebook(1)
-    with pytest.raises(InputError, match="^levels is 0: use a whole number, 1 or more$"):
+    with pytest.raises(InputError, match=r"^levels is 0: use a whole number, 1 or more$"):
         quantisers.codebook(4, 0)
     with pytest.raises(InputError, match="restart is for entries that averages move"):
         quantisers.codebook(4, ema=False, restart=0.1)

@@ -21,33 +21,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, data, experiment, losses, methods, nets, plots, training
-from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Domain, InputError, Method, Network
+from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots, training
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Domain, Method, Network
 from ae_jax.experiment import Count, Model, Splits, Swept, Whole
 from ae_jax.methods import observations, priors, quantisers
 
 CODES = ("averages", "restarts", "gradient", "residual", "scalars", "k-means")
 SEVERAL = Annotated[int, Domain(2, whole=True)]
-BY = ("latents",)
-TABLE = (
-    "squared_error",
-    "perplexity",
-    "codes_used",
-    "reconstruction",
-    "code_nats",
-    "bits_per_dimension",
-    "uniform_bits",
-    "kernel_distance",
-)
+USED, BITS = ("perplexity", "codes_used"), ("bits_per_dimension", "uniform_bits")
+TABLE = ("squared_error", *USED, "reconstruction", "code_nats", *BITS, "kernel_distance")
 
 
 class Plan(NamedTuple):
-    """A first stage; and of codes, as many at a place as the quantiser is large, a second one."""
+    """A first stage; and of codes a second one."""
 
-    name: str
     first: Method
     coding: quantisers.Coding | None = None
-    size: int = 0
     second: Method | None = None
 
 
@@ -67,6 +56,8 @@ class Config(experiment.Config):
     """Values of each rounded number."""
     latent_size: Count = 8
     """Numbers at each place, but for the scalars."""
+    gaussian_size: Count = 32
+    """Latents of the VAE, of which a dense layer makes the map."""
     commitment: Annotated[float, NOT_NEGATIVE] = 0.25
     """Weight of the encoder's distance from its codes."""
     restart: Annotated[float, BELOW_ONE] = 0.1
@@ -77,8 +68,8 @@ class Config(experiment.Config):
     blocks: Whole = 1
     """Residual ones behind them."""
     prior_channels: Count = 32
+    """Of each of the layers of the network that is told the codes before."""
     prior_layers: Count = 3
-    """Of the network that knows the codes before."""
     learning_rate: Swept[float] = (2e-3,)
     """Of both stages, at first; it falls to 0 as a half cosine."""
     steps: Count = 1500
@@ -96,11 +87,8 @@ PRESETS = {
     "smoke": Config(
         latents=("residual", "k-means", "gaussian"),
         size=4,
-        residual_size=2,
-        latent_size=2,
         widths=(4,),
         prior_channels=4,
-        prior_layers=1,
         steps=20,
         prior_steps=20,
         samples=16,
@@ -115,14 +103,11 @@ PRESETS = {
         scalars=(8, 8, 8),
         latent_size=64,
         widths=(128, 256),
-        blocks=2,
         prior_channels=128,
         prior_layers=12,
         learning_rate=(2e-4,),
         steps=250_000,
         prior_steps=250_000,
-        batch_size=128,
-        samples=10_000,
         seeds=5,
     ),
 }
@@ -133,35 +118,38 @@ def vq_vae(config: Config) -> None:
     splits = Splits(*map(data.binarized, experiment.load_splits(config)))
     test, shape = data.head(splits.test, 5000), splits.image_shape
     plans = {name: plan(config, shape, name) for name in config.latents}
-    sweeps = [({"latents": name}, trained(config, own, splits)) for name, own in plans.items()]
+    sweeps = [
+        ({"latents": name}, trained(config, name, own, splits)) for name, own in plans.items()
+    ]
     drawn: dict[str, dict[str, Array]] = {"again": {}, "sample": {}}
+
+    def flat(images: Array) -> Array:
+        return images.reshape(len(images), -1)
 
     def describe(model: Model) -> dict[str, float]:
         name, key = model.row["latents"], jax.random.key(model.row["seed"])
-        sample_key, likelihood_key = jax.random.split(key)
-        made = jax.jit(lambda key: model.sample(key, config.samples))(sample_key)
-        nats = jax.jit(model.log_likelihood)(likelihood_key, test)
+        made = jax.jit(lambda key: model.sample(key, config.samples))(key)
+        nats = jax.jit(model.log_likelihood)(jax.random.fold_in(key, 1), test)
         if name == "gaussian":
             again, columns = model.reconstruct(test), {}
         else:
             again, columns = of_codes(plans[name], model, test["image"])
         for kind, images in (("again", again), ("sample", made)):
             drawn[kind].setdefault(name, images[:16])
-        found = experiment.generated(made, data.head(splits.train, 1000)["image"], test["image"])
         return {
             "squared_error": float(jnp.mean(losses.squared_error(again, test["image"]))),
             **columns,
-            "bits_per_dimension": bits(-jnp.mean(nats), shape),
-            "kernel_distance": found["kernel_distance"],
+            "bits_per_dimension": metrics.bits_per_dimension(-jnp.mean(nats), shape),
+            "kernel_distance": metrics.kernel_distance(*map(flat, (made, test["image"])))[0],
         }
 
-    rows = experiment.side_by_side(sweeps, describe, BY, best=True)
+    rows = experiment.side_by_side(sweeps, describe, ["latents"], best=True)
     experiment.report(
         config,
         cli.directory(config, "vq_vae"),
         f"Codes of images of {config.dataset}",
         rows,
-        (*BY, *experiment.varied(config, "learning_rate")),
+        ("latents", *experiment.varied(config, "learning_rate")),
         TABLE,
         lambda: figures(rows, drawn, test["image"][:16]),
         [found.result for _, found in sweeps],
@@ -169,10 +157,8 @@ def vq_vae(config: Config) -> None:
             "Images are black and white, cut at half. bits_per_dimension bounds what a pixel "
             "costs: of all the codes that an image might have, log p(x) = log sum_c p(c) p(x | c), "
             "it counts the encoder's own alone, (code_nats + reconstruction) / (pixels log 2); of "
-            f"the VAE it is the bound of {config.importance_samples} importance samples. With "
-            "codes that are all alike in probability it is uniform_bits.",
-            "perplexity and codes_used are of the values of a code over the places of all test "
-            "images, of several levels their means.",
+            "the VAE it is that of importance samples. uniform_bits has all codes alike in "
+            "probability. perplexity and codes_used are over all places of test images.",
         ],
     )
 
@@ -181,47 +167,39 @@ def quantiser(config: Config, name: str) -> quantisers.Quantiser:
     """Returns what makes the codes."""
     if name == "scalars":
         return quantisers.finite_scalar(config.scalars)
-    restart = config.restart if name in ("restarts", "residual") else 0.0
-    options: dict[str, Any] = {"commitment": config.commitment, "restart": restart}
-    if name == "residual":
-        return quantisers.codebook(config.residual_size, config.residual_levels, **options)
-    return quantisers.codebook(config.size, ema=name != "gradient", **options)
+    restart: dict[str, Any] = {"restart": config.restart}
+    own = restart if name in ("restarts", "residual") else {"ema": name == "averages"}
+    many = (config.residual_size, config.residual_levels) if name == "residual" else (config.size,)
+    return quantisers.codebook(*many, commitment=config.commitment, **own)
 
 
 def plan(config: Config, shape: Sequence[int], name: str) -> Plan:
     """Returns the stages of a model."""
-    side, widths = 2 ** len(config.widths), config.widths
-    if shape[0] % side or shape[1] % side:
-        raise InputError(
-            f"images of {shape[0]}x{shape[1]} cannot be halved {len(widths)} times: use fewer "
-            "--widths"
-        )
+    side, widths, likelihood = 2 ** len(config.widths), config.widths, observations.bernoulli()
     sizes = {"scalars": len(config.scalars), "k-means": side**2 * shape[2]}
-    size, likelihood = sizes.get(name, config.latent_size), observations.bernoulli()
-    latent_shape = (shape[0] // side, shape[1] // side, size)
-    encoder = nets.map_encoder(size * (2 if name == "gaussian" else 1), widths, config.blocks)
+    latent_shape = (shape[0] // side, shape[1] // side, sizes.get(name, config.latent_size))
+    encoder = nets.map_encoder(latent_shape[2], widths, config.blocks)
     decoder = nets.map_decoder(shape[2], widths[::-1], config.blocks)
     if name == "gaussian":
-        flat = Network(lambda key, x: {}, lambda params, x: x.reshape(len(x), -1))
-        mapped = Network(lambda key, z: {}, lambda params, z: z.reshape(-1, *latent_shape))
-        encoder, decoder = nets.chain(encoder, flat), nets.chain(mapped, decoder)
-        size, own = math.prod(latent_shape), {"importance_samples": config.importance_samples}
-        return Plan(name, methods.vae(encoder, decoder, size, **own))
+        encoder = nets.chain(encoder, nets.mlp(2 * config.gaussian_size, ()))
+        decoder = nets.chain(nets.mlp(latent_shape, ()), decoder)
+        options = {"importance_samples": config.importance_samples}
+        return Plan(methods.vae(encoder, decoder, config.gaussian_size, **options))
     if name == "k-means":
         logit = Network(lambda key, z: {}, lambda params, z: jax.scipy.special.logit(z))
         encoder, decoder = nets.patch_encoder(side), nets.chain(logit, nets.patch_decoder(side))
     made = quantiser(config, name)
     options = {"quantiser": made, "reconstruction": likelihood}
     first = methods.vq_vae(encoder, decoder, latent_shape, **options)
+    coding = quantisers.coding(encoder, decoder, made, latent_shape)
     grid = (*latent_shape[:2], made.levels)
     network = nets.pixel_cnn(made.size, config.prior_channels, config.prior_layers)
     codes = methods.density_model(priors.autoregressive(network, grid), grid)
-    coding = quantisers.coding(encoder, decoder, made, latent_shape)
     second = methods.stage(coding.encoder, codes, coding.decoder, likelihood=likelihood)
-    return Plan(name, first, coding, made.size, second)
+    return Plan(first, coding, second)
 
 
-def trained(config: Config, plan: Plan, splits: Splits) -> experiment.Sweep:
+def trained(config: Config, name: str, plan: Plan, splits: Splits) -> experiment.Sweep:
     """Trains a first stage, and of codes a second one, of which the sweep then is."""
 
     def sweep(part: str, method: Method, steps: int, start: Any = None) -> experiment.Sweep:
@@ -229,51 +207,45 @@ def trained(config: Config, plan: Plan, splits: Splits) -> experiment.Sweep:
         options |= {"start": start, "select": "best", "everywhere": True}
         return experiment.sweep(config, "vq_vae", method, splits, {}, **options)
 
-    if plan.name == "k-means":
-        params = [clusters(config, plan, splits, **lane) for lane in experiment.lanes(config, {})]
+    if name == "k-means":
+        lanes = experiment.lanes(config, {})
+        params = [clusters(config, splits, lane["seed"]) for lane in lanes]
     else:
-        first = sweep(plan.name, plan.first, config.steps)
+        first = sweep(name, plan.first, config.steps)
         if plan.second is None:
             return first
-        known, lanes = training.known_lanes(first.result), range(len(first.result.rows))
-        params = [
-            experiment.model(first.result, lane, best=True).state.params if lane in known else None
-            for lane in lanes
-        ]
-    start = [own and plan.coding.parts(own) for own in params]
-    return sweep(f"{plan.name}-codes", plan.second, config.prior_steps, start)
+        lanes = range(len(first.result.rows))
+        params = [experiment.model(first.result, lane, best=True).state.params for lane in lanes]
+    start = [plan.coding.parts(own) for own in params]
+    return sweep(f"{name}-codes", plan.second, config.prior_steps, start)
 
 
-def clusters(config: Config, plan: Plan, splits: Splits, seed: int, **_: Any) -> dict[str, Any]:
+def clusters(config: Config, splits: Splits, seed: int) -> dict[str, Any]:
     """Returns the parameters that k-means of training patches has in the place of a first stage."""
     from sklearn.cluster import KMeans
 
-    images = jnp.asarray(data.all_images(splits.train))
-    params = plan.first.init(jax.random.key(seed), {"image": images[:2]}, {}).params
+    images = data.all_images(splits.train)
     x = np.asarray(nets.patch_encoder(2 ** len(config.widths)).apply({}, images))
     x = x.reshape(-1, x.shape[-1])
-    found = KMeans(plan.size, n_init=1, random_state=seed).fit(x)
-    counts = np.bincount(found.labels_, minlength=plan.size)[:, None]
+    found = KMeans(config.size, n_init=1, random_state=seed).fit(x)
+    counts = np.bincount(found.labels_, minlength=config.size)[:, None]
     # no pixel is certain: half a white and half a black one more in each cluster
     book = (found.cluster_centers_ * counts + 0.5) / (counts + 1)
-    own = {**params["quantiser"], "codebook": jnp.asarray(book, x.dtype)[None]}
-    return {**params, "quantiser": own}
+    return {"encoder": {}, "decoder": {}, "quantiser": {"codebook": book[None].astype(x.dtype)}}
 
 
 def of_codes(plan: Plan, model: Model, x: Array) -> tuple[Array, dict[str, float]]:
     """Returns reconstructions by the codes of images, and what these come to."""
     codes = plan.coding.encoder.apply(model.state.frozen["encoder"], x)
     logits = plan.coding.decoder.apply(model.state.frozen["decoder"], codes)
-    nats = float(jnp.mean(losses.bernoulli_nll(logits, x)))
-    uniform = math.prod(codes.shape[1:]) * math.log(plan.size)
-    usage = {name: float(value) for name, value in quantisers.usage(codes, plan.size).items()}
-    columns = {**usage, "reconstruction": nats, "code_nats": model.row["loss"]}
-    return jax.nn.sigmoid(logits), {**columns, "uniform_bits": bits(nats + uniform, x.shape[1:])}
-
-
-def bits(nats: Array | float, shape: Sequence[int]) -> float:
-    """Returns bits for each dimension of nats of an image."""
-    return float(nats / (math.prod(shape) * math.log(2)))
+    nats, size = float(jnp.mean(losses.bernoulli_nll(logits, x))), plan.coding.quantiser.size
+    uniform = nats + math.prod(codes.shape[1:]) * math.log(size)
+    return jax.nn.sigmoid(logits), {
+        **{name: float(value) for name, value in quantisers.usage(codes, size).items()},
+        "reconstruction": nats,
+        "code_nats": model.row["loss"],
+        "uniform_bits": metrics.bits_per_dimension(uniform, x.shape[1:]),
+    }
 
 
 def figures(

@@ -19,6 +19,11 @@ class MapEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """x [B, H, W, C] to [B, h, w, outputs]."""
+        if x.ndim != 4 or any(side % 2 ** len(self.widths) for side in x.shape[1:3]):
+            raise InputError(
+                f"images [B, H, W, C] are halved {len(self.widths)} times, which {list(x.shape)} "
+                "cannot be: use fewer widths"
+            )
         for width in self.widths:
             x = nn.relu(Conv(width, (4, 4), (2, 2))(x))
         return Conv(self.outputs, (1, 1))(_residual(x, self.blocks))
@@ -55,7 +60,7 @@ def map_encoder(outputs: int, widths: Sequence[int] = (64, 64), blocks: int = 2)
       A Network from [B, H, W, C] to [B, h, w, D], h = H / 2^len(widths).
 
     Raises:
-      InputError: if a number makes no network.
+      InputError: if a number makes no network; when traced, for sides that cannot be halved.
 
     Reference:
       Van den Oord, Vinyals and Kavukcuoglu (2017), Neural Discrete Representation Learning,

@@ -35,6 +35,8 @@ def test_patches_are_squares_of_the_image_and_laid_out_again():
 
 
 def test_refuses():
+    with pytest.raises(InputError, match=r"are halved 1 times, .* cannot be: use fewer widths"):
+        nets.map_encoder(2, (4,)).init(jax.random.key(0), jnp.zeros((1, 4, 3, 1)))
     with pytest.raises(InputError, match="squares of 2 pixels a side are cut from images"):
         nets.patch_encoder(2).apply({}, np.zeros((1, 4, 3, 1)))
     with pytest.raises(InputError, match=r"are \[B, h, w, 4 C\], and not \[1, 2, 2, 3\]"):

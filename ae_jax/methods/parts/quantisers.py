@@ -276,12 +276,14 @@ class Coding(NamedTuple):
     Attributes:
       encoder: [B, ...] -> codes int [B, ..., L].
       decoder: codes int [B, ..., L] -> outputs [B, ...].
+      quantiser: what is between them.
       parts: parameters of `encoder`, `decoder` and `quantiser` by name, such as those of a
         `vq_vae` -> the parameters of this encoder and decoder: what a stage begins with.
     """
 
     encoder: Network
     decoder: Network
+    quantiser: Quantiser
     parts: Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -326,7 +328,8 @@ def coding(
             for name in ("encoder", "decoder")
         }
 
-    return Coding(Network(to_codes_init, to_codes), Network(from_codes_init, from_codes), parts)
+    to, back = Network(to_codes_init, to_codes), Network(from_codes_init, from_codes)
+    return Coding(to, back, quantiser, parts)
 
 
 def _straight_through(z: Array, quantised: Array) -> Array:

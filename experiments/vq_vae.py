@@ -2,20 +2,18 @@
 
     python experiments/vq_vae.py
 
-Every quantiser gives a place one of as many values. What an image costs in bits is bounded by its
-codes, under the autoregressive distribution that a second stage learns of them, and its pixels
-given them; k-means of patches are the codes without a network, and a variational autoencoder of the
-same network has Gaussian latents in their place.
+Every quantiser gives a place one of as many values, beside k-means of patches and a VAE of the same
+network. What an image costs in bits is bounded by its codes, under the autoregressive distribution
+that a second stage learns of them, and its pixels given them.
 
 Reference: Van den Oord, Vinyals and Kavukcuoglu (2017), Neural Discrete Representation Learning;
-Lee et al. (2022), Autoregressive Image Generation using Residual Quantization; Mentzer et al.
-(2023), Finite Scalar Quantization.
+Lee et al. (2022), for residual quantisation; Mentzer et al. (2023), for finite scalars.
 """
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +21,7 @@ import numpy as np
 
 from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots, training
 from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Domain, Method, Network
-from ae_jax.experiment import Count, Model, Splits, Swept, Whole
+from ae_jax.experiment import Count, Model, Splits, Swept
 from ae_jax.methods import observations, priors, quantisers
 
 CODES = ("averages", "restarts", "gradient", "residual", "scalars", "k-means")
@@ -32,12 +30,8 @@ USED, BITS = ("perplexity", "codes_used"), ("bits_per_dimension", "uniform_bits"
 TABLE = ("squared_error", *USED, "reconstruction", "code_nats", *BITS, "kernel_distance")
 
 
-class Plan(NamedTuple):
-    """A first stage; and of codes a second one."""
-
-    first: Method
-    coding: quantisers.Coding | None = None
-    second: Method | None = None
+#: A first stage; and of codes what encodes to them, and a second stage.
+Plan = tuple[Method, quantisers.Coding | None, Method | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,8 +59,6 @@ class Config(experiment.Config):
     widths: tuple[Count, ...] = (32,)
     """Channels of convolutions, each of which halves the image; the decoder's are the same,
     backwards."""
-    blocks: Whole = 1
-    """Residual ones behind them."""
     prior_channels: Count = 32
     """Of each of the layers of the network that is told the codes before."""
     prior_layers: Count = 3
@@ -77,8 +69,6 @@ class Config(experiment.Config):
     """Of the second stage. Both keep their best state by the validation loss."""
     samples: Annotated[int, Domain(16, whole=True)] = 500
     """Of each model, to be measured."""
-    importance_samples: Count = 100
-    """Of each test image, for the bits of the VAE."""
     seeds: Count = 2
 
 
@@ -92,7 +82,6 @@ PRESETS = {
         steps=20,
         prior_steps=20,
         samples=16,
-        importance_samples=2,
         seeds=1,
     ),
     # Van den Oord et al. (2017) have 512 entries of 64 numbers and 256 channels, of larger images.
@@ -117,30 +106,25 @@ def vq_vae(config: Config) -> None:
     """Trains every quantiser and a distribution of its codes, and a VAE of the same network."""
     splits = Splits(*map(data.binarized, experiment.load_splits(config)))
     test, shape = data.head(splits.test, 5000), splits.image_shape
+    x, flat = test["image"], (-1, math.prod(shape))
     plans = {name: plan(config, shape, name) for name in config.latents}
-    sweeps = [
-        ({"latents": name}, trained(config, name, own, splits)) for name, own in plans.items()
-    ]
+    sweeps = [({"latents": own}, trained(config, own, plans[own], splits)) for own in plans]
     drawn: dict[str, dict[str, Array]] = {"again": {}, "sample": {}}
 
-    def flat(images: Array) -> Array:
-        return images.reshape(len(images), -1)
-
-    def describe(model: Model) -> dict[str, float]:
+    def describe(model: Model) -> dict[str, Any]:
         name, key = model.row["latents"], jax.random.key(model.row["seed"])
         made = jax.jit(lambda key: model.sample(key, config.samples))(key)
         nats = jax.jit(model.log_likelihood)(jax.random.fold_in(key, 1), test)
-        if name == "gaussian":
-            again, columns = model.reconstruct(test), {}
-        else:
-            again, columns = of_codes(plans[name], model, test["image"])
+        _, coding, _ = plans[name]
+        again, columns = of_codes(coding, model, x) if coding else (model.reconstruct(test), {})
         for kind, images in (("again", again), ("sample", made)):
             drawn[kind].setdefault(name, images[:16])
+        apart, _ = metrics.kernel_distance(made.reshape(flat), x.reshape(flat))
         return {
-            "squared_error": float(jnp.mean(losses.squared_error(again, test["image"]))),
+            "squared_error": float(jnp.mean(losses.squared_error(again, x))),
             **columns,
             "bits_per_dimension": metrics.bits_per_dimension(-jnp.mean(nats), shape),
-            "kernel_distance": metrics.kernel_distance(*map(flat, (made, test["image"])))[0],
+            "kernel_distance": float(apart),
         }
 
     rows = experiment.side_by_side(sweeps, describe, ["latents"], best=True)
@@ -151,7 +135,7 @@ def vq_vae(config: Config) -> None:
         rows,
         ("latents", *experiment.varied(config, "learning_rate")),
         TABLE,
-        lambda: figures(rows, drawn, test["image"][:16]),
+        lambda: figures(rows, drawn, x[:16]),
         [found.result for _, found in sweeps],
         [
             "Images are black and white, cut at half. bits_per_dimension bounds what a pixel "
@@ -178,13 +162,12 @@ def plan(config: Config, shape: Sequence[int], name: str) -> Plan:
     side, widths, likelihood = 2 ** len(config.widths), config.widths, observations.bernoulli()
     sizes = {"scalars": len(config.scalars), "k-means": side**2 * shape[2]}
     latent_shape = (shape[0] // side, shape[1] // side, sizes.get(name, config.latent_size))
-    encoder = nets.map_encoder(latent_shape[2], widths, config.blocks)
-    decoder = nets.map_decoder(shape[2], widths[::-1], config.blocks)
+    encoder = nets.map_encoder(latent_shape[2], widths, blocks=1)
+    decoder = nets.map_decoder(shape[2], widths[::-1], blocks=1)
     if name == "gaussian":
         encoder = nets.chain(encoder, nets.mlp(2 * config.gaussian_size, ()))
         decoder = nets.chain(nets.mlp(latent_shape, ()), decoder)
-        options = {"importance_samples": config.importance_samples}
-        return Plan(methods.vae(encoder, decoder, config.gaussian_size, **options))
+        return methods.vae(encoder, decoder, config.gaussian_size), None, None
     if name == "k-means":
         logit = Network(lambda key, z: {}, lambda params, z: jax.scipy.special.logit(z))
         encoder, decoder = nets.patch_encoder(side), nets.chain(logit, nets.patch_decoder(side))
@@ -196,11 +179,12 @@ def plan(config: Config, shape: Sequence[int], name: str) -> Plan:
     network = nets.pixel_cnn(made.size, config.prior_channels, config.prior_layers)
     codes = methods.density_model(priors.autoregressive(network, grid), grid)
     second = methods.stage(coding.encoder, codes, coding.decoder, likelihood=likelihood)
-    return Plan(first, coding, second)
+    return first, coding, second
 
 
 def trained(config: Config, name: str, plan: Plan, splits: Splits) -> experiment.Sweep:
     """Trains a first stage, and of codes a second one, of which the sweep then is."""
+    first, coding, second = plan
 
     def sweep(part: str, method: Method, steps: int, start: Any = None) -> experiment.Sweep:
         options = {"part": part, "steps": steps, "schedules": [training.warmup_cosine(steps)]}
@@ -208,25 +192,23 @@ def trained(config: Config, name: str, plan: Plan, splits: Splits) -> experiment
         return experiment.sweep(config, "vq_vae", method, splits, {}, **options)
 
     if name == "k-means":
-        lanes = experiment.lanes(config, {})
-        params = [clusters(config, splits, lane["seed"]) for lane in lanes]
+        params = [clusters(config, splits, lane["seed"]) for lane in experiment.lanes(config, {})]
     else:
-        first = sweep(name, plan.first, config.steps)
-        if plan.second is None:
-            return first
-        lanes = range(len(first.result.rows))
-        params = [experiment.model(first.result, lane, best=True).state.params for lane in lanes]
-    start = [plan.coding.parts(own) for own in params]
-    return sweep(f"{name}-codes", plan.second, config.prior_steps, start)
+        found = sweep(name, first, config.steps)
+        if second is None:
+            return found
+        lanes = range(len(found.result.rows))
+        params = [experiment.model(found.result, lane, best=True).state.params for lane in lanes]
+    start = [coding.parts(own) for own in params]
+    return sweep(f"{name}-codes", second, config.prior_steps, start)
 
 
 def clusters(config: Config, splits: Splits, seed: int) -> dict[str, Any]:
     """Returns the parameters that k-means of training patches has in the place of a first stage."""
     from sklearn.cluster import KMeans
 
-    images = data.all_images(splits.train)
-    x = np.asarray(nets.patch_encoder(2 ** len(config.widths)).apply({}, images))
-    x = x.reshape(-1, x.shape[-1])
+    cut = nets.patch_encoder(2 ** len(config.widths)).apply({}, data.all_images(splits.train))
+    x = np.asarray(cut).reshape(-1, cut.shape[-1])
     found = KMeans(config.size, n_init=1, random_state=seed).fit(x)
     counts = np.bincount(found.labels_, minlength=config.size)[:, None]
     # no pixel is certain: half a white and half a black one more in each cluster
@@ -234,11 +216,11 @@ def clusters(config: Config, splits: Splits, seed: int) -> dict[str, Any]:
     return {"encoder": {}, "decoder": {}, "quantiser": {"codebook": book[None].astype(x.dtype)}}
 
 
-def of_codes(plan: Plan, model: Model, x: Array) -> tuple[Array, dict[str, float]]:
+def of_codes(coding: quantisers.Coding, model: Model, x: Array) -> tuple[Array, dict[str, float]]:
     """Returns reconstructions by the codes of images, and what these come to."""
-    codes = plan.coding.encoder.apply(model.state.frozen["encoder"], x)
-    logits = plan.coding.decoder.apply(model.state.frozen["decoder"], codes)
-    nats, size = float(jnp.mean(losses.bernoulli_nll(logits, x))), plan.coding.quantiser.size
+    codes = coding.encoder.apply(model.state.frozen["encoder"], x)
+    logits = coding.decoder.apply(model.state.frozen["decoder"], codes)
+    nats, size = float(jnp.mean(losses.bernoulli_nll(logits, x))), coding.quantiser.size
     uniform = nats + math.prod(codes.shape[1:]) * math.log(size)
     return jax.nn.sigmoid(logits), {
         **{name: float(value) for name, value in quantisers.usage(codes, size).items()},
@@ -252,16 +234,14 @@ def figures(
     rows: Sequence[Mapping[str, Any]], drawn: Mapping[str, Mapping[str, Array]], test: Array
 ) -> dict[str, Any]:
     """Draws what a pixel costs, reconstructions, and samples."""
-    columns = {"uniform_bits": "codes alike in probability", "bits_per_dimension": "learned"}
-    table = plots.mean_table(rows, lambda row: row["latents"], columns)
+    table = plots.mean_table(rows, lambda row: row["latents"], BITS)
     return {
-        "Bits for each pixel of test images, at most, of learned latents and of codes that are all "
-        "alike in probability.": plots.dots(table, "bits per dimension"),
-        "Test images, and what is decoded of their latents.": plots.reconstructions(
-            test, drawn["again"], first="test"
+        "Bits for each pixel of test images, at most.": plots.dots(table, "bits per dimension"),
+        "Test images, and what is decoded of their latents.": plots.image_rows(
+            {"test": test, **drawn["again"]}
         ),
-        "Samples: latents drawn from what was learned of them, decoded.": plots.image_rows(
-            {"test": test, **drawn["sample"]}
+        "Test images, and samples: latents drawn from what was learned of them, decoded.": (
+            plots.image_rows({"test": test, **drawn["sample"]})
         ),
     }
 

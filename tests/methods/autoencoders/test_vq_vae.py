@@ -98,101 +98,116 @@ def test_the_loss_does_not_depend_on_the_size_of_the_batch(x64):
         np.testing.assert_allclose(own, other, rtol=1e-10)
 
 
+def affine(params, x):
+    """A network without hidden layers, of examples as vectors."""
+    layer = jax.tree.map(np.asarray, params["Dense_0"])
+    return x.reshape(len(x), -1) @ layer["kernel"] + layer["bias"]
+
+
+def log_bernoulli(logits, bits):
+    """log p(x) of each of some images [N, ...], by each row of logits [M, D]: [M, N]."""
+    signs = 1 - 2 * bits.reshape(1, len(bits), -1)
+    return -np.logaddexp(0, signs * logits[:, None]).sum(axis=2)
+
+
 def test_without_a_commitment_it_is_the_reconstruction_alone_and_averages_have_no_moments():
     method = linear(quantisers.codebook(3, commitment=0.0), optimizer=optax.scale_by_adam())
-    state = method.init(KEY, batch(), dict(method.hparams))
-    values = method.evaluate(KEY, state, batch(), dict(method.hparams))
+    state = drawn(method, batch())
+    values = jax.jit(method.evaluate)(KEY, state, batch(), dict(method.hparams))
     np.testing.assert_array_equal(values["loss"], values["reconstruction"])
-    moments = state.optimizer.mu
-    assert moments["quantiser"] == {"codebook": None, "counts": None}
-    assert state.params["quantiser"]["codebook"].shape == (1, 3, 2)
+    assert state.optimizer.mu["quantiser"] == {"codebook": None, "counts": None}
 
 
 def test_views_and_figures_of_a_whole(x64):
-    quantiser = quantisers.finite_scalar((3, 2))
-    method = linear(quantiser, reconstruction=observations.bernoulli())
-    state, hparams = prepared(method, batch()), dict(method.hparams)
-    views, decoder = method.views, nets.mlp((2, 2, 1), ())
+    method = linear(quantisers.finite_scalar((3, 2)), reconstruction=observations.bernoulli())
+    bits = (IMAGES > 0.5).astype(float)
+    state, hparams = drawn(method, batch(bits), scale=1.5), dict(method.hparams)
+    views, present = method.views, jnp.arange(5) < 3
 
-    latent = views.encode(state, batch(), hparams)
-    encoded = nets.mlp(PLACES, ()).apply(state.params["encoder"], batch()["image"])
-    found = quantiser.apply({}, encoded, {})
-    np.testing.assert_array_equal(latent, found.latent.reshape(5, 4))
-    logits = decoder.apply(state.params["decoder"], found.latent)
-    np.testing.assert_allclose(views.decode(state, latent, hparams), jax.nn.sigmoid(logits))
-    np.testing.assert_allclose(
-        views.reconstruct(state, batch(), hparams), jax.nn.sigmoid(logits), rtol=1e-12
-    )
-    values = method.evaluate(KEY, state, batch(), hparams)
-    whole = method.conclude(values, jnp.arange(5) < 3, hparams)
-    expected = quantisers.usage(found.codes[:3], 6)
-    assert whole.keys() == {"perplexity", "codes_used"}
-    np.testing.assert_allclose(whole["perplexity"], expected["perplexity"])
+    @jax.jit
+    def found(state):
+        latent = views.encode(state, batch(bits), hparams)
+        values = method.evaluate(KEY, state, batch(bits), hparams)
+        return {
+            "latent": latent,
+            "decoded": views.decode(state, latent, hparams),
+            "reconstructed": views.reconstruct(state, batch(bits), hparams),
+            "values": values,
+            "whole": method.conclude(values, present, hparams),
+            "said": views.log_likelihood(KEY, state, batch(bits), hparams),
+            "sample": views.sample(KEY, state, 50, hparams),
+        }
+
+    found = jax.tree.map(np.asarray, found(state))
+    z = np.tanh(affine(state.params["encoder"], bits)).reshape(5, 2, 2)
+    digits = np.round((z + 1) * np.array([1, 0.5]))
+    latent = (digits * np.array([1, 2]) - 1).reshape(5, 4)
+    codes = (digits @ np.array([1, 3])).astype(int)
+    np.testing.assert_allclose(found["latent"], latent, atol=1e-12)
+    np.testing.assert_array_equal(found["values"]["codes"].reshape(5, 2), codes)
+    logits = affine(state.params["decoder"], latent)
+    images = 1 / (1 + np.exp(-logits.reshape(bits.shape)))
+    for name in ("decoded", "reconstructed"):
+        np.testing.assert_allclose(found[name], images, rtol=1e-10)
+    shares = np.bincount(codes[:3].ravel(), minlength=6) / 6
+    entropy = -sum(share * np.log(share) for share in shares if share)
+    assert found["whole"].keys() == {"perplexity", "codes_used"}
+    np.testing.assert_allclose(found["whole"]["perplexity"], np.exp(entropy), rtol=1e-10)
+    assert found["whole"]["codes_used"] == (shares > 0).sum()
 
     # log p(x) = log sum over all codes of p(c) p(x | c) is never below what the views say of it
-    bits = (IMAGES > 0.5).astype(float)
-    said = views.log_likelihood(KEY, state, batch(bits), hparams)
-    every = jnp.asarray(list(itertools.product(range(6), repeat=2))).reshape(-1, 2, 1, 1)
-    logits = decoder.apply(state.params["decoder"], quantiser.decode({}, every))
-    nats = np.array(
-        [-np.logaddexp(0, np.where(bits == 1, -row, row)).sum((1, 2, 3)) for row in logits]
-    )
-    exact = np.log(np.mean(np.exp(nats), axis=0))
-    assert (np.asarray(said) <= exact + 1e-12).all()
-    own = quantiser.apply({}, nets.mlp(PLACES, ()).apply(state.params["encoder"], bits), {}).codes
-    places = np.sum(np.asarray(own)[:, :, 0, 0] * np.array([6, 1]), axis=1)
-    np.testing.assert_allclose(said, nats[places, np.arange(5)] - 2 * np.log(6), rtol=1e-10)
-
+    values = np.array([[x, y] for y in (-1, 1) for x in (-1, 0, 1)])
+    every = np.array([[*a, *b] for a, b in itertools.product(values, repeat=2)])
+    logits = affine(state.params["decoder"], every)
+    nats = log_bernoulli(logits, bits)
+    assert (found["said"] <= np.log(np.mean(np.exp(nats), axis=0)) + 1e-12).all()
+    own = nats[codes @ np.array([6, 1]), np.arange(5)]
+    np.testing.assert_allclose(found["said"], own - 2 * np.log(6), rtol=1e-10)
     # a sample is one of the 36 images that there are
-    images = np.asarray(jax.nn.sigmoid(logits)).reshape(36, -1)
-    sample = np.asarray(views.sample(KEY, state, 50, hparams)).reshape(50, -1)
-    gaps = np.abs(sample[:, None] - images[None]).max(axis=2)
+    gaps = np.abs(found["sample"].reshape(50, 1, 4) - 1 / (1 + np.exp(-logits))[None]).max(axis=2)
     assert gaps.min(axis=1).max() < 1e-12
     assert len(set(gaps.argmin(axis=1))) > 10
-    assert linear(quantiser).views.log_likelihood is None
+    assert linear(quantisers.codebook(2)).views.log_likelihood is None
 
 
 def test_a_stage_on_codes_bounds_the_likelihood_and_decodes_its_samples(x64):
-    quantiser = quantisers.codebook(3)
+    quantiser, likelihood = quantisers.codebook(3), observations.bernoulli()
     networks = nets.mlp(PLACES, ()), nets.mlp((2, 2, 1), ())
-    method = linear(quantiser, reconstruction=observations.bernoulli())
-    trained = prepared(method, batch()).params
+    method = linear(quantiser, reconstruction=likelihood)
+    trained = drawn(method, batch(), scale=1.0).params
     coding = quantisers.coding(*networks, quantiser, PLACES)
-    network = nets.pixel_cnn(3, 4, 1, 1)
-    inner = methods.density_model(priors.autoregressive(network, (2, 1, 1)), (2, 1, 1))
-    second = methods.stage(
-        coding.encoder, inner, coding.decoder, likelihood=observations.bernoulli()
-    )
-    hparams, bits = dict(second.hparams), batch((IMAGES > 0.5).astype(float))
-    state = second.init(KEY, bits, hparams, coding.parts(trained))
-    own = drawn_like(state.method.params, 1.0)
-    state = state._replace(method=state.method._replace(params=own))
+    prior = priors.autoregressive(nets.pixel_cnn(3, 2, 1, 1), (2, 1, 1))
+    inner = methods.density_model(prior, (2, 1, 1))
+    second = methods.stage(coding.encoder, inner, coding.decoder, likelihood=likelihood)
+    hparams, bits = dict(second.hparams), (IMAGES > 0.5).astype(float)
+    state = jax.eval_shape(second.init, KEY, batch(bits), hparams, coding.parts(trained))
+    frozen, own = coding.parts(trained), drawn_like(state.method.params, 1.0)
+    state = state._replace(frozen=frozen, method=state.method._replace(params=own))
+    every = np.array(list(itertools.product(range(3), repeat=2)))
 
-    z = networks[0].apply(trained["encoder"], bits["image"])
-    codes = quantiser.apply(trained["quantiser"], z, method.hparams).codes
-    loss = second.evaluate(KEY, state, bits, hparams)["loss"]
-    nats = inner.views.log_likelihood(KEY, state.method, {"image": codes}, hparams)
-    np.testing.assert_allclose(loss, -nats, rtol=1e-12)
-    said = second.views.log_likelihood(KEY, state, bits, hparams)
-    error = method.evaluate(
-        KEY, drawn(method, bits)._replace(params=trained), bits, dict(method.hparams)
-    )
-    np.testing.assert_allclose(said, nats - error["reconstruction"], rtol=1e-10)
-    every = jnp.asarray(list(itertools.product(range(3), repeat=2))).reshape(-1, 2, 1, 1)
-    outputs = coding.decoder.apply(state.frozen["decoder"], every)
-    given = np.array(
-        [
-            [-observations.bernoulli().loss(row[None], x[None], {})[0] for row in outputs]
-            for x in bits["image"]
-        ]
-    )
-    before = inner.views.log_likelihood(KEY, state.method, {"image": every}, hparams)
-    exact = np.log(np.sum(np.exp(given + np.asarray(before)[None]), axis=1))
-    assert (np.asarray(said) <= exact + 1e-12).all()
-    sample = second.views.sample(KEY, state, 6, hparams)
-    below = inner.views.sample(KEY, state.method, 6, hparams)
-    logits = coding.decoder.apply(state.frozen["decoder"], below)
-    np.testing.assert_allclose(sample, jax.nn.sigmoid(logits), rtol=1e-12)
+    @jax.jit
+    def found(state):
+        codes = {"image": jnp.asarray(every).reshape(-1, 2, 1, 1)}
+        return {
+            "loss": second.evaluate(KEY, state, batch(bits), hparams)["loss"],
+            "said": second.views.log_likelihood(KEY, state, batch(bits), hparams),
+            "prior": inner.views.log_likelihood(KEY, state.method, codes, hparams),
+            "below": inner.views.sample(KEY, state.method, 6, hparams),
+            "sample": second.views.sample(KEY, state, 6, hparams),
+        }
+
+    found = jax.tree.map(np.asarray, found(state))
+    book = np.asarray(trained["quantiser"]["codebook"])[0]
+    z = affine(trained["encoder"], bits).reshape(5, 2, 1, 2)
+    codes = np.argmin(np.sum((z - book) ** 2, axis=3), axis=2)
+    place = codes @ np.array([3, 1])
+    np.testing.assert_allclose(found["loss"], -found["prior"][place], rtol=1e-10)
+    logits = affine(trained["decoder"], book[every])
+    joint = found["prior"][:, None] + log_bernoulli(logits, bits)
+    np.testing.assert_allclose(found["said"], joint[place, np.arange(5)], rtol=1e-10)
+    assert (found["said"] <= np.log(np.exp(joint).sum(axis=0)) + 1e-12).all()
+    drawn_images = 1 / (1 + np.exp(-affine(trained["decoder"], book[found["below"].reshape(6, 2)])))
+    np.testing.assert_allclose(found["sample"].reshape(6, 4), drawn_images, rtol=1e-10)
 
 
 def test_refuses():

@@ -125,7 +125,7 @@ def _vq_vae() -> Method:
         nets.map_encoder(4, (8,), 0),
         nets.map_decoder(1, (8,), 0),
         (4, 4, 4),
-        quantiser=quantisers.codebook(8, 2, decay=0.9, restart=0.95),
+        quantiser=quantisers.codebook(64, 2, decay=0.9, restart=0.95),
         reconstruction=observations.bernoulli(),
         learning_rate=3e-3,
     )

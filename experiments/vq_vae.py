@@ -56,7 +56,7 @@ class Config(experiment.Config):
     """Weight of the encoder's distance from its codes."""
     restart: Annotated[float, BELOW_ONE] = 0.1
     """Entries with fewer latents in a batch, on average, begin again."""
-    widths: tuple[Count, ...] = (32,)
+    widths: tuple[Count, ...] = (32, 32)
     """Channels of convolutions, each of which halves the image; the decoder's are the same,
     backwards."""
     prior_channels: Count = 32
@@ -77,7 +77,7 @@ PRESETS = {
     "smoke": Config(
         latents=("residual", "k-means", "gaussian"),
         size=4,
-        widths=(4,),
+        widths=(4, 4),
         prior_channels=4,
         steps=20,
         prior_steps=20,
@@ -112,9 +112,9 @@ def vq_vae(config: Config) -> None:
     drawn: dict[str, dict[str, Array]] = {"again": {}, "sample": {}}
 
     def describe(model: Model) -> dict[str, Any]:
-        name, key = model.row["latents"], jax.random.key(model.row["seed"])
-        made = jax.jit(lambda key: model.sample(key, config.samples))(key)
-        nats = jax.jit(model.log_likelihood)(jax.random.fold_in(key, 1), test)
+        name, keys = model.row["latents"], jax.random.split(jax.random.key(model.row["seed"]))
+        made = jax.jit(lambda key: model.sample(key, config.samples))(keys[0])
+        nats = jax.jit(model.log_likelihood)(keys[1], test)
         _, coding, _ = plans[name]
         again, columns = of_codes(coding, model, x) if coding else (model.reconstruct(test), {})
         for kind, images in (("again", again), ("sample", made)):

@@ -25,6 +25,7 @@ MODULES = (
     *("probability.sampling", "losses", "losses.adversarial"),
     *("methods", "methods.parts.observations"),
     *("methods.parts.penalties", "methods.parts.bottlenecks", "methods.parts.discrepancies"),
+    "methods.parts.quantisers",
     *("methods.learners.objective", "methods.learners.game"),
     *("methods.adversarial.regularisers", "methods.adversarial.conditions"),
     *("methods.boltzmann", "methods.boltzmann.general", "training", "testing"),

@@ -44,6 +44,7 @@ class Prior(NamedTuple):
       domains: the values that each of them may take.
       of: labels one-hot [B, C] -> the prior of those B examples, which takes no others; None where
         it is of all alike.
+      classes: C, or those of several factors, that it has to be told.
     """
 
     sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
@@ -55,6 +56,7 @@ class Prior(NamedTuple):
     hparams: Mapping[str, float] = {}
     domains: Mapping[str, Domain] = {}
     of: Callable[[Array], "Prior"] | None = None
+    classes: Classes = 0
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
@@ -199,7 +201,7 @@ def by_class(classes: Classes) -> Prior:
     def untold(*given: Any) -> Any:
         raise InputError("this prior is told classes: ask prior.of(labels one-hot) for a density")
 
-    return Prior(untold, untold, init=init, of=of)
+    return Prior(untold, untold, init=init, of=of, classes=classes)
 
 
 def flow(through: Flow) -> Prior:

@@ -89,6 +89,9 @@ def latent_model(
             f"a posterior on the {posterior.support} needs a prior there, and this one is on the "
             f"{prior.support}: use priors.{where}()"
         )
-    if prior.of is not None and not classes:
-        raise InputError("a prior of each class needs classes: give the VAE as many as it has")
+    if prior.of is not None and prior.classes != classes:
+        raise InputError(
+            f"the prior is of {prior.classes} classes, and the VAE is told {classes}: give it "
+            f"classes={prior.classes}"
+        )
     return LatentModel(encoder, decoder, latent_size, likelihood, posterior, prior, classes)

@@ -14,7 +14,18 @@ import numpy as np
 import optax
 
 from ae_jax import losses
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require, traced
+from ae_jax.core import (
+    POSITIVE,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_kind,
+    require_networks,
+    traced,
+)
 from ae_jax.losses.similarity import SCALE_WEIGHTS
 from ae_jax.probability import continuous_bernoulli as continuous
 from ae_jax.probability import discretised_logistic as discretised
@@ -319,6 +330,19 @@ def multiscale_ssim(scales: int = 5, weight: float = 1.0) -> Observation:
     return Observation(
         **traced(ssim_weight=(weight, POSITIVE)), loss=loss, mean=lambda outputs: outputs
     )
+
+
+def decoding(decoder: Network, observation: Observation) -> Network:
+    """A decoder as a network that gives data: the mean of what its outputs say.
+
+    With the decoder's own parameters, so that trained ones fit: for the decoder of a `stage`.
+
+    Raises:
+      InputError: if one of them is none.
+    """
+    require_networks(decoder=decoder)
+    require_kind(Observation, "observations.bernoulli()", observation=observation)
+    return Network(decoder.init, lambda params, z: observation.mean(decoder.apply(params, z)))
 
 
 #: The observations that need no argument, by name.

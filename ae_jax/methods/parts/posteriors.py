@@ -382,8 +382,8 @@ def _directional(density: Any) -> Posterior:
 def encoding(encoder: Network, latent_size: int, posterior: Posterior | None = None) -> Network:
     """A VAE's encoder as a network that gives latents: means of the posterior, and draws of it.
 
-    Draws are its `noisy` pass, which a `stage` may see. It has the encoder's own parameters, so that
-    those of a trained VAE fit.
+    Draws are its `noisy` pass, which a `stage` may see. Its parameters are the encoder's own, so
+    that those of a trained VAE fit.
 
     Args:
       encoder: of a VAE, [B, ...] -> the posterior's outputs.

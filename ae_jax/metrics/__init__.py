@@ -4,6 +4,7 @@ Probes, subspaces, matchings, tests and scores by classifiers, and what compares
 by libraries on the host; the others can be jitted and vmapped.
 """
 
+from ae_jax.losses.similarity import multiscale_ssim, ssim
 from ae_jax.losses.transport import random_directions
 from ae_jax.metrics.clustering import cluster_accuracy, clustering_quality
 from ae_jax.metrics.comparison import (
@@ -57,7 +58,7 @@ from ae_jax.metrics.generation import (
     kernel_distance,
     mode_coverage,
 )
-from ae_jax.metrics.image import frequency_centroid, psnr, restoration_gain, ssim
+from ae_jax.metrics.image import frequency_centroid, psnr, restoration_gain
 from ae_jax.metrics.likelihood import (
     ImportanceEstimate,
     best_log_likelihood,
@@ -200,6 +201,7 @@ __all__ = [
     "mode_coverage",
     "modularity",
     "monte_carlo",
+    "multiscale_ssim",
     "mutual_information",
     "nearest_examples",
     "nearest_neighbours",

@@ -26,7 +26,12 @@ from ae_jax.core import (
 )
 from ae_jax.losses.disentanglement import Weights
 from ae_jax.losses.moments import count_present
-from ae_jax.methods.parts.discrepancies import Discrepancy, compared, inverse_multiquadric
+from ae_jax.methods.parts.discrepancies import (
+    Discrepancy,
+    between_rows,
+    compared,
+    inverse_multiquadric,
+)
 from ae_jax.methods.parts.posteriors import Posterior
 from ae_jax.probability._examples import widened
 
@@ -274,10 +279,7 @@ def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> La
     require_kind(Discrepancy, "discrepancies.mmd()", discrepancy=discrepancy)
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
-        rows = slice(None) if present is None else compared(seen.latent)
-        samples = seen.latent[rows], seen.drawn[rows]
-        some = None if present is None else present[rows]
-        value = discrepancy.between(key, *samples, hparams, some)
+        value = between_rows(discrepancy, key, seen.latent, seen.drawn, hparams, present)
         return hparams["matching_weight"] * value, {"prior_discrepancy": value}
 
     numbers = traced(matching_weight=(weight, NOT_NEGATIVE))

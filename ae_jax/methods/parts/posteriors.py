@@ -1,5 +1,6 @@
 """What an encoder's outputs say about the latents."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -8,7 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import probability
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require, require_kind
+from ae_jax.core import (
+    POSITIVE,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_kind,
+    require_networks,
+)
 from ae_jax.methods.parts.flows import Flow
 from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
@@ -366,3 +377,71 @@ def _directional(density: Any) -> Posterior:
         ),
         support="sphere",
     )
+
+
+def encoding(encoder: Network, latent_size: int, posterior: Posterior | None = None) -> Network:
+    """A VAE's encoder as a network that gives latents: means of the posterior, and draws of it.
+
+    Draws are its `noisy` pass, which a `stage` may see. Its parameters are the encoder's own, so
+    that those of a trained VAE fit.
+
+    Args:
+      encoder: of a VAE, [B, ...] -> the posterior's outputs.
+      latent_size: Z.
+      posterior: `gaussian()` where None.
+
+    Raises:
+      InputError: if one of them is none, or the posterior has parameters of its own; when traced,
+        as the posterior.
+    """
+    posterior = gaussian() if posterior is None else posterior
+    require_networks(encoder=encoder)
+    require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
+    if posterior.init is not None:
+        raise InputError("an encoder has no parameters for this posterior: use a plain one")
+
+    def read(params: Any, x: Array) -> Any:
+        return posterior.read(encoder.apply(params, x), latent_size, posterior.hparams)
+
+    return Network(
+        encoder.init,
+        lambda params, x: posterior.mean(read(params, x)),
+        noisy=lambda key, params, x: drawn(posterior, key, read(params, x))[0],
+    )
+
+
+def mixed(posterior: Posterior, parameters: Any) -> probability.priors.Prior:
+    """The mean of the posteriors of C examples, (1/C) sum_c q(z | x_c), as a density of its own.
+
+    Of pseudo-inputs that is a VampPrior, of all training examples the aggregate posterior.
+
+    Args:
+      posterior: whose density is known everywhere.
+      parameters: of the C posteriors, a pytree of [C, ...].
+
+    Raises:
+      InputError: if the posterior has no density.
+
+    Reference:
+      Tomczak and Welling (2018), VAE with a VampPrior, equations 8 and 9.
+    """
+    if posterior.log_prob is None:
+        raise InputError(
+            "this posterior knows the density of its own draws alone, and cannot be mixed"
+        )
+    components = len(jax.tree.leaves(parameters)[0])
+
+    def draw(key: Array, shape: tuple[int, int], label: Array | None = None) -> Array:
+        which_key, draw_key = jax.random.split(key)
+        which = jax.random.randint(which_key, shape[:1], 0, components)
+        return posterior.sample(draw_key, jax.tree.map(lambda own: own[which], parameters))
+
+    def log_prob(z: Array, label: Array | None = None) -> Array:
+        def of_component(own: Any) -> Array:
+            each = jax.tree.map(lambda one: jnp.broadcast_to(one[None], (len(z), *one.shape)), own)
+            return posterior.log_prob(z, each)
+
+        found = jax.vmap(of_component)(parameters)
+        return jax.nn.logsumexp(found, axis=0) - math.log(components)
+
+    return probability.priors.Prior(draw, log_prob)

@@ -1,6 +1,5 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from ae_jax.core import (
 )
 from ae_jax.methods.parts.flows import Flow
 from ae_jax.methods.parts.labels import Classes, require_classes
-from ae_jax.methods.parts.posteriors import Posterior, Support, gaussian
+from ae_jax.methods.parts.posteriors import Posterior, Support, gaussian, mixed
 
 
 class Prior(NamedTuple):
@@ -290,21 +289,15 @@ def vamp(
         outputs = encoder.apply(params["encoder"], shown)
         return posterior.read(outputs, latent_size, hparams)
 
-    def sample(key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams):
-        which_key, draw_key = jax.random.split(key)
-        which = jax.random.randint(which_key, shape[:1], 0, components)
-        chosen = jax.tree.map(lambda own: own[which], parameters(params, hparams, shape[1]))
-        return posterior.sample(draw_key, chosen)
+    def mixture(params: Mapping[str, Any], hparams: HParams, latent_size: int):
+        return mixed(posterior, parameters(params, hparams, latent_size))
 
-    def log_prob(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
-        def of_component(own: Any) -> Array:
-            each = jax.tree.map(lambda one: jnp.broadcast_to(one[None], (len(z), *one.shape)), own)
-            return posterior.log_prob(z, each)
-
-        found = jax.vmap(of_component)(parameters(params, hparams, z.shape[1]))
-        return jax.nn.logsumexp(found, axis=0) - math.log(components)
-
-    return Prior(sample, log_prob, init=init, support=posterior.support)
+    return Prior(
+        lambda key, params, shape, hparams: mixture(params, hparams, shape[1])(key, shape),
+        lambda z, params, hparams: mixture(params, hparams, z.shape[1]).log_prob(z),
+        init=init,
+        support=posterior.support,
+    )
 
 
 def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:

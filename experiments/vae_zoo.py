@@ -20,7 +20,7 @@ import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots
 from ae_jax.core import Domain, InputError, Method
-from ae_jax.experiment import Count, Model, Splits, Swept
+from ae_jax.experiment import Count, Model, Splits, Swept, zoo
 from ae_jax.methods import (
     bounds,
     flows,
@@ -31,7 +31,6 @@ from ae_jax.methods import (
     priors,
     quantisers,
 )
-from ae_jax.recipes import samplers
 
 #: Of the models that differ in numbers alone, weights that are off where they do not say otherwise.
 GAUSSIAN = dict.fromkeys(("capacity_weight", "tc_weight", "matching_weight"), 0.0) | {"beta": 1.0}
@@ -69,9 +68,7 @@ PROGRAMS: dict[str, dict[str, dict[str, float]]] = {
 }
 MODELS = tuple(name for models in PROGRAMS.values() for name in models)
 PCA, IMAGES = "PCA", "training images"
-#: Samplers: of a model's own prior, and of densities of codes.
-SAMPLERS = ("prior", "gaussian", "mixture", "kernels")
-COLUMNS = ("log_likelihood", "squared_error", "probe", *(f"kernel_{name}" for name in SAMPLERS))
+COLUMNS = ("log_likelihood", "squared_error", "probe", *(f"kernel_{name}" for name in zoo.SAMPLERS))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +108,10 @@ PRESETS = {
 def vae_zoo(config: Config) -> None:
     """Trains every model, and measures all in the same way."""
     splits = experiment.load_splits(config)
-    test = data.head(splits.test, config.test_images)
+    test = zoo.binary(data.head(splits.test, config.test_images))
     experiment.check_generated(config.samples, len(test["image"]))
     if config.components > splits.train.size:
-        raise InputError(
-            f"{config.components} components need as many training images, not {splits.train.size}"
-        )
+        raise InputError(f"there are no {config.components} training images, as many as components")
     programs = {
         program: {name: own for name, own in models.items() if name in config.model}
         for program, models in PROGRAMS.items()
@@ -134,7 +129,7 @@ def vae_zoo(config: Config) -> None:
         )
         for program, models in programs.items()
     ]
-    drawn: dict[str, dict[str, Any]] = {name: {} for name in SAMPLERS}
+    drawn: dict[str, dict[str, Any]] = {name: {} for name in zoo.SAMPLERS}
     rows = experiment.side_by_side(
         parts, lambda model: describe(config, splits, test, model, drawn), ("program",)
     )
@@ -244,83 +239,46 @@ def describe(
     model: Model,
     drawn: dict[str, dict[str, Any]],
 ) -> dict[str, float]:
-    """Returns what a model's bound, codes and samples are worth."""
+    """Returns what a model's bound, codes and samples are worth; keeps some of the samples."""
     key, views = jax.random.key(model.row["seed"]), model.method.views
     name = name_of(PROGRAMS[model.row["program"]], model.row)
-    binary = methods.binarized(jax.random.key(0), dict(test))
-    found = {"squared_error": metrics_of(model.reconstruct(binary), binary["image"])}
+    train, made = data.head(splits.train, zoo.MOST), {}
+    codes = [np.asarray(model.encode(batch)) for batch in (zoo.binary(train), test)]
+    found = zoo.coded(codes, (train, test), model.reconstruct(test))
     if views.log_likelihood is not None:
-        found["log_likelihood"] = float(np.mean(model.log_likelihood(key, binary)))
-    train = methods.binarized(jax.random.key(1), data.head(splits.train, 10_000))
-    codes = np.asarray(model.encode(train), np.float64)
-    if "label" in splits.train.spec:
-        own = model.encode(binary)
-        found["probe"] = 100 * metrics.linear_probe(codes, train["label"], own, test["label"])
-    made = {}
+        found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
     if views.sample is not None:
         made["prior"] = model.sample(key, config.samples)
-    if model.row["program"] not in ("sphere", "ball"):
-        densities = fitted(config, codes)
-        shape = config.samples, codes.shape[1]
-        made |= {
-            way: samplers.generated(key, model, own, shape) for way, own in densities.items()
-        }
+    if model.row["program"] not in ("sphere", "ball"):  # where a Gaussian's draws do not lie
+        made |= zoo.decoded(key, codes[0], config.components, config.samples, model.decode)
     for way, images in made.items():
-        found[f"kernel_{way}"] = float(metrics.kernel_distance(*flat(images, test["image"])).mean)
         drawn[way].setdefault(name, images[:10])
-    return found
-
-
-def fitted(config: Config, codes: np.ndarray) -> dict[str, Any]:
-    """Returns the densities that are fitted to codes."""
-    return {
-        "gaussian": samplers.gaussian(codes, ridge=1e-6),
-        "mixture": samplers.gaussian_mixture(codes, config.components),
-        "kernels": samplers.kernel_density(codes),
-    }
-
-
-def flat(*images: Any) -> list[np.ndarray]:
-    """Returns images as rows."""
-    return [np.asarray(each).reshape(len(each), -1) for each in images]
-
-
-def metrics_of(made: Any, images: Any) -> float:
-    """Returns the mean over images of the squared error, summed over pixels."""
-    a, b = flat(made, images)
-    return float(np.mean(np.sum((a - b) ** 2, axis=1)))
+    return found | zoo.distances(made, data.head(splits.test, config.test_images)["image"])
 
 
 def classical(config: Config, splits: Splits, test: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns PCA in the place of an autoencoder, and training images in that of samples."""
-    train = methods.binarized(jax.random.key(1), data.head(splits.train, 10_000))
-    binary = methods.binarized(jax.random.key(0), dict(test))
-    principal = metrics.pca(flat(train["image"])[0], config.latent_size)
-    codes, own = (
-        np.asarray(metrics.pca_encode(principal, *flat(each["image"]))) for each in (train, binary)
-    )
-    found = {"squared_error": metrics_of(metrics.pca_decode(principal, own), binary["image"])}
-    if "label" in splits.train.spec:
-        found["probe"] = 100 * metrics.linear_probe(codes, train["label"], own, test["label"])
-    for way, density in fitted(config, codes).items():
-        z = density(jax.random.key(0), (config.samples, config.latent_size))
-        images = np.clip(metrics.pca_decode(principal, z), 0, 1)
-        distance = metrics.kernel_distance(*flat(images, test["image"]))
-        found[f"kernel_{way}"] = float(distance.mean)
-    seen = data.head(splits.train, config.samples)["image"]
-    nearest = float(metrics.kernel_distance(*flat(seen, test["image"])).mean)
-    common = {"seed": 0, "status": "ok"}
-    return [
-        {"model": PCA, **common, **found},
-        {"model": IMAGES, **common, "kernel_prior": nearest},
-    ]
+    train = data.head(splits.train, zoo.MOST)
+    principal = metrics.pca(zoo.binary(train)["image"], config.latent_size)
+    codes = [metrics.pca_encode(principal, x["image"]) for x in (zoo.binary(train), test)]
+
+    def decode(z: Any) -> np.ndarray:
+        made = np.asarray(z) @ principal.components + principal.mean
+        return np.clip(made, 0, 1).reshape(len(made), *splits.image_shape)
+
+    key, real = jax.random.key(0), data.head(splits.test, config.test_images)["image"]
+    made = zoo.decoded(key, codes[0], config.components, config.samples, decode)
+    found = zoo.coded(codes, (train, test), decode(codes[1])) | zoo.distances(made, real)
+    seen = zoo.distances({"prior": train["image"][: config.samples]}, real)
+    rows = {PCA: found, IMAGES: seen}
+    return [{"model": name, "seed": 0, "status": "ok", **own} for name, own in rows.items()]
 
 
 def figures(
     rows: Sequence[Mapping[str, Any]], drawn: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Draws likelihoods, distances of samples, and samples."""
-    distances = {f"kernel_{name}": name for name in SAMPLERS}
+    distances = {f"kernel_{name}": name for name in zoo.SAMPLERS}
 
     def dots(columns: Mapping[str, str], words: str) -> Any:
         found = [row for row in rows if not columns.keys().isdisjoint(row)]

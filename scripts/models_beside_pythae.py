@@ -90,9 +90,7 @@ def method_of(name: str, side: int, examples: int) -> Any:
         "VAE": {},
         "beta-VAE": {"beta": 4.0},
         "beta-TCVAE": {
-            "regularisers": [
-                regularisers.total_correlation(3.0, data_size=examples, weights="mws")
-            ]
+            "regularisers": [regularisers.total_correlation(3.0, data_size=examples, weights="mws")]
         },
         "InfoVAE": {"regularisers": [regularisers.matching(10.0)]},
         "IWAE": {"bound": bounds.iwae(5)},
@@ -216,7 +214,9 @@ def compare(pool: Any, name: str, images: np.ndarray, steps: int) -> dict[str, A
     start = pool(first_parameters, name, images)
     theirs = pool(train_pythae, name, images, start, steps)
     epoch_steps = len(images) // BATCH_SIZE
-    ours = pool(train_ours, name, images, max(1, round(steps / epoch_steps)) * epoch_steps, 1, start)
+    ours = pool(
+        train_ours, name, images, max(1, round(steps / epoch_steps)) * epoch_steps, 1, start
+    )
     many = pool(train_ours, name, images, max(100, steps // 4), LANES, None)
     found = theirs["loss"] if MODELS[name].own else pool(judge, name, images, theirs["params"])
     reached = ours["loss"] if MODELS[name].own else pool(judge, name, images, ours["params"])

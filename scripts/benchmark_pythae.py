@@ -34,8 +34,8 @@ def trainer_of(
     Args:
       model: by the name of its class.
       numbers: of its configuration.
-      networks: PyTorch's: to latents, or means and log-variances side by side, from latents to logits, and
-        FactorVAE's from latents to one logit of "drawn jointly".
+      networks: PyTorch's: to latents, or means and log-variances side by side, from latents to
+        logits, and FactorVAE's from latents to one logit of "drawn jointly".
       images: float32 [N, H, W, C] in [0, 1].
       batch_size: examples per step.
       directory: where it writes.

@@ -84,6 +84,28 @@ def at_angle(key: Array, mean_direction: Array, angle: Array) -> Array:
     return jnp.cos(angle)[:, None] * mean_direction + jnp.sin(angle)[:, None] * tangent
 
 
+def great_circle(start: Array, end: Array, t: Array) -> Array:
+    """Points on the shortest ways between directions, at equal speed.
+
+    Args:
+      start: [B, m], of length 1.
+      end: [B, m], of length 1. Where it is opposed to the start, no way is shorter than the others:
+        it is one towards the axis that the start is farthest from.
+      t: [S], of each way: 0 is the start, 1 the end.
+
+    Returns:
+      [B, S, m], of length 1.
+    """
+    away = _projected(end, start)
+    squares = jnp.sum(away**2, axis=-1, keepdims=True)
+    axis = jax.nn.one_hot(jnp.argmin(jnp.abs(start), axis=-1), start.shape[-1], dtype=start.dtype)
+    tangent = unit(jnp.where(squares > 0, away, _projected(axis, start)))
+    along = jnp.sum(start * end, axis=-1, keepdims=True)
+    angle = jnp.arctan2(jnp.sqrt(squares), along) * t[None]  # also exact where they are near
+    sides = jnp.cos(angle)[..., None] * start[:, None], jnp.sin(angle)[..., None] * tangent[:, None]
+    return unit(sides[0] + sides[1])
+
+
 def _projected(x: Array, direction: Array) -> Array:
     return x - jnp.sum(x * direction, axis=-1, keepdims=True) * direction
 

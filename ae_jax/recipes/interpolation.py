@@ -1,0 +1,61 @@
+"""What lies between two examples, as a trained model sees it."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+
+from ae_jax import training
+from ae_jax.core import Array, Batch, Domain, InputError, require
+from ae_jax.methods.parts.posteriors import GEODESICS, Support
+
+
+def interpolate(
+    model: training.Model,
+    start: Batch,
+    end: Batch,
+    steps: int = 9,
+    *,
+    support: Support = "plane",
+    classes: int | Sequence[int] = 0,
+    keep_label: bool = False,
+) -> Array:
+    """Decodes what lies between examples, at evenly spaced places on the shortest way in latents.
+
+    Args:
+      model: that encodes and decodes.
+      start: B examples; with labels, for a model that is told them.
+      end: as many.
+      steps: S, how many places, both ends included.
+      support: where the model's latents lie: in the `plane` the way is straight, on the `sphere` a
+        great circle.
+      classes: those that a conditional `vae` was made with; its codes end in them, one-hot.
+      keep_label: whether the start's label is kept on the whole way; blended where not.
+
+    Returns:
+      [B, S, ...], in data space; the ends are reconstructions, for `plots.walks`.
+
+    Raises:
+      InputError: if there are fewer than two places, numbers of examples differ, latents do not lie
+        where they are said to, the code is not longer than the classes, or the model does not
+        encode and decode.
+    """
+    require(Domain(2, whole=True), steps=steps)
+    if support not in GEODESICS:
+        raise InputError(f"unknown support {support!r}: use {' or '.join(GEODESICS)}")
+    ends = model.encode(start), model.encode(end)
+    told = classes if isinstance(classes, int) else sum(classes)
+    size = ends[0].shape[-1] - told
+    if ends[0].shape != ends[1].shape or ends[0].ndim != 2 or size < 1:
+        raise InputError(
+            f"codes are {list(ends[0].shape)} and {list(ends[1].shape)}, {told} of each a label: "
+            "give as many examples of both ends, and the model's own classes"
+        )
+    (first, given), (last, other) = (jnp.split(code, [size], axis=1) for code in ends)
+    lengths = jnp.linalg.norm(jnp.concatenate([first, last]), axis=1)
+    if support == "sphere" and not jnp.allclose(lengths, 1, atol=1e-3):
+        raise InputError("these latents are not on the unit sphere: use support='plane'")
+    t = jnp.linspace(0, 1, steps, dtype=first.dtype)
+    way = GEODESICS[support](first, last, t)
+    labels = GEODESICS["plane"](given, given if keep_label else other, t)
+    made = model.decode(jnp.concatenate([way, labels], axis=-1).reshape(-1, size + told))
+    return made.reshape(len(first), steps, *made.shape[1:])

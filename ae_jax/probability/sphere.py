@@ -100,6 +100,8 @@ def great_circle(start: Array, end: Array, t: Array) -> Array:
     squares = jnp.sum(away**2, axis=-1, keepdims=True)
     axis = jax.nn.one_hot(jnp.argmin(jnp.abs(start), axis=-1), start.shape[-1], dtype=start.dtype)
     tangent = unit(jnp.where(squares > 0, away, _projected(axis, start)))
+    # once more, for what rounding has left where the two are almost parallel
+    tangent = unit(_projected(tangent, start))
     along = jnp.sum(start * end, axis=-1, keepdims=True)
     angle = jnp.arctan2(jnp.sqrt(squares), along) * t[None]  # also exact where they are near
     sides = jnp.cos(angle)[..., None] * start[:, None], jnp.sin(angle)[..., None] * tangent[:, None]

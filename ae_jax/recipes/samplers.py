@@ -5,8 +5,8 @@
     images = samplers.generated(key, model, density, (64, codes.shape[1]))
 
 Whatever encodes and decodes can be drawn from by any of them. A density is a
-`probability.priors.Prior`, as a model's own is, `priors.normal()` say. What is trained on latents in
-the place of images is a `stage`: `two_stage`, or `methods.stage` of a `methods.density_model`.
+`probability.priors.Prior`, as a model's own is, `priors.normal()` say. What is trained on latents
+in the place of images is a `stage`: `two_stage`, or `methods.stage` of a `methods.density_model`.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ from ae_jax.core import (
     NOT_NEGATIVE,
     Array,
     Dataset,
+    Domain,
     HParams,
     InputError,
     Method,
@@ -140,7 +141,9 @@ def gaussian_mixture(
     require(COUNT, components=components, restarts=restarts)
     require(NOT_NEGATIVE, ridge=ridge)
     codes = _checked(codes, components, f"a mixture of {components} components")
-    mixture = GaussianMixture(components, reg_covar=ridge, n_init=restarts, random_state=seed)
+    mixture = GaussianMixture(
+        components, reg_covar=ridge, n_init=restarts, max_iter=500, random_state=seed
+    )
     try:
         found = mixture.fit(codes)
     except ValueError:  # which it raises where a covariance is of no density
@@ -166,8 +169,8 @@ def kernel_density(
       seed: of what is drawn.
 
     Raises:
-      InputError: if there are fewer different codes than folds, one is not finite, or a bandwidth is
-        not positive.
+      InputError: if there are fewer different codes than folds, one is not finite, or a bandwidth
+        is not positive.
 
     Reference:
       Scott (1992), Multivariate Density Estimation, equation 6.42.
@@ -175,8 +178,8 @@ def kernel_density(
     from sklearn.model_selection import GridSearchCV, KFold
     from sklearn.neighbors import KernelDensity
 
-    require(COUNT, folds=folds)
-    codes = _checked(codes, max(folds, 2), f"a kernel density of {folds} folds")
+    require(Domain(2, whole=True), folds=folds)
+    codes = _checked(codes, folds, f"a kernel density of {folds} folds")
     if len(codes) > KERNELS:
         codes = np.random.default_rng(seed).permutation(codes)[:KERNELS]
     if bandwidths is None:
@@ -187,7 +190,7 @@ def kernel_density(
     search = GridSearchCV(
         KernelDensity(),
         {"bandwidth": bandwidths},
-        cv=KFold(max(folds, 2), shuffle=True, random_state=seed),
+        cv=KFold(folds, shuffle=True, random_state=seed),
     )
     width = search.fit(codes).best_params_["bandwidth"]
     return priors.mixture(codes[None], float(width))._replace(classes=0, centres=None)

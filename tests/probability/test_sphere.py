@@ -166,11 +166,13 @@ def test_a_direction_is_had_of_any_length():
 
 def test_a_great_circle_is_the_shortest_way_at_equal_speed(x64):
     start, end = sphere.sample(jax.random.key(0), (4, 3)), sphere.sample(jax.random.key(1), (4, 3))
-    t = jnp.linspace(0, 1, 5)
+    t = np.linspace(0, 1, 5)
     found = np.asarray(jax.jit(sphere.great_circle)(start, end, t))
     angle = np.arccos(np.sum(np.asarray(start) * np.asarray(end), axis=1))[:, None]
     weights = (np.sin(part * angle) / np.sin(angle) for part in (1 - t, t))
-    expected = sum(w[..., None] * np.asarray(x)[:, None] for w, x in zip(weights, (start, end)))
+    expected = sum(
+        w[..., None] * np.asarray(x)[:, None] for w, x in zip(weights, (start, end), strict=True)
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 

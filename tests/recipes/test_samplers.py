@@ -121,7 +121,7 @@ def test_codes_on_a_sphere_are_uniform_there():
         (lambda: samplers.kernel_density(CODES, folds=1), "folds is 1: use a whole number, 2"),
         (lambda: samplers.gaussian(CODES)(KEY, (3, 5)), "has 2 dimensions: use latents of size 2"),
         (
-            lambda: samplers.trained(CODES, methods.autoencoder(nets.mlp(1), nets.mlp(2))),
+            lambda: samplers.trained(CODES, methods.autoencoder(nets.mlp(1, ()), nets.mlp(2, ()))),
             "a method that has no samples is no sampler",
         ),
     ],
@@ -133,31 +133,33 @@ def test_what_is_no_density_is_refused_in_one_line(make, message):
 
 
 def conditional():
-    return methods.vae(nets.mlp(4), nets.mlp(SHAPE), 2, classes=10)
+    return methods.vae(nets.mlp(4, ()), nets.mlp(SHAPE, ()), 2, classes=10)
 
 
-ENCODER, DECODER = nets.mlp(4), nets.mlp(SHAPE)
+ENCODER, DECODER = nets.mlp(4, ()), nets.mlp(SHAPE, ())
 AUTOENCODERS = {
-    "plain": (lambda: methods.autoencoder(nets.mlp(2), DECODER), 2),
+    "plain": (lambda: methods.autoencoder(nets.mlp(2, ()), DECODER), 2),
     "contractive": (
         lambda: methods.autoencoder(
-            nets.mlp(2), DECODER, penalties=[methods.penalties.contractive()]
+            nets.mlp(2, ()), DECODER, penalties=[methods.penalties.contractive()]
         ),
         2,
     ),
     "stacked": (
-        lambda: methods.stage(nets.mlp(3), methods.autoencoder(nets.mlp(2), nets.mlp(3)), DECODER),
+        lambda: methods.stage(
+            nets.mlp(3, ()), methods.autoencoder(nets.mlp(2, ()), nets.mlp(3, ())), DECODER
+        ),
         2,
     ),
     "VAE": (lambda: methods.vae(ENCODER, DECODER, 2), 2),
     "conditional VAE": (conditional, 12),
     "RBM": (lambda: methods.rbm(2), 2),
-    "belief network": (lambda: methods.deep_belief_network((6, 2)), 2),
+    "belief network": (lambda: methods.deep_belief_network((2, 6)), 2),
     "adversarial autoencoder": (
-        lambda: methods.adversarial_autoencoder(nets.mlp(2), DECODER, nets.mlp(1), 2),
+        lambda: methods.adversarial_autoencoder(nets.mlp(2, ()), DECODER, nets.mlp(1, ()), 2),
         2,
     ),
-    "BiGAN": (lambda: methods.bigan(nets.mlp(2), DECODER, nets.mlp(1), 2), 2),
+    "BiGAN": (lambda: methods.bigan(nets.mlp(2, ()), DECODER, nets.mlp(1, ()), 2), 2),
 }
 
 
@@ -213,13 +215,13 @@ def test_what_cannot_be_sampled_so_is_refused(vae):
     blind = model._replace(method=model.method._replace(views=Views(encode=lambda *_: None)))
     with pytest.raises(InputError, match="encodes and decodes is sampled so: this does not decode"):
         samplers.codes(blind, dataset)
-    with pytest.raises(InputError, match="made by posteriors.encoding"):
+    with pytest.raises(InputError, match=r"made by posteriors\.encoding"):
         samplers.drawn_codes(KEY, model, dataset, ENCODER)
     flow = posteriors.flow(flows.planar())
     with pytest.raises(InputError, match="no parameters for this posterior"):
         samplers.aggregate_posterior(model, dataset, ENCODER, 2, flow)
     with pytest.raises(InputError, match="these are on the sphere"):
-        samplers.two_stage(nets.mlp(4), DECODER, 3, posterior=posteriors.von_mises_fisher())
+        samplers.two_stage(nets.mlp(4, ()), DECODER, 3, posterior=posteriors.von_mises_fisher())
 
 
 def test_a_trained_density_is_of_the_codes_own_units(x64):

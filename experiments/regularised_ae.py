@@ -179,9 +179,9 @@ def notes(
     return [
         f"Distances are kernel distances of {'features' if featured else 'pixels'} from test "
         f"images, with a standard error of {np.mean(errors or [np.nan]):.4f} each; as many "
-        f"training images are {seen[f'{prefix}kernel_distance']:.4f} away. Codes of training images "
-        "alone are fitted; kernel_closer is the share of samples by the kernel density that are nearer "
-        "to a training image than test images are.",
+        f"training images are {seen[f'{prefix}kernel_distance']:.4f} away. Nothing but codes of "
+        "training images is fitted; kernel_closer is the share of samples by the kernel density "
+        "that are nearer to a training image than test images are.",
     ]
 
 

@@ -27,7 +27,11 @@ from ae_jax.probability.priors import Prior
 from ae_jax.recipes import samplers
 
 NAME = "two_stage"
-STAGES = ("second VAE", "second VAE, of means", "flow")
+STAGES = {
+    "second_vae": "second VAE",
+    "second_vae_of_means": "second VAE of means",
+    "flow": "flow",
+}
 #: Fitted to draws [N, Z] on the host.
 FITTED: Mapping[str, Callable[[Any], Prior]] = {
     "Gaussian": lambda codes: samplers.gaussian(codes, 1e-6),
@@ -43,7 +47,7 @@ TABLE = (
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    stage: Swept[Literal[STAGES]] = STAGES
+    stage: Swept[Literal[tuple(STAGES)]] = tuple(STAGES)
     """What is trained on latents; each is compiled on its own."""
     latent_size: Count = 8
     """Of both stages."""
@@ -65,7 +69,7 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        stage=STAGES[:2],
+        stage=("second_vae", "flow"),
         latent_size=2,
         widths=(16,),
         second_widths=(8,),
@@ -102,7 +106,7 @@ def build(config: Config, spec: Mapping[str, Any], stage: str) -> Method:
     """Returns what is trained on latents of the first stage."""
     encoder, decoder = first_networks(config, spec)
     size, likelihood = config.latent_size, observations.learned_gaussian()
-    if stage == "second VAE":
+    if stage == "second_vae":
         return samplers.two_stage(
             encoder, decoder, size, likelihood=likelihood, widths=config.second_widths
         )
@@ -136,14 +140,12 @@ def two_stage(config: Config) -> None:
     begun = [experiment.model(first.result, row["lane"]) for row in first.result.rows]
     start = [{name: lane.state.params[name] for name in ("encoder", "decoder")} for lane in begun]
     sweeps = {
-        own["stage"]: experiment.sweep(
-            config, NAME, builder, splits, own, part=words(own["stage"]), start=start, **options
+        STAGES[own["stage"]]: experiment.sweep(
+            config, NAME, builder, splits, own, part=own["stage"], start=start, **options
         )
         for own in values
     }
-    parts = [
-        ({"sampler": name}, sweeps.get(name, first)) for name in ("prior", *FITTED, *config.stage)
-    ]
+    parts = [({"sampler": name}, sweeps.get(name, first)) for name in ("prior", *FITTED, *sweeps)]
     kept: dict[str, Array] = {}
 
     def describe(model: Model) -> dict[str, float]:
@@ -176,11 +178,6 @@ def sampled(config: Config, splits: Splits, model: Model, count: int) -> Array:
     drawing = posteriors.encoding(encoder, config.latent_size)
     codes = samplers.drawn_codes(key, model, splits.train, drawing)
     return samplers.generated(key, model, FITTED[sampler](codes), (count, config.latent_size))
-
-
-def words(stage: str) -> str:
-    """Returns the directory of a stage."""
-    return stage.replace(",", "").replace(" ", "-")
 
 
 def figures(

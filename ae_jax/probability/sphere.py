@@ -84,17 +84,17 @@ def at_angle(key: Array, mean_direction: Array, angle: Array) -> Array:
     return jnp.cos(angle)[:, None] * mean_direction + jnp.sin(angle)[:, None] * tangent
 
 
-def great_circle(start: Array, end: Array, t: Array) -> Array:
-    """Points on the shortest ways between directions, at equal speed.
+def geodesic(start: Array, end: Array, share: Array | float) -> Array:
+    """The direction that lies a share of the way from one to another, along their great circle.
 
     Args:
-      start: [B, m], of length 1.
-      end: [B, m], of length 1. Where it is opposed to the start, no way is shorter than the others:
-        it is one towards the axis that the start is farthest from.
-      t: [S], of each way: 0 is the start, 1 the end.
+      start: [..., m], of length 1.
+      end: [..., m], of length 1. Where it is opposed to the start, no way is shorter than the
+        others: it is one towards the axis that the start is farthest from.
+      share: a number, or one for each, [..., 1]: 0 is the start, 1 the end.
 
     Returns:
-      [B, S, m], of length 1.
+      [..., m], of length 1.
     """
     away = _projected(end, start)
     squares = jnp.sum(away**2, axis=-1, keepdims=True)
@@ -103,9 +103,8 @@ def great_circle(start: Array, end: Array, t: Array) -> Array:
     # once more, for what rounding has left where the two are almost parallel
     tangent = unit(_projected(tangent, start))
     along = jnp.sum(start * end, axis=-1, keepdims=True)
-    angle = jnp.arctan2(jnp.sqrt(squares), along) * t[None]  # also exact where they are near
-    sides = jnp.cos(angle)[..., None] * start[:, None], jnp.sin(angle)[..., None] * tangent[:, None]
-    return unit(sides[0] + sides[1])
+    angle = share * jnp.arctan2(jnp.sqrt(squares), along)  # which is exact where they are near
+    return unit(jnp.cos(angle) * start + jnp.sin(angle) * tangent)
 
 
 def _projected(x: Array, direction: Array) -> Array:

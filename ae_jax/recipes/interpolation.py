@@ -1,12 +1,24 @@
 """What lies between two examples, as a trained model sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax.numpy as jnp
 
 from ae_jax import training
 from ae_jax.core import Array, Batch, Domain, InputError, require
-from ae_jax.methods.parts.posteriors import GEODESICS, Support
+from ae_jax.probability import sphere
+
+#: Where a share of the way lies: start and end [..., Z], share [..., 1] -> [..., Z].
+Way = Callable[[Array, Array, Array], Array]
+
+
+def straight(start: Array, end: Array, share: Array) -> Array:
+    """The shortest way in the plane."""
+    return (1 - share) * start + share * end
+
+
+#: The shortest ways, by where latents lie.
+WAYS: Mapping[str, Way] = {"plane": straight, "sphere": sphere.geodesic}
 
 
 def interpolate(
@@ -15,7 +27,7 @@ def interpolate(
     end: Batch,
     steps: int = 9,
     *,
-    support: Support = "plane",
+    support: str | Way = "plane",
     classes: int | Sequence[int] = 0,
     keep_label: bool = False,
 ) -> Array:
@@ -27,7 +39,8 @@ def interpolate(
       end: as many.
       steps: S, how many places, both ends included.
       support: where the model's latents lie: in the `plane` the way is straight, on the `sphere` a
-        great circle.
+        great circle; or, where there is another geometry, its shortest way, (start, end, share) ->
+        what lies there.
       classes: those that a conditional `vae` was made with; its codes end in them, one-hot.
       keep_label: whether the start's label is kept on the whole way; blended where not.
 
@@ -40,8 +53,9 @@ def interpolate(
         encode and decode.
     """
     require(Domain(2, whole=True), steps=steps)
-    if support not in GEODESICS:
-        raise InputError(f"unknown support {support!r}: use {' or '.join(GEODESICS)}")
+    if not callable(support) and support not in WAYS:
+        raise InputError(f"unknown support {support!r}: use {' or '.join(WAYS)}")
+    way = support if callable(support) else WAYS[support]
     ends = model.encode(start), model.encode(end)
     told = classes if isinstance(classes, int) else sum(classes)
     size = ends[0].shape[-1] - told
@@ -54,8 +68,8 @@ def interpolate(
     lengths = jnp.linalg.norm(jnp.concatenate([first, last]), axis=1)
     if support == "sphere" and not jnp.allclose(lengths, 1, atol=1e-3):
         raise InputError("these latents are not on the unit sphere: use support='plane'")
-    t = jnp.linspace(0, 1, steps, dtype=first.dtype)
-    way = GEODESICS[support](first, last, t)
-    labels = GEODESICS["plane"](given, given if keep_label else other, t)
-    made = model.decode(jnp.concatenate([way, labels], axis=-1).reshape(-1, size + told))
+    share = jnp.linspace(0, 1, steps, dtype=first.dtype)[None, :, None]
+    between = way(first[:, None], last[:, None], share)
+    labels = straight(given[:, None], (given if keep_label else other)[:, None], share)
+    made = model.decode(jnp.concatenate([between, labels], axis=-1).reshape(-1, size + told))
     return made.reshape(len(first), steps, *made.shape[1:])

@@ -41,6 +41,11 @@ def test_on_a_sphere_the_way_is_a_great_circle():
     assert np.linalg.norm(between(a, b, 3)[1, 1]) < 0.4
 
 
+def test_another_geometry_brings_its_own_way():
+    made = between(A, B, 3, support=lambda start, end, share: start + share**2 * (end - start))
+    np.testing.assert_allclose(made[:, 1, 0], A + (B - A) / 4, rtol=1e-6)
+
+
 def test_labels_are_blended_or_kept():
     a, b = (
         np.concatenate([x, label], axis=1) for x, label in ((A, np.eye(2)), (B, np.eye(2)[::-1]))

@@ -27,13 +27,6 @@ from ae_jax.probability._examples import sum_dimensions
 
 #: Where latents lie: in R^Z, or at length 1 in it.
 Support = Literal["plane", "sphere"]
-#: The shortest ways in each: start and end [B, Z], and places t [S] from 0 to 1 -> [B, S, Z].
-GEODESICS: Mapping[Support, Callable[[Array, Array, Array], Array]] = {
-    "plane": lambda start, end, t: (
-        (1 - t)[None, :, None] * start[:, None] + t[None, :, None] * end[:, None]
-    ),
-    "sphere": sphere.great_circle,
-}
 
 
 class Posterior(NamedTuple):

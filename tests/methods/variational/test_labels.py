@@ -255,10 +255,10 @@ def test_a_prior_of_each_class_is_in_bound_likelihood_and_samples():
     start = jax.tree.map(jnp.zeros_like, own)
 
     def seen(method, state, batch):
-        return told(method.evaluate, method.views, state, batch)
+        return by(method.evaluate, method.views, state, batch)
 
     @functools.partial(jax.jit, static_argnums=(0, 1))
-    def told(evaluate, views, state, batch):
+    def by(evaluate, views, state, batch):
         return (
             evaluate(KEY, state, batch, hparams),
             views.log_likelihood(KEY, state, batch, hparams),

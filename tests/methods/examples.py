@@ -58,6 +58,7 @@ from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
+from ae_jax.recipes import samplers
 from tests.methods.registered import (
     IMAGE_SHAPE,
     Registered,
@@ -86,6 +87,35 @@ def _autoencoder() -> Method:
         bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
         tie=nets.transposed,
     )
+
+
+def _regularised_autoencoder() -> Method:
+    """With all that keeps codes near a prior, and the decoder smooth."""
+    return autoencoder(
+        nets.mlp(4, (16,)),
+        nets.spectral(nets.mlp(IMAGE_SHAPE, (16,))),
+        penalties=[
+            penalties.latent_norm(1e-3),
+            penalties.decoder_jacobian(1e-3),
+            penalties.weight_decay(1e-4, "decoder"),
+            penalties.matching(0.1),
+        ],
+    )
+
+
+def _perceptual_autoencoder() -> Method:
+    """A VAE, but for its likelihood and bound."""
+    return autoencoder(
+        nets.mlp(8, (16,)),
+        nets.mlp(IMAGE_SHAPE, (), output_activation="sigmoid"),
+        reconstruction=observations.multiscale_ssim(2),
+        bottlenecks=[bottlenecks.gaussian()],
+        penalties=[penalties.divergence(0.1)],
+    )
+
+
+def _two_stage() -> Method:
+    return samplers.two_stage(nets.mlp(8, ()), nets.mlp(IMAGE_SHAPE, ()), 4, widths=(16,))
 
 
 def _deep_clustering() -> Method:
@@ -446,12 +476,15 @@ def _skip_gram() -> Method:
 
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
+    "regularised_autoencoder": Registered(_regularised_autoencoder, tier="composed"),
+    "perceptual_autoencoder": Registered(_perceptual_autoencoder, tier="composed"),
     "deep_clustering": Registered(_deep_clustering, steps=400, improvement=0.8),
     "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer, tier="composed"),
     "classifier": Registered(_classifier),
     "segmenter": Registered(_segmenter, digits_with_masks, tier="composed"),
     "stage": Registered(_stage),
+    "two_stage": Registered(_two_stage, tier="composed"),
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),

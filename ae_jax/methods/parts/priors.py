@@ -81,12 +81,7 @@ def sphere() -> Prior:
 
     Its density is with respect to the sphere's area, 2 pi^(Z/2) / Gamma(Z/2).
     """
-    return Prior(
-        sample=lambda key, params, shape, hparams: probability.sphere.sample(key, shape),
-        log_prob=lambda z, params, hparams: probability.sphere.log_prob(z),
-        standard=True,
-        support="sphere",
-    )
+    return fixed(probability.priors.sphere())._replace(standard=True, support="sphere")
 
 
 def gaussian_mixture(components: int = 10) -> Prior:

@@ -116,7 +116,7 @@ def factor_vae(
                 "4 or more"
             )
         outputs, _ = gradient.forward(encoder, keys[0], params["encoder"], x, training)
-        parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
+        parameters = parameters_of(posterior, outputs, latent_size, params, batch, hparams)
         latent = posterior.sample(keys[1], parameters)
         permuted = losses.permuted_dimensions(keys[2], latent[half : 2 * half])
         shown = jax.lax.stop_gradient(jnp.concatenate([latent[:half], permuted]))

@@ -99,7 +99,7 @@ def vae_objective(
         outputs, moved = gradient.forward(
             encoder, encoder_key, params["encoder"], beside(x, given), training
         )
-        parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
+        parameters = parameters_of(posterior, outputs, latent_size, params, batch, hparams)
         if bound.samples == 1:
             draws = jax.tree.map(lambda own: own[None], drawn(posterior, sample_key, parameters))
         else:

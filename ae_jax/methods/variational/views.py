@@ -42,7 +42,7 @@ def vae_views(
     def posteriors(state: GradientState, batch: Batch, hparams: HParams) -> Any:
         shown = beside(batch["image"], given_one_hot(batch, classes))
         outputs = encoder.apply(state.params["encoder"], shown)
-        return parameters_of(posterior, outputs, latent_size, state.params, hparams)
+        return parameters_of(posterior, outputs, latent_size, state.params, batch, hparams)
 
     def mean(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return posterior.mean(posteriors(state, batch, hparams))

@@ -11,25 +11,25 @@ Every posterior, and every flow of every density, is a compilation of its own.
 Reference: Rezende and Mohamed (2015), Variational Inference with Normalizing Flows; Kingma et al.
 (2016), Improved Variational Inference with Inverse Autoregressive Flow; Papamakarios, Pavlakou and
 Murray (2017), Masked Autoregressive Flow for Density Estimation; Dinh, Sohl-Dickstein and Bengio
-(2017), Density Estimation using Real NVP; Caterini, Doucet and Sejdinovic (2018), Hamiltonian
-Variational Auto-Encoder.
+(2017), Density Estimation using Real NVP; Caterini et al. (2018), Hamiltonian Variational
+Auto-Encoder.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ae_jax import cli, data, experiment, methods, nets, plots, training
-from ae_jax.core import Method
+from ae_jax.core import Dataset, Method
 from ae_jax.data.sources import densities
 from ae_jax.experiment import Count, Model, Swept
 from ae_jax.methods import flows, posteriors, priors
 
-POSTERIORS = {
+NAMES = {
     "gaussian": "Gaussian",
     "full_gaussian": "Gaussian, covariance",
     "planar": "planar",
@@ -38,18 +38,20 @@ POSTERIORS = {
     "masked_autoregressive": "masked autoregressive",
     "coupling": "coupling",
     "hamiltonian": "Hamiltonian",
+    "mixture": "mixture",
 }
+POSTERIORS = tuple(NAMES)[:-1]
 DENSITIES = ("mixture", "masked_autoregressive", "coupling")
 BY = ("data", "form", "learning_rate")
 TABLE = ("log_likelihood", "importance_error", "gap", "elbo", "kl", "divergence", "error")
-SHOWN = 1500  # points of a cloud
+POINTS, SHOWN = 10_000, 1500  # test points of a density, and points of a cloud
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(experiment.Config):
     """Options that take several values are swept; each form is compiled on its own."""
 
-    posterior: Swept[Literal[tuple(POSTERIORS)]] = tuple(POSTERIORS)
+    posterior: Swept[Literal[POSTERIORS]] = POSTERIORS
     density: Swept[Literal[DENSITIES]] = DENSITIES
     """Of points in the plane: a mixture of Gaussians, or a flow of one."""
     planes: Swept[Literal[densities.NAMES]] = ("two_moons", "checkerboard")
@@ -69,8 +71,6 @@ class Config(experiment.Config):
     """Of each test image's log-likelihood."""
     test_images: Count = 300
     """How many are measured, at most."""
-    points: Count = 10_000
-    """Test points of each density, at most."""
     learning_rate: Swept[float] = (2e-3,)
     """At first; it falls to 0 as a half cosine."""
     seeds: Count = 2
@@ -86,13 +86,9 @@ PRESETS = {
         latent_size=2,
         widths=(16,),
         flow_steps=1,
-        flow_widths=(8,),
-        context=2,
         density_steps=2,
-        density_widths=(8,),
         importance_samples=5,
         test_images=40,
-        points=100,
         seeds=1,
         steps=40,
     ),
@@ -107,7 +103,6 @@ PRESETS = {
         context=100,
         importance_samples=5000,
         test_images=10_000,
-        points=100_000,
         learning_rate=(1e-3,),
         seeds=1,
         steps=500_000,
@@ -116,51 +111,43 @@ PRESETS = {
 }
 
 
+class Part(NamedTuple):
+    """What is trained on one data set: a method of each form, which measures test data."""
+
+    method: Callable[..., Method]
+    forms: Sequence[str]
+    splits: experiment.Splits
+    measured: Callable[..., dict[str, float]]
+
+
 def normalizing_flows(config: Config) -> None:
     """Trains VAEs of all posteriors, and densities of all planes, and measures both."""
-    images = experiment.load_splits(config)
-    planes = {name: plane(config, name) for name in config.planes}
-    options = {"schedules": [training.warmup_cosine(config.steps)]}
-    parts = {config.dataset: (build, images), **{n: (density, p) for n, p in planes.items()}}
-    values = {name: config.density if name in planes else config.posterior for name in parts}
-    builders = {
-        name: functools.partial(made, config, splits.train.spec)
-        for name, (made, splits) in parts.items()
-    }
-    for name, (_, splits) in parts.items():
-        lanes = experiment.lanes(config, {"form": values[name]})
-        experiment.check(builders[name], lanes, options["schedules"], splits, config.batch_size)
-    shown: dict[str, dict[str, Any]] = {}
+    parts = {"images": Part(build, config.posterior, experiment.load_splits(config), of_images)}
+    for name in config.planes:
+        named = dataclasses.replace(config, dataset=name)
+        points = experiment.load_splits(named, held_out=1000, kinds=("point",))
+        parts[name] = Part(density, config.density, points, of_points)
+
+    def sweep(name: str, **options: Any) -> experiment.Sweep:
+        method, forms, splits, _ = parts[name]
+        options |= {"part": name, "schedules": [training.warmup_cosine(config.steps)]}
+        builder = functools.partial(method, config, splits.train.spec)
+        values = {"form": forms}
+        return experiment.sweep(config, "normalizing_flows", builder, splits, values, **options)
+
+    for name in parts:
+        sweep(name, dry=True)
+    shown: dict[str, dict[str, Any]] = {name: {} for name in parts}
 
     def describe(model: Model) -> dict[str, float]:
         name, form = model.row["data"], model.row["form"]
-        splits, count = parts[name][1], SHOWN if name in planes else 16
-        shown.setdefault(name, {}).setdefault(label(form), model.sample(jax.random.key(0), count))
-        if name not in planes:
-            return of_images(config, model, splits)
-        test = data.head(splits.test, config.points)
-        found = model.log_likelihood(jax.random.key(0), test)
-        away = densities.density(name).log_prob(test["image"]) - found
-        error = jnp.std(away) / len(away) ** 0.5
-        figures = {"log_likelihood": jnp.mean(found), "divergence": jnp.mean(away), "error": error}
-        return {name: float(x) for name, x in figures.items()}
+        count = 16 if name == "images" else SHOWN
+        shown[name].setdefault(NAMES[form], model.sample(jax.random.key(0), count))
+        return parts[name].measured(config, model, parts[name].splits.test)
 
-    sweeps = [
-        (
-            {"data": name},
-            experiment.sweep(
-                config,
-                "normalizing_flows",
-                builders[name],
-                splits,
-                {"form": values[name]},
-                part=name if name in planes else "images",
-                **options,
-            ),
-        )
-        for name, (_, splits) in parts.items()
-    ]
-    rows = experiment.side_by_side(sweeps, describe, BY)
+    trained = [({"data": name}, sweep(name)) for name in parts]
+    rows = experiment.side_by_side(trained, describe, BY)
+    tests = {name: part.splits.test for name, part in parts.items()}
     experiment.report(
         config,
         cli.directory(config, "normalizing_flows"),
@@ -168,22 +155,15 @@ def normalizing_flows(config: Config) -> None:
         rows,
         BY,
         TABLE,
-        lambda: figures(config, rows, shown, images),
-        [found.result for _, found in sweeps],
+        lambda: figures(config, rows, shown, tests),
+        [found.result for _, found in trained],
         [
-            "log_likelihood of images is by importance samples of the posterior, and "
-            "importance_error the standard error that so few leave to its mean; gap is the "
-            "posterior's divergence from the exact one, of the Hamiltonian one with its momenta. "
-            "Of points it is exact; divergence is that of the model from the density, nats, and "
-            "error its standard error over test points.",
+            "log_likelihood of images is by importance samples, and importance_error the standard "
+            "error that they leave to its mean; gap is the posterior's divergence from the exact "
+            "one (Hamiltonian: with its momenta). Of points it is exact; divergence is that from "
+            "the density itself, nats, and error its standard error over test points."
         ],
     )
-
-
-def plane(config: Config, name: str) -> experiment.Splits:
-    """Returns points of a density that is known."""
-    named = dataclasses.replace(config, dataset=name)
-    return experiment.load_splits(named, held_out=1000, kinds=("point",))
 
 
 def build(config: Config, spec: Mapping[str, Any], form: str) -> Method:
@@ -217,49 +197,54 @@ def density(config: Config, spec: Mapping[str, Any], form: str) -> Method:
     return methods.density_model(prior, spec["image"].shape)
 
 
-def of_images(config: Config, model: Model, splits: experiment.Splits) -> dict[str, float]:
+def of_images(config: Config, model: Model, test: Dataset) -> dict[str, float]:
     """Returns how likely test images are."""
-    test = data.head(splits.test, config.test_images)
-    view = vae(config, test["image"].shape[1:], model.row["form"]).views.log_likelihood
-    drawn = {"image": methods.binarized(jax.random.key(0), test)["image"]}
+    seen = data.head(test, config.test_images)
+    view = vae(config, seen["image"].shape[1:], model.row["form"]).views.log_likelihood
+    drawn = {"image": methods.binarized(jax.random.key(0), seen)["image"]}
     key, samples = jax.random.key(model.row["seed"]), config.importance_samples
     return experiment.importance_likelihood(view, model, key, drawn, samples)
 
 
-def label(form: str) -> str:
-    """Returns what a posterior or a density is called."""
-    return POSTERIORS.get(form, form)
+def of_points(config: Config, model: Model, test: Dataset) -> dict[str, float]:
+    """Returns how likely test points are, and how far that is from the density's own."""
+    seen = data.head(test, POINTS)
+    found = model.log_likelihood(jax.random.key(0), seen)
+    away = densities.density(model.row["data"]).log_prob(seen["image"]) - found
+    return {
+        "log_likelihood": float(jnp.mean(found)),
+        "divergence": float(jnp.mean(away)),
+        "error": float(jnp.std(away)) / len(away) ** 0.5,
+    }
 
 
 def figures(
     config: Config,
     rows: Sequence[Mapping[str, Any]],
     shown: Mapping[str, Mapping[str, Any]],
-    images: experiment.Splits,
+    tests: Mapping[str, Dataset],
 ) -> dict[str, Any]:
     """Draws likelihoods, gaps, points of each density beside its models', and samples."""
-    found = [row for row in experiment.where(rows, data=config.dataset) if "gap" in row]
+    found = [row for row in experiment.where(rows, data="images") if "gap" in row]
 
     def dots(column: str, words: str) -> Any:
-        table = plots.mean_table(found, lambda row: label(row["form"]), {column: "test images"})
+        table = plots.mean_table(found, lambda row: NAMES[row["form"]], {column: "test images"})
         return plots.dots(table, words)
 
     points = {
         f"{name.replace('_', ' ')}, {form}": {
-            "data": data.head(plane(config, name).test, SHOWN)["image"],
+            "data": data.head(tests[name], SHOWN)["image"],
             "model": made,
         }
         for name in config.planes
-        for form, made in shown.get(name, {}).items()
+        for form, made in shown[name].items()
     }
     return {
-        "Log-likelihood of test images, by posterior.": dots(
-            "log_likelihood", "log-likelihood (nats)"
-        ),
-        "What the bound is below the log-likelihood, by posterior.": dots("gap", "gap (nats)"),
+        "Log-likelihood of test images, by posterior.": dots("log_likelihood", "nats"),
+        "What the bound is below the log-likelihood, by posterior.": dots("gap", "nats"),
         "Points of densities, and samples of each model.": plots.clouds(points),
         "Test images, and samples of each posterior's VAE.": plots.reconstructions(
-            data.head(images.test, 16)["image"], shown.get(config.dataset, {}), first="test"
+            data.head(tests["images"], 16)["image"], shown["images"], first="test"
         ),
     }
 

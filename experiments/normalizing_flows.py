@@ -65,7 +65,7 @@ class Config(experiment.Config):
     context: Count = 16
     """What the encoder tells flows with parameters of their own."""
     density_steps: Count = 8
-    """Steps of a density's flow, and four times as many components of a mixture."""
+    """Steps of a density's flow; of a mixture four times as many components."""
     density_widths: tuple[Count, ...] = (64, 64)
     importance_samples: Count = 500
     """Of each test image's log-likelihood."""
@@ -106,7 +106,6 @@ PRESETS = {
         learning_rate=(1e-3,),
         seeds=1,
         steps=500_000,
-        batch_size=100,
     ),
 }
 
@@ -131,9 +130,8 @@ def normalizing_flows(config: Config) -> None:
     def sweep(name: str, **options: Any) -> experiment.Sweep:
         method, forms, splits, _ = parts[name]
         options |= {"part": name, "schedules": [training.warmup_cosine(config.steps)]}
-        builder = functools.partial(method, config, splits.train.spec)
-        values = {"form": forms}
-        return experiment.sweep(config, "normalizing_flows", builder, splits, values, **options)
+        given = functools.partial(method, config, splits.train.spec), splits, {"form": forms}
+        return experiment.sweep(config, "normalizing_flows", *given, **options)
 
     for name in parts:
         sweep(name, dry=True)
@@ -199,11 +197,10 @@ def density(config: Config, spec: Mapping[str, Any], form: str) -> Method:
 
 def of_images(config: Config, model: Model, test: Dataset) -> dict[str, float]:
     """Returns how likely test images are."""
-    seen = data.head(test, config.test_images)
-    view = vae(config, seen["image"].shape[1:], model.row["form"]).views.log_likelihood
-    drawn = {"image": methods.binarized(jax.random.key(0), seen)["image"]}
+    drawn = methods.binarized(jax.random.key(0), data.head(test, config.test_images))["image"]
+    view = vae(config, drawn.shape[1:], model.row["form"]).views.log_likelihood
     key, samples = jax.random.key(model.row["seed"]), config.importance_samples
-    return experiment.importance_likelihood(view, model, key, drawn, samples)
+    return experiment.importance_likelihood(view, model, key, {"image": drawn}, samples)
 
 
 def of_points(config: Config, model: Model, test: Dataset) -> dict[str, float]:

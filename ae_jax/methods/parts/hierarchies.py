@@ -73,8 +73,8 @@ def bottom_up(
       activation: of the hidden layers, by name.
 
     Raises:
-      InputError: if a size is none, the top is no prior in the plane, or the activation unknown;
-        when traced, for another `latent_size` or an encoder of other outputs.
+      InputError: if a size is none, the top is no prior in the plane, of all examples alike, or the
+        activation unknown; when traced, for another `latent_size` or an encoder of other outputs.
 
     Reference:
       Rezende, Mohamed and Wierstra (2014); Sonderby et al. (2016), Ladder Variational Autoencoders,
@@ -220,8 +220,8 @@ def _hierarchy(
     """
     top = normal() if top is None else top
     require_kind(Prior, "priors.normal()", top=top)
-    if top.support != "plane":
-        raise InputError("the top of a hierarchy lies in the plane: use priors.normal()")
+    if top.support != "plane" or top.of is not None:
+        raise InputError("a hierarchy's top lies in the plane, told nothing: use priors.normal()")
     count, size = len(sizes), sum(sizes)
     cuts = list(itertools.accumulate(sizes))[:-1]
     order = range(count) if upwards else range(count)[::-1]

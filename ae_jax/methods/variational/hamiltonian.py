@@ -23,17 +23,18 @@ from ae_jax.core import (
     Method,
     Network,
     require,
-    require_kind,
-    require_networks,
 )
 from ae_jax.methods.learners.composing import joined
-from ae_jax.methods.parts.labels import beside, given_one_hot
+from ae_jax.methods.learners.objective import descend
+from ae_jax.methods.parts.labels import Classes, beside
 from ae_jax.methods.parts.latent_regularisers import LatentRegulariser
-from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian
-from ae_jax.methods.parts.priors import Prior, normal
+from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.posteriors import Posterior
+from ae_jax.methods.parts.priors import Prior
 from ae_jax.methods.variational.bounds import Bound
-from ae_jax.methods.variational.vae import vae
+from ae_jax.methods.variational.model import latent_model
+from ae_jax.methods.variational.objective import vae_objective
+from ae_jax.methods.variational.views import vae_views
 from ae_jax.probability import hamiltonian
 
 Tempering = Literal["quadratic", "free"]
@@ -54,7 +55,7 @@ def hamiltonian_vae(
     prior: Prior | None = None,
     regularisers: Sequence[LatentRegulariser] = (),
     bound: Bound | None = None,
-    classes: int = 0,
+    classes: Classes = 0,
     beta: float = 1.0,
     learning_rate: float = 1e-3,
     optimizer: optax.GradientTransformation | None = None,
@@ -104,13 +105,16 @@ def hamiltonian_vae(
     Reference:
       Caterini, Doucet and Sejdinovic (2018), algorithm 1.
     """
-    likelihood = bernoulli() if likelihood is None else likelihood
-    base = gaussian() if posterior is None else posterior
-    prior = normal() if prior is None else prior
-    require_networks(decoder=decoder)
-    require_kind(Observation, "observations.bernoulli()", likelihood=likelihood)
-    require_kind(Posterior, "posteriors.gaussian()", posterior=base)
-    require_kind(Prior, "priors.normal()", prior=prior)
+    model = latent_model(
+        encoder,
+        decoder,
+        latent_size,
+        likelihood=likelihood,
+        posterior=posterior,
+        prior=prior,
+        classes=classes,
+    )
+    base = model.posterior
     require(WHOLE, steps=steps)
     if tempering not in ("quadratic", "free"):
         raise InputError(f"unknown tempering {tempering!r}: use quadratic or free")
@@ -141,15 +145,15 @@ def hamiltonian_vae(
             scales,
             params,
             batch["image"],
-            given_one_hot(batch, classes),
+            model.given(batch),
             dict(hparams),
         )
 
     def moved(z: Array, momentum: Array, by: _Moving) -> tuple[Array, Array]:
         def log_joint(z: Array) -> Array:
             outputs = decoder.apply(by.params["decoder"], beside(z, by.given))
-            nats = prior.log_prob(z, by.params, by.hparams)
-            return jnp.sum(nats - likelihood.loss(outputs, by.x, by.hparams))
+            nats = model.prior_of(by.given).log_prob(z, by.params, by.hparams)
+            return jnp.sum(nats - model.likelihood.loss(outputs, by.x, by.hparams))
 
         return hamiltonian.leapfrog(jax.grad(log_joint), z, momentum, by.step_size, by.tempering)
 
@@ -180,21 +184,10 @@ def hamiltonian_vae(
         draw=draw,
         **numbers,
     )
-    return vae(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood=likelihood,
-        posterior=moving,
-        prior=prior,
-        regularisers=regularisers,
-        bound=bound,
-        classes=classes,
-        beta=beta,
-        learning_rate=learning_rate,
-        optimizer=optimizer,
-        importance_samples=importance_samples,
-    )
+    model = model._replace(posterior=moving)
+    objective = vae_objective(model, regularisers=regularisers, bound=bound, beta=beta)
+    views = vae_views(model, importance_samples)
+    return descend(objective, views, optimizer=optimizer, learning_rate=learning_rate)
 
 
 class _Moving(NamedTuple):

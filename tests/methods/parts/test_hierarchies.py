@@ -292,8 +292,10 @@ def test_refuses():
         hierarchies.bottom_up((2, 0))
     with pytest.raises(InputError, match="features is 0"):
         hierarchies.top_down((2, 2), features=0)
-    with pytest.raises(InputError, match="lies in the plane"):
+    with pytest.raises(InputError, match="lies in the plane, told nothing"):
         hierarchies.ladder((2, 3), top=priors.sphere())
+    with pytest.raises(InputError, match="lies in the plane, told nothing"):
+        hierarchies.ladder((2, 3), top=priors.by_class(2))
     with pytest.raises(InputError, match="unknown activation 'swirl'"):
         hierarchies.ladder((2, 3), activation="swirl")
     ladder = hierarchies.ladder((2, 1))

@@ -141,7 +141,7 @@ def test_a_step_moves_all_parameters_by_the_gradient_of_the_bound():
 
 
 def test_steps_are_told_labels_as_the_decoder_is():
-    method = small(classes=2)
+    method = small(classes=2, prior=priors.by_class(2))
     batch = {**BATCH, "label": jnp.array([0, 1, 1])}
     state = jax.eval_shape(method.init, KEY, batch, dict(method.hparams))
     found = jax.eval_shape(method.evaluate, KEY, state, batch, dict(method.hparams))

@@ -16,6 +16,7 @@ from ae_jax.methods import (
     conditions,
     discrepancies,
     flows,
+    hierarchies,
     latent_regularisers,
     penalties,
     shown,
@@ -50,6 +51,7 @@ from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.hamiltonian import hamiltonian_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
@@ -211,6 +213,19 @@ def _vamp_vae() -> Method:
     encoder = nets.mlp(8, (16,))
     prior = prior_parts.vamp(encoder, 5)
     return vae(encoder, nets.mlp(IMAGE_SHAPE, ()), 4, prior=prior, bound=bounds.combined(2))
+
+
+def _ladder_vae() -> Method:
+    """Of two levels, below a mixture of the top's posteriors of pseudo-inputs."""
+    encoder = nets.mlp(10, (8,))
+    top = prior_parts.vamp(nets.some_outputs(encoder, -4), 3)
+    posterior, prior, levels = hierarchies.ladder((3, 2), top=top, widths=(4,))
+    decoder = nets.chain(nets.part(0, 3), nets.mlp(IMAGE_SHAPE, ()))
+    return vae(encoder, decoder, 5, posterior=posterior, prior=prior, regularisers=[levels])
+
+
+def _hamiltonian_vae() -> Method:
+    return hamiltonian_vae(nets.mlp(8, (8,)), nets.mlp(IMAGE_SHAPE, ()), 4, steps=2)
 
 
 def _density_model() -> Method:
@@ -493,6 +508,8 @@ REGISTRY: Mapping[str, Registered] = {
     "conditional_vae": Registered(_conditional_vae, tier="composed"),
     "semi_supervised_vae": Registered(_semi_supervised_vae),
     "vamp_vae": Registered(_vamp_vae, tier="composed"),
+    "ladder_vae": Registered(_ladder_vae, tier="composed"),
+    "hamiltonian_vae": Registered(_hamiltonian_vae, tier="composed"),
     "mixture_vae": Registered(_mixture_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),

@@ -12,6 +12,7 @@ from ae_jax import probability
 from ae_jax.core import (
     POSITIVE,
     Array,
+    Batch,
     Domain,
     HParams,
     InputError,
@@ -37,9 +38,9 @@ class Posterior(NamedTuple):
 
     Attributes:
       outputs: latent_size -> how many numbers an encoder has to give.
-      read: (outputs [B, O], latent_size, hparams) -> parameters; with parameters of its own that
-        `init` made, as a fourth argument. Raises InputError, when traced, for outputs of another
-        shape.
+      read: (outputs [B, O], latent_size, hparams) -> parameters; where there is an `init`,
+        (outputs, latent_size, hparams, params, batch), with the parameters of all networks by
+        name. Raises InputError, when traced, for outputs of another shape.
       sample: (key, parameters) -> [B, Z], one draw each, through which gradients flow.
       log_prob: (z [B, Z], parameters) -> [B], nats; None where it is known of own draws alone.
       mean: parameters -> [B, Z], what stands for the distribution where one latent is asked for.
@@ -53,7 +54,7 @@ class Posterior(NamedTuple):
       hparams: its traced hyperparameters and their defaults.
       domains: the values that each of them may take.
       init: (key, latent_size) -> parameters of its own, the entry `posterior` beside `encoder` and
-        `decoder`; None where there are none.
+        `decoder`; None where it is read of the encoder's outputs alone.
       draw: (key, parameters) -> [B, Z] and [B], one draw each and its nats, where they are found
         together; None where `log_prob` finds them.
     """
@@ -265,7 +266,9 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
     def outputs(latent_size: int) -> int:
         return base.outputs(latent_size) + through.context(latent_size)
 
-    def read(given: Array, latent_size: int, hparams: HParams, own: Any) -> Flowed:
+    def read(
+        given: Array, latent_size: int, hparams: HParams, params: Mapping[str, Any], batch: Batch
+    ) -> Flowed:
         split = base.outputs(latent_size)
         if given.shape[1:] != (outputs(latent_size),):
             raise InputError(
@@ -273,7 +276,8 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
                 f"{outputs(latent_size) - split} for the flow, [B, {outputs(latent_size)}], and "
                 f"gives {list(given.shape)}"
             )
-        return Flowed(base.read(given[:, :split], latent_size, hparams), given[:, split:], own)
+        first = base.read(given[:, :split], latent_size, hparams)
+        return Flowed(first, given[:, split:], params["posterior"])
 
     def draw(key: Array, parameters: Flowed) -> tuple[Array, Array]:
         first = base.sample(key, parameters.base)
@@ -312,6 +316,7 @@ def parameters_of(
     outputs: Array,
     latent_size: int,
     params: Mapping[str, Any],
+    batch: Batch,
     hparams: HParams,
 ) -> Any:
     """Reads a posterior's parameters, with its own where it has some, of an encoder's outputs.
@@ -321,9 +326,10 @@ def parameters_of(
       outputs: [B, O], of the encoder.
       latent_size: Z.
       params: of all networks by name.
+      batch: what the encoder was shown.
       hparams: of the method.
     """
-    own = () if posterior.init is None else (params["posterior"],)
+    own = () if posterior.init is None else (params, batch)
     return posterior.read(outputs, latent_size, hparams, *own)
 
 

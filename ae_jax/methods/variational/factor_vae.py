@@ -113,7 +113,7 @@ def factor_vae(
                 "4 or more"
             )
         outputs, _ = gradient.forward(encoder, keys[0], params["encoder"], x, training)
-        parameters = model.parameters(outputs, params, hparams)
+        parameters = model.parameters(outputs, params, batch, hparams)
         latent = model.posterior.sample(keys[1], parameters)
         permuted = losses.permuted_dimensions(keys[2], latent[half : 2 * half])
         shown = jax.lax.stop_gradient(jnp.concatenate([latent[:half], permuted]))

@@ -49,9 +49,11 @@ class LatentModel(NamedTuple):
         """Returns the prior of examples of which that is told."""
         return self.prior if self.prior.of is None else self.prior.of(given)
 
-    def parameters(self, outputs: Array, params: Mapping[str, Any], hparams: HParams) -> Any:
-        """Returns the posterior's parameters, of an encoder's outputs."""
-        return parameters_of(self.posterior, outputs, self.latent_size, params, hparams)
+    def parameters(
+        self, outputs: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams
+    ) -> Any:
+        """Returns the posterior's parameters, of an encoder's outputs for a batch."""
+        return parameters_of(self.posterior, outputs, self.latent_size, params, batch, hparams)
 
 
 def latent_model(

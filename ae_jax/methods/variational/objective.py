@@ -86,7 +86,7 @@ def vae_objective(
         outputs, moved = gradient.forward(
             encoder, encoder_key, params["encoder"], beside(x, given), training
         )
-        parameters = model.parameters(outputs, params, hparams)
+        parameters = model.parameters(outputs, params, batch, hparams)
         own_prior = model.prior_of(given)
         if bound.samples == 1:
             draws = jax.tree.map(lambda own: own[None], drawn(posterior, sample_key, parameters))

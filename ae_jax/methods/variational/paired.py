@@ -7,7 +7,6 @@ Reference:
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -136,10 +135,9 @@ def shared_posteriors(
         mean = 0.5 * (first.mean + second.mean)
         log_var = jnp.logaddexp(first.log_var, second.log_var) - jnp.log(2.0).astype(mean.dtype)
     else:
-        # by precision: v = 2 / (1/v1 + 1/v2)
-        weight = jax.nn.sigmoid(second.log_var - first.log_var)
-        mean = weight * first.mean + (1 - weight) * second.mean
-        log_var = jnp.log(2.0).astype(mean.dtype) - jnp.logaddexp(-first.log_var, -second.log_var)
+        # of the product of both densities, with twice its variance: v = 2 / (1/v1 + 1/v2)
+        mean, log_var = densities.product(*first, *second)
+        log_var += jnp.log(2.0).astype(mean.dtype)
 
     def with_average(own: Gaussian) -> Gaussian:
         return Gaussian(jnp.where(near, mean, own.mean), jnp.where(near, log_var, own.log_var))

@@ -25,7 +25,7 @@ def vae_views(model: LatentModel, importance_samples: int) -> Views:
     def posteriors(state: GradientState, batch: Batch, hparams: HParams) -> Any:
         shown = beside(batch["image"], model.given(batch))
         outputs = encoder.apply(state.params["encoder"], shown)
-        return model.parameters(outputs, state.params, hparams)
+        return model.parameters(outputs, state.params, batch, hparams)
 
     def mean(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return posterior.mean(posteriors(state, batch, hparams))

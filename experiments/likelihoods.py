@@ -204,8 +204,7 @@ def scales(config: Config, model: Model, test: Mapping[str, Array]) -> dict[str,
     density = DENSITIES[model.row["likelihood"]]
     if density.levels:
         nats = jnp.mean(model.log_likelihood(jax.random.key(model.row["seed"]), test))
-        size = math.prod(test["image"].shape[1:])
-        return {"bits_per_dimension": float(-nats / (size * math.log(2)))}
+        return {"bits_per_dimension": metrics.bits_per_dimension(-nats, test["image"].shape[1:])}
     if density.scale == "shared":
         return {"learned_variance": float(jnp.exp(model.state.params["decoder"]["scale"]))}
     return {}

@@ -17,6 +17,7 @@ from ae_jax.methods.autoencoders.domain_decoders import domain_decoders
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
 from ae_jax.methods.autoencoders.restorer import restorer
+from ae_jax.methods.autoencoders.vq_vae import vq_vae
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
@@ -32,6 +33,7 @@ from ae_jax.methods.parts import (
     penalties,
     posteriors,
     priors,
+    quantisers,
     shown,
 )
 from ae_jax.methods.supervised.classifier import classifier
@@ -88,6 +90,7 @@ __all__ = [
     "prepared",
     "priors",
     "progressive_gan",
+    "quantisers",
     "rbm",
     "recurrent_autoencoder",
     "regularisers",
@@ -100,4 +103,5 @@ __all__ = [
     "stage",
     "vae",
     "vae_gan",
+    "vq_vae",
 ]

@@ -101,6 +101,7 @@ from ae_jax.metrics.probes import (
 from ae_jax.metrics.rate import (
     RateDistortion,
     bd_rate,
+    bits_per_dimension,
     bits_per_pixel,
     rate_at,
     reverse_water_filling,
@@ -150,6 +151,7 @@ __all__ = [
     "best_log_likelihood",
     "beta_vae_score",
     "beta_vae_score_of_groups",
+    "bits_per_dimension",
     "bits_per_pixel",
     "bound_name",
     "boundary_f1",

@@ -1,5 +1,6 @@
 """What a compressed image costs, and how much of it is due to its codec."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -49,6 +50,17 @@ def reverse_water_filling(variances: Array, level: float) -> RateDistortion:
 def bits_per_pixel(bits: float, shape: Sequence[int]) -> float:
     """Bits by the pixels of images [..., H, W, C], of which colours are no pixels of their own."""
     return bits / int(np.prod(shape[:-1]))
+
+
+def bits_per_dimension(nats: float, shape: Sequence[int]) -> float:
+    """Nats of an example, minus its log-likelihood say, in bits for each of its numbers.
+
+    Args:
+      nats: of an example [*shape]. Of an upper bound the bits are one; of a density, which may be
+        negative, they depend on the units of the data.
+      shape: of an example, all of whose numbers count, those of colours as well.
+    """
+    return float(nats) / (math.prod(shape) * math.log(2))
 
 
 def rate_at(rates: Array, psnr: Array, level: float) -> float:

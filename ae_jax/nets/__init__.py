@@ -13,6 +13,7 @@ from ae_jax.nets.architectures import conv_encoder as conv_encoder
 from ae_jax.nets.architectures import decoder as decoder
 from ae_jax.nets.architectures import encoder as encoder
 from ae_jax.nets.autoregressive import masked_mlp as masked_mlp
+from ae_jax.nets.autoregressive import pixel_cnn as pixel_cnn
 from ae_jax.nets.combine import Tie as Tie
 from ae_jax.nets.combine import added as added
 from ae_jax.nets.combine import chain as chain
@@ -39,6 +40,10 @@ from ae_jax.nets.layers import EqualisedDense as EqualisedDense
 from ae_jax.nets.layers import MinibatchStddev as MinibatchStddev
 from ae_jax.nets.layers import minibatch_stddev as minibatch_stddev
 from ae_jax.nets.layers import pixel_norm as pixel_norm
+from ae_jax.nets.maps import map_decoder as map_decoder
+from ae_jax.nets.maps import map_encoder as map_encoder
+from ae_jax.nets.maps import patch_decoder as patch_decoder
+from ae_jax.nets.maps import patch_encoder as patch_encoder
 from ae_jax.nets.mlp import flax_network as flax_network
 from ae_jax.nets.mlp import mlp as mlp
 from ae_jax.nets.parameters import Affine as Affine

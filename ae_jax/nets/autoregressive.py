@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
 from ae_jax.core import COUNT, Array, InputError, Network, require
 from ae_jax.nets.activations import activation as activation_named
-from ae_jax.nets.layers import LECUN_NORMAL, dense
+from ae_jax.nets.layers import LECUN_NORMAL, Conv, dense
 from ae_jax.nets.mlp import flax_network
 
 
@@ -20,11 +21,12 @@ class MaskedDense(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """x [B, I] to [B, O], of the mask [I, O]."""
+        """x [..., I] to [..., O], of the mask [I, O]."""
         mask, dtype = np.asarray(self.mask), jnp.result_type(float)
         kernel = self.param("kernel", self.kernel_init, mask.shape, dtype)
         bias = self.param("bias", nn.initializers.zeros, mask.shape[1:], dtype)
-        return jnp.dot(x, kernel * mask.astype(kernel.dtype)) + bias[None]
+        y = jnp.dot(x, kernel * mask.astype(kernel.dtype))
+        return y + bias.reshape(*[1] * (x.ndim - 1), -1)
 
 
 class MaskedMLP(nn.Module):
@@ -93,6 +95,83 @@ def masked_mlp(
     require(COUNT, size=size, outputs=outputs, **{f"widths[{i}]": w for i, w in enumerate(widths)})
     activation_named(activation)
     return flax_network(MaskedMLP(size, outputs, tuple(widths), activation, last_kernel_init))
+
+
+class PixelCNN(nn.Module):
+    """See `pixel_cnn`."""
+
+    values: int
+    channels: int
+    layers: int
+    reach: int
+
+    @nn.compact
+    def __call__(self, codes: Array) -> Array:
+        """codes int [B, H, W, L] to logits [B, H, W, L, values]."""
+        if codes.ndim != 4:
+            raise InputError(f"a map of codes is [B, H, W, L], and it got {list(codes.shape)}")
+        levels, reach = codes.shape[3], self.reach
+        dtype, width = jnp.result_type(float), levels * self.channels
+
+        def here(
+            x: Array,
+            features: int,
+            own: bool = True,
+            init: nn.initializers.Initializer = LECUN_NORMAL,
+        ):
+            """Of a place itself: of its levels before each, and its own."""
+            told, made = (np.arange(levels).repeat(n // levels) for n in (x.shape[3], features))
+            allowed = told[:, None] <= made if own else told[:, None] < made
+            return MaskedDense(_mask(allowed), init)(x)
+
+        def gated(x: Array) -> Array:
+            halves = jnp.split(x.reshape(*x.shape[:3], levels, -1), 2, axis=-1)
+            return (jnp.tanh(halves[0]) * jax.nn.sigmoid(halves[1])).reshape(*x.shape[:3], width)
+
+        x = jax.nn.one_hot(codes, self.values, dtype=dtype).reshape(*codes.shape[:3], -1)
+        above, left = x, x
+        for layer in range(self.layers):
+            first = layer == 0
+            # rows above, and no place of the own row; then all that such features stand for
+            rows = Conv(
+                2 * width, (reach + 1 - first, 2 * reach + 1), padding=((reach, 0), (reach, reach))
+            )
+            above_now = rows(above[:, :-1] if first else above)
+            columns = Conv(2 * width, (1, reach), padding=((0, 0), (reach, 0)))(left[:, :, :-1])
+            seen = columns + here(left, 2 * width, own=not first) + dense(2 * width)(above_now)
+            added = here(gated(seen), width)
+            above, left = gated(above_now), added if first else left + added
+        hidden = nn.relu(here(nn.relu(left), width))
+        logits = here(hidden, levels * self.values, init=nn.initializers.zeros)
+        return logits.reshape(*codes.shape, self.values)
+
+
+def pixel_cnn(values: int, channels: int = 32, layers: int = 4, reach: int = 2) -> Network:
+    """A convolutional network that gives each code of a map logits of what it may be.
+
+    They are functions of the codes before it, row by row, of a place's levels in their order.
+    One stack of gated convolutions sees the rows above, and one beside it the places to the left
+    and what the first one found, so that with layers enough nothing before is left out. The last
+    kernel starts at zero: all values are alike in probability.
+
+    Args:
+      values: K, of a code.
+      channels: of each level.
+      layers: gated convolutions of each stack.
+      reach: how far each of them sees, in rows and in columns.
+
+    Returns:
+      A Network from codes int [B, H, W, L] to logits [B, H, W, L, K].
+
+    Raises:
+      InputError: if a number is not positive; when traced, for codes of another shape.
+
+    Reference:
+      Van den Oord et al. (2016), Conditional Image Generation with PixelCNN Decoders, section 2.2;
+      with the levels of residual quantisation in the place of colours.
+    """
+    require(COUNT, values=values, channels=channels, layers=layers, reach=reach)
+    return flax_network(PixelCNN(values, channels, layers, reach))
 
 
 def _mask(allowed: np.ndarray) -> tuple[tuple[bool, ...], ...]:

@@ -19,6 +19,7 @@ from ae_jax.methods import (
     hierarchies,
     latent_regularisers,
     penalties,
+    quantisers,
     shown,
 )
 from ae_jax.methods.adversarial import regularisers
@@ -37,6 +38,7 @@ from ae_jax.methods.autoencoders.domain_decoders import domain_decoders
 from ae_jax.methods.autoencoders.embedding import skip_gram
 from ae_jax.methods.autoencoders.recurrent import recurrent_autoencoder
 from ae_jax.methods.autoencoders.restorer import restorer
+from ae_jax.methods.autoencoders.vq_vae import vq_vae
 from ae_jax.methods.boltzmann.boltzmann_machine import boltzmann_machine
 from ae_jax.methods.boltzmann.deep_belief_network import deep_belief_network
 from ae_jax.methods.boltzmann.rbm import rbm
@@ -147,6 +149,31 @@ def _restorer() -> Method:
     """Of images with holes."""
     network = nets.correction(nets.unet(1, (4, 8), dropout=0.2))
     return restorer(network, shown.holed(corruptions.block, 0.4))
+
+
+def _vq_vae() -> Method:
+    """Of maps, in two levels, with entries that are restarted."""
+    return vq_vae(
+        nets.map_encoder(4, (8,), 0),
+        nets.map_decoder(1, (8,), 0),
+        (4, 4, 4),
+        quantiser=quantisers.codebook(8, 2, decay=0.9, restart=0.95),
+        reconstruction=observations.bernoulli(),
+        learning_rate=3e-3,
+    )
+
+
+def _code_stage() -> Method:
+    """A distribution of the codes of a quantiser that nobody trained."""
+    networks = nets.map_encoder(2, (4,), 0), nets.map_decoder(1, (4,), 0)
+    coding = quantisers.coding(*networks, quantisers.finite_scalar((3, 2)), (4, 4, 2))
+    prior = prior_parts.autoregressive(nets.pixel_cnn(6, 8, 2), (4, 4, 1))
+    return stage(
+        coding.encoder,
+        density_model(prior, (4, 4, 1), learning_rate=1e-2),
+        coding.decoder,
+        likelihood=observations.bernoulli(),
+    )
 
 
 def _classifier() -> Method:
@@ -496,6 +523,8 @@ REGISTRY: Mapping[str, Registered] = {
     "deep_clustering": Registered(_deep_clustering, steps=400, improvement=0.8),
     "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer, tier="composed"),
+    "vq_vae": Registered(_vq_vae),
+    "code_stage": Registered(_code_stage, tier="composed"),
     "classifier": Registered(_classifier),
     "segmenter": Registered(_segmenter, digits_with_masks, tier="composed"),
     "stage": Registered(_stage),

@@ -105,8 +105,11 @@ def test_the_order_of_points_and_worse_ones_do_not_matter():
     assert metrics.bd_rate((RATES, PSNR), shuffled) == pytest.approx(0, abs=1e-12)
 
 
-def test_bits_per_pixel():
+def test_bits_per_pixel_and_dimension():
     assert metrics.bits_per_pixel(96.0, (2, 4, 6, 3)) == 2
+    # a nat is 1 / log 2 bits, and colours are numbers of their own
+    found = metrics.bits_per_dimension(np.log(2) * 36, (2, 6, 3))
+    np.testing.assert_allclose(found, 1, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from ae_jax import nets
 from ae_jax.core import InputError
+from tests.methods.drawn import drawn_like
 
 
 def jacobian(network, size, context):
@@ -44,6 +45,29 @@ def test_the_last_layer_may_start_at_zero():
     assert sum(float(jnp.abs(kernel).max()) > 0 for kernel in kernels) == 2
 
 
+@pytest.mark.parametrize(("shape", "layers", "reach"), [((3, 4, 1), 4, 1), ((2, 2, 3), 2, 2)])
+def test_codes_see_all_codes_before_them_and_no_others(shape, layers, reach):
+    network = nets.pixel_cnn(3, 4, layers, reach)
+    size, draw = np.prod(shape), np.random.default_rng(0)
+    codes = draw.integers(3, size=(1, *shape))
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.asarray(codes))
+    params = drawn_like(params)
+    others = np.repeat(codes.reshape(1, size), size, axis=0)
+    others[np.arange(size), np.arange(size)] += 1
+    together = np.concatenate([codes, others.reshape(size, *shape) % 3])
+    logits = np.asarray(jax.jit(network.apply)(params, jnp.asarray(together)))
+    assert logits.shape == (size + 1, *shape, 3)
+    logits = logits.reshape(size + 1, size, 3)
+    seen = np.abs(logits[1:] - logits[:1]).max(axis=2) > 0
+    np.testing.assert_array_equal(seen.T, np.tri(size, k=-1, dtype=bool))
+
+
+def test_before_it_has_learned_all_values_are_alike():
+    network, codes = nets.pixel_cnn(5, 4, 1), jnp.zeros((1, 2, 2, 1), int)
+    logits = jax.jit(lambda: network.apply(network.init(jax.random.key(0), codes), codes))()
+    np.testing.assert_array_equal(logits, jnp.zeros((1, 2, 2, 1, 5)))
+
+
 def test_refuses():
     with pytest.raises(InputError, match="size is 0: use a whole number, 1 or more"):
         nets.masked_mlp(0)
@@ -52,3 +76,7 @@ def test_refuses():
     network = nets.masked_mlp(3)
     with pytest.raises(InputError, match=r"of 3 dimensions needs \[B, 3\] .* got \[2, 2\]"):
         network.init(jax.random.key(0), jnp.zeros((2, 2)))
+    with pytest.raises(InputError, match="reach is 0: use a whole number, 1 or more"):
+        nets.pixel_cnn(4, reach=0)
+    with pytest.raises(InputError, match=r"a map of codes is \[B, H, W, L\], and it got \[2, 2\]"):
+        nets.pixel_cnn(4).init(jax.random.key(0), jnp.zeros((2, 2), int))

@@ -27,6 +27,7 @@ from ae_jax.core import (
     traced,
 )
 from ae_jax.losses.similarity import SCALE_WEIGHTS
+from ae_jax.methods.parts.quantisers import nearest
 from ae_jax.probability import continuous_bernoulli as continuous
 from ae_jax.probability import discretised_logistic as discretised
 from ae_jax.probability import gaussian as normal
@@ -124,15 +125,9 @@ def quantised(
     if temperature not in POSITIVE:
         raise InputError(f"temperature is {temperature!r}: use {POSITIVE}")
 
-    def nearest(x: Array) -> Array:
-        """One-hot [..., Q]: |x - c|^2 = |x|^2 - 2 x.c + |c|^2."""
-        own = jnp.asarray(centres, x.dtype)
-        score = jnp.matmul(x, own.T, precision="highest")
-        score = score - jnp.sum(own**2, axis=1).reshape(*[1] * (x.ndim - 1), -1) / 2
-        return jax.nn.one_hot(jnp.argmax(score, axis=-1), len(own), dtype=x.dtype)
-
     def loss(logits: Array, x: Array, hparams: HParams) -> Array:
-        classes = nearest(x)
+        found = nearest(x, jnp.asarray(centres, x.dtype))
+        classes = jax.nn.one_hot(found, len(centres), dtype=x.dtype)
         if weights is not None:
             classes *= jnp.asarray(weights, x.dtype).reshape(*[1] * (x.ndim - 1), -1)
         each = optax.losses.softmax_cross_entropy(logits, classes)

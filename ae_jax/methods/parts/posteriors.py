@@ -26,8 +26,8 @@ from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
 from ae_jax.probability._examples import sum_dimensions
 
-#: Where latents lie: in R^Z, or at length 1 in it.
-Support = Literal["plane", "sphere"]
+#: Where latents lie: in R^Z, at length 1 in it, or at whole numbers.
+Support = Literal["plane", "sphere", "codes"]
 
 
 class Posterior(NamedTuple):

@@ -125,6 +125,59 @@ def gaussian_mixture(components: int = 10) -> Prior:
     )
 
 
+def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
+    """A distribution of codes, each given those before it: p(c) = prod_i p(c_i | c_1, ..., c_i-1).
+
+    Codes are whole numbers, such as the map of codes of an image that a `quantiser` makes of it, or
+    the pixels of a binary one; `density_model` learns it from them. A sample takes one pass of the
+    network for each code.
+
+    Args:
+      network: codes int [B, *shape] -> logits [B, *shape, K], each code's of those before it alone,
+        in the order of the array, such as `nets.pixel_cnn(512)`.
+      shape: of an example's codes, (H, W, L).
+
+    Raises:
+      InputError: if the network is none, or a length of the shape.
+
+    Reference:
+      Van den Oord, Kalchbrenner and Kavukcuoglu (2016), Pixel Recurrent Neural Networks; Van den
+      Oord, Vinyals and Kavukcuoglu (2017), Neural Discrete Representation Learning, section 3.3,
+      for a prior of codes.
+    """
+    require_networks(network=network)
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    require(COUNT, **{f"shape[{i}]": length for i, length in enumerate(shape)})
+
+    def logits(codes: Array, params: Mapping[str, Any]) -> Array:
+        """[B, Z, K] of [B, Z]."""
+        made = network.apply(params["prior"], codes.reshape(-1, *shape))
+        return made.reshape(*codes.shape, -1)
+
+    def log_prob(codes: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
+        codes = codes.astype(int)
+        nats = jax.nn.log_softmax(logits(codes, params))
+        return jnp.sum(jnp.take_along_axis(nats, codes[..., None], axis=-1), axis=(1, 2))
+
+    def sample(
+        key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams
+    ) -> Array:
+        def drawn(codes: Array, step: tuple[Array, Array]) -> tuple[Array, None]:
+            place, key = step
+            one = jax.random.categorical(key, logits(codes, params)[:, place])
+            return codes.at[:, place].set(one.astype(codes.dtype)), None
+
+        steps = jnp.arange(shape[1]), jax.random.split(key, shape[1])
+        return jax.lax.scan(drawn, jnp.zeros(shape, int), steps)[0]
+
+    return Prior(
+        sample=sample,
+        log_prob=log_prob,
+        init=lambda key, x, size: network.init(key, x.astype(int).reshape(-1, *shape)),
+        support="codes",
+    )
+
+
 def factorised(components: int = 3) -> Prior:
     """What whole numbers cost that are coded one by one: learned, for each latent by itself.
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from ae_jax.core import (
     Array,
@@ -19,6 +20,7 @@ from ae_jax.core import (
     require_networks,
 )
 from ae_jax.methods.learners.composing import joined, started
+from ae_jax.methods.parts.observations import Observation
 from ae_jax.methods.parts.shown import Shown
 
 
@@ -36,6 +38,7 @@ def stage(
     *,
     shown: Shown | None = None,
     noisy: bool = False,
+    likelihood: Observation | None = None,
 ) -> Method:
     """Returns a method that sees latents in the place of images.
 
@@ -52,6 +55,11 @@ def stage(
       noisy: whether training and evaluation see the encoder's noisy pass: with
         `posteriors.encoding`, draws of a VAE's posteriors in the place of their means. Means have
         less variance than what the decoder has learned to decode. Views see the plain pass.
+      likelihood: what the decoder's outputs say of images, where latents are codes, whole numbers;
+        the outputs are data themselves where None. The view `log_likelihood` is then a lower bound
+        on log p(x), with the log-likelihood that the method gives codes: of all the codes that an
+        image might have, log p(x) = log sum_c p(c) p(x | c), it counts the encoder's own c alone,
+        log p(c) + log p(x | c). Of latents that are no codes that would be none.
 
     Returns:
       The method. Its `init` takes the earlier stages' parameters, `encoder` (and
@@ -59,8 +67,9 @@ def stage(
       method's own, on latents.
 
     Raises:
-      InputError: if the method and what is shown share a hyperparameter, or the encoder has no
-        noisy pass that could be seen.
+      InputError: if the method and what is shown or the likelihood share a hyperparameter, the
+        encoder has no noisy pass that could be seen, or a likelihood is none, or has no decoder;
+        when initialised, if it is of latents that are no codes.
 
     Reference:
       Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3; Xie, Xu and
@@ -76,6 +85,13 @@ def stage(
             "draws of latents need an encoder with a noisy pass and images as they are: use "
             "posteriors.encoding(encoder, latent_size), and no shown"
         )
+    if likelihood is not None:
+        require_kind(Observation, "observations.bernoulli()", likelihood=likelihood)
+        if likelihood.sample is None or decoder is None:
+            raise InputError(
+                "a likelihood is what a decoder's outputs say of images: give both, "
+                "observations.bernoulli() for one"
+            )
 
     def there(batch: Batch, hparams: HParams) -> Array:
         spoils = shown is not None and shown.train is not None
@@ -114,7 +130,13 @@ def stage(
             latent = encoder.apply(frozen["encoder"], x)
             frozen["decoder"] = decoder.init(decoder_key, latent)
         frozen = started(frozen, start)
-        return StageState(frozen, method.init(method_key, seen(frozen, batch, hparams), hparams))
+        latents = seen(frozen, batch, hparams)
+        if likelihood is not None and not jnp.issubdtype(latents["image"].dtype, jnp.integer):
+            raise InputError(
+                "with a likelihood the latents of a stage are codes, whole numbers: use the "
+                "networks of quantisers.coding, or leave it out"
+            )
+        return StageState(frozen, method.init(method_key, latents, hparams))
 
     def step(
         key: Array, state: StageState, batch: Batch, hparams: HParams
@@ -127,38 +149,45 @@ def stage(
         own, latents = spoiled(key, state.frozen, batch, hparams)
         return method.evaluate(own, state.method, latents, hparams)
 
+    def back(state: StageState, below: Array) -> Array:
+        outputs = decoder.apply(state.frozen["decoder"], below)
+        return outputs if likelihood is None else likelihood.mean(outputs)
+
     def encode(state: StageState, batch: Batch, hparams: HParams) -> Array:
         return method.views.encode(state.method, seen(state.frozen, batch, hparams), hparams)
 
     def decode(state: StageState, latent: Array, hparams: HParams) -> Array:
-        below = method.views.decode(state.method, latent, hparams)
-        return decoder.apply(state.frozen["decoder"], below)
+        return back(state, method.views.decode(state.method, latent, hparams))
 
     def reconstruct(state: StageState, batch: Batch, hparams: HParams) -> Array:
         below = method.views.reconstruct(state.method, seen(state.frozen, batch, hparams), hparams)
-        return decoder.apply(state.frozen["decoder"], below)
+        return back(state, below)
 
     def predict(state: StageState, batch: Batch, hparams: HParams) -> Array:
         return method.views.predict(state.method, seen(state.frozen, batch, hparams), hparams)
 
     def sample(key: Array, state: StageState, count: int, hparams: HParams) -> Array:
-        return decoder.apply(
-            state.frozen["decoder"], method.views.sample(key, state.method, count, hparams)
-        )
+        return back(state, method.views.sample(key, state.method, count, hparams))
 
-    back = decoder is not None
-    inner = method.views
+    def log_likelihood(key: Array, state: StageState, batch: Batch, hparams: HParams) -> Array:
+        codes = seen(state.frozen, batch, hparams)
+        outputs = decoder.apply(state.frozen["decoder"], codes["image"])
+        nats = method.views.log_likelihood(key, state.method, codes, hparams)
+        return nats - likelihood.loss(outputs, there(batch, hparams), hparams)
+
+    inner, has_back = method.views, decoder is not None
     return Method(
-        **(joined(method) if shown is None else joined(method, shown)),
+        **joined(method, *filter(None, (shown, likelihood))),
         init=init,
         step=step,
         evaluate=evaluate,
         views=Views(
             encode=encode if inner.encode else None,
-            decode=decode if back and inner.decode else None,
-            reconstruct=reconstruct if back and inner.reconstruct else None,
+            decode=decode if has_back and inner.decode else None,
+            reconstruct=reconstruct if has_back and inner.reconstruct else None,
             predict=predict if inner.predict else None,
-            sample=sample if back and inner.sample else None,
+            sample=sample if has_back and inner.sample else None,
+            log_likelihood=log_likelihood if likelihood and inner.log_likelihood else None,
         ),
         conclude=method.conclude,
         inference=lambda state: state._replace(method=method.inference(state.method)),

@@ -1,15 +1,19 @@
 """Priors of latents, and which posteriors have their divergence from one in closed form."""
 
+import itertools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import probability
+from ae_jax import nets, probability
 from ae_jax.core import InputError
 from ae_jax.methods import posteriors, priors
 from ae_jax.methods.parts.priors import closed_form
 from ae_jax.probability import gaussian
+from tests.methods.drawn import drawn_like
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -63,3 +67,33 @@ def test_the_factorised_one_is_learned():
     assert (prior.standard, prior.support) == (False, "plane")
     with pytest.raises(InputError, match="components is 0: use a whole number, 1 or more"):
         priors.factorised(0)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((2, 2, 1), 3), ((1, 2, 2), 2)])
+def test_probabilities_of_all_codes_sum_to_one_and_are_those_of_samples(shape, size):
+    network = nets.pixel_cnn(size, 4, 2, 1)
+    prior = priors.autoregressive(network, shape)
+    places, count = math.prod(shape), 20_000
+    params = {"prior": drawn_like(jax.eval_shape(prior.init, KEY, jnp.zeros((1, *shape)), places))}
+    every = np.array(list(itertools.product(range(size), repeat=places)))
+
+    @jax.jit
+    def found(params):
+        drawn = prior.sample(KEY, params, (count, places), {})
+        return jnp.exp(prior.log_prob(jnp.asarray(every), params, {})), drawn
+
+    probability, drawn = map(np.asarray, found(params))
+    np.testing.assert_allclose(probability.sum(), 1, rtol=1e-12)
+    assert probability.max() > 4 * probability.min()
+    weights = size ** np.arange(places)[::-1]
+    frequency = np.bincount(drawn @ weights, minlength=len(every)) / count
+    error = np.sqrt(probability * (1 - probability) / count)
+    assert (np.abs(frequency - probability) < 5 * error + 1e-9).all()
+    assert (prior.standard, prior.support) == (False, "codes")
+
+
+def test_an_autoregressive_one_needs_a_network_and_a_shape():
+    with pytest.raises(InputError, match=r"shape\[1\] is 0"):
+        priors.autoregressive(nets.pixel_cnn(2), (2, 0, 1))
+    with pytest.raises(InputError, match="network is the function pixel_cnn: call it"):
+        priors.autoregressive(nets.pixel_cnn, (2, 2, 1))

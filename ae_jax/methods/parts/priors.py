@@ -1,7 +1,7 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from ae_jax.core import (
     require_networks,
 )
 from ae_jax.methods.parts.flows import Flow
+from ae_jax.methods.parts.labels import Classes, require_classes
 from ae_jax.methods.parts.posteriors import Posterior, Support, gaussian
 
 
@@ -41,6 +42,9 @@ class Prior(NamedTuple):
       support: of its density.
       hparams: its traced hyperparameters and their defaults.
       domains: the values that each of them may take.
+      of: labels one-hot [B, C] -> the prior of those B examples, which takes no others; None where
+        it is of all alike.
+      classes: C, or those of several factors, that it has to be told.
     """
 
     sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
@@ -51,6 +55,8 @@ class Prior(NamedTuple):
     support: Support = "plane"
     hparams: Mapping[str, float] = {}
     domains: Mapping[str, Domain] = {}
+    of: Callable[[Array], "Prior"] | None = None
+    classes: Classes = 0
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
@@ -154,6 +160,48 @@ def factorised(components: int = 3) -> Prior:
         log_prob=lambda z, params, hparams: density.log_prob(z, **params["prior"]),
         init=init,
     )
+
+
+def by_class(classes: Classes) -> Prior:
+    """A learned Gaussian for each class, with a diagonal covariance: p(z | y).
+
+    All start at the standard Gaussian. Of several factors means and log-variances are sums of what
+    the value of each factor brings.
+
+    Args:
+      classes: C, as the VAE's: it has to be told them.
+
+    Raises:
+      InputError: if there are none.
+
+    Reference:
+      Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep Conditional
+      Generative Models, section 4.1, of a class.
+    """
+    require_classes(classes)
+    if not classes:
+        raise InputError("a prior of each class needs classes: use as many as the VAE")
+    told = sum(classes) if isinstance(classes, Sequence) else classes
+    density = probability.gaussian
+
+    def init(key: Array, x: Array, latent_size: int) -> dict[str, Array]:
+        zeros = jnp.zeros((told, latent_size), x.dtype)
+        return {"mean": zeros, "log_var": zeros}
+
+    def of(given: Array) -> Prior:
+        def parameters(params: Mapping[str, Any]) -> tuple[Array, Array]:
+            own = params["prior"]
+            return given @ own["mean"], given @ own["log_var"]
+
+        return Prior(
+            sample=lambda key, params, shape, hparams: density.sample(key, *parameters(params)),
+            log_prob=lambda z, params, hparams: density.log_prob(z, *parameters(params)),
+        )
+
+    def untold(*given: Any) -> Any:
+        raise InputError("this prior is told classes: ask prior.of(labels one-hot) for a density")
+
+    return Prior(untold, untold, init=init, of=of, classes=classes)
 
 
 def flow(through: Flow) -> Prior:

@@ -167,9 +167,7 @@ def parallel_transport(x: Array, y: Array, v: Array, curvature: Array | float) -
     of_a, of_b, both = _dot(a, v), _dot(b, v), _dot(a, b)
     first = -(c**2) * of_a * _square(b) + c * of_b + 2 * c**2 * both * of_b
     second = -(c**2) * of_b * _square(a) - c * of_a
-    turned = v + 2 * (first * a + second * b) / (
-        1 + 2 * c * both + c**2 * _square(a) * _square(b)
-    )
+    turned = v + 2 * (first * a + second * b) / (1 + 2 * c * both + c**2 * _square(a) * _square(b))
     return turned * _room(y, c) / _room(x, c)
 
 

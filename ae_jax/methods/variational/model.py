@@ -84,10 +84,10 @@ def latent_model(
     require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
     require_kind(Prior, "priors.normal()", prior=prior)
     if posterior.support != prior.support:
-        where = {"plane": "normal", "sphere": "sphere"}[posterior.support]
+        where = {"plane": "normal()", "sphere": "sphere()"}.get(posterior.support)
         raise InputError(
             f"a posterior on the {posterior.support} needs a prior there, and this one is on the "
-            f"{prior.support}: use priors.{where}()"
+            f"{prior.support}: use {f'priors.{where}' if where else 'the prior of that name'}"
         )
     if prior.of is not None and prior.classes != classes:
         raise InputError(

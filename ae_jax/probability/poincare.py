@@ -186,6 +186,27 @@ def geodesic(x: Array, y: Array, share: Array | float, curvature: Array | float)
     return reached(x, share * seen(x, y, curvature), curvature)
 
 
+def from_plane(x: Array, point: Array, normal: Array, curvature: Array | float) -> Array:
+    """How far points are from a plane of geodesics, times the length of its normal in R^Z.
+
+    Args:
+      x: [..., Z], of the ball.
+      point: [..., Z], which the plane passes through.
+      normal: [..., Z], to which its geodesics are orthogonal there.
+      curvature: c.
+
+    Returns:
+      [...], positive on the side that the normal points to.
+
+    Reference:
+      Ganea, Becigneul and Hofmann (2018), theorem 5.
+    """
+    # |a| asinh(2 sqrt(c) <b, a> / ((1 - c |b|^2) |a|)) / sqrt(c), where b = (-point) + x
+    along = _dot(mobius_add(-point, x, curvature), normal) * 2 * (1 + _apart(point, x, curvature))
+    square = jnp.maximum(_square(normal), float(jnp.finfo(normal.dtype).eps) ** 2)
+    return (along * _asinh(curvature * along**2 / square))[..., 0]
+
+
 def inside(x: Array, curvature: Array | float) -> Array:
     """Points nearest to x in R^Z of which c |x|^2 is below 1 by a margin that rounding leaves.
 

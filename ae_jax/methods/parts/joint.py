@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, HParams, InputError, require_kind
+from ae_jax.core import Array, HParams, InputError, mistaken
 from ae_jax.methods.parts.latents import Posterior, Prior, Product
 
 
@@ -91,7 +91,8 @@ def joint_prior(**parts: Prior) -> Prior:
         )
 
     def own(params: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-        return {**params, "prior": params["prior"][name]} if parts[name].init else params
+        learned = params.get("prior", {})
+        return {**params, "prior": learned[name]} if name in learned else params
 
     def init(key: Array, x: Array, latent_size: int) -> dict[str, Any]:
         sizes, keys = _sizes(parts, latent_size), _keys(key, parts)
@@ -136,7 +137,9 @@ def _checked(kind: type, example: str, parts: Mapping[str, Any]) -> dict[str, di
     """Returns the numbers of the parts, after looking at them."""
     if not parts:
         raise InputError(f"nothing is joined: name some parts, such as style={example}")
-    require_kind(kind, example, **parts)
+    for name, part in parts.items():
+        if not isinstance(part, kind):
+            raise mistaken(name, part, example)
     if len(free := [name for name, part in parts.items() if part.size is None]) > 1:
         raise InputError(f"{' and '.join(free)} may have any size: join one such part with others")
     numbers: dict[str, dict[str, Any]] = {"hparams": {}, "domains": {}}

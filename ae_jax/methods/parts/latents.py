@@ -1,5 +1,6 @@
 """What a distribution of latents is: where they lie, the posterior of each example, the prior."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -7,7 +8,8 @@ from ae_jax.core import Array, Domain, HParams
 from ae_jax.methods.parts.labels import Classes
 
 
-class Ball(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Ball:
     """The Poincare ball of curvature -c, where c is `curvature`."""
 
     curvature: float
@@ -16,7 +18,8 @@ class Ball(NamedTuple):
         return f"ball of curvature {-self.curvature:g}"
 
 
-class Simplex(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Simplex:
     """Probabilities of so many categories, of one variable after the other."""
 
     categories: int
@@ -25,7 +28,8 @@ class Simplex(NamedTuple):
         return f"simplex of {self.categories} categories"
 
 
-class Vertices(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Vertices:
     """One of so many categories, one-hot, of one variable after the other."""
 
     categories: int
@@ -34,7 +38,8 @@ class Vertices(NamedTuple):
         return f"vertices of {self.categories} categories"
 
 
-class Product(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Product:
     """Where several latents lie side by side, by name."""
 
     parts: tuple[tuple[str, Any], ...]

@@ -25,7 +25,7 @@ from ae_jax.methods.parts.hyperbolic import riemannian_normal_prior as riemannia
 from ae_jax.methods.parts.hyperbolic import wrapped_normal_prior as wrapped_normal
 from ae_jax.methods.parts.joint import joint_prior as joint
 from ae_jax.methods.parts.labels import Classes, require_classes
-from ae_jax.methods.parts.latents import Prior
+from ae_jax.methods.parts.latents import Ball, Prior, Simplex, Vertices
 from ae_jax.methods.parts.posteriors import Posterior, gaussian
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "closed_form",
     "concrete",
     "factorised",
+    "fitting_prior",
     "fixed",
     "flow",
     "gaussian_mixture",
@@ -298,3 +299,20 @@ def vamp(
 def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:
     """The divergence of a posterior from a prior, parameters -> [B], where it has a closed form."""
     return posterior.kl_standard if prior.standard else None
+
+
+def fitting_prior(posterior: Posterior) -> str:
+    """Says which prior goes with a posterior that was given another one."""
+    match posterior.support:
+        case "plane":
+            return "use priors.normal()"
+        case "sphere":
+            return "use priors.sphere()"
+        case Ball(curvature):
+            return f"use priors.wrapped_normal({curvature:g})"
+        case Simplex(categories):
+            return f"use priors.concrete({categories})"
+        case Vertices(categories):
+            return f"use priors.categorical({categories})"
+        case _:
+            return "use priors.joint(), of parts of the same names"

@@ -107,9 +107,10 @@ def seen(x: Array, y: Array, curvature: Array | float) -> Array:
     Returns:
       [..., Z], as long as the points are apart.
     """
-    apart = _apart(x, y, curvature)
-    # 2 asinh(sqrt(s)) / sqrt(c) along (-x) + y, whose norm is sqrt(s / (1 + s) / c)
-    return 2 * _asinh(apart) * jnp.sqrt(1 + apart) * mobius_add(-x, y, curvature)
+    s = _apart(x, y, curvature)
+    # 2 asinh(sqrt(s)) / sqrt(c) along (-x) + y = ((y - x) / (1 - c |y|^2) - s x) / (1 + s), whose
+    # norm is sqrt(s / (1 + s) / c)
+    return 2 * _asinh(s) * jax.lax.rsqrt(1 + s) * ((y - x) / _room(y, curvature) - s * x)
 
 
 def exp_map(x: Array, v: Array, curvature: Array | float) -> Array:
@@ -201,10 +202,11 @@ def from_plane(x: Array, point: Array, normal: Array, curvature: Array | float) 
     Reference:
       Ganea, Becigneul and Hofmann (2018), theorem 5.
     """
-    # |a| asinh(2 sqrt(c) <b, a> / ((1 - c |b|^2) |a|)) / sqrt(c), where b = (-point) + x
-    along = _dot(mobius_add(-point, x, curvature), normal) * 2 * (1 + _apart(point, x, curvature))
+    # |a| asinh(sqrt(c) q / |a|) / sqrt(c), q = 2 (1 + s) <(-point) + x, a>
+    towards = _dot(x - point, normal) / _room(x, curvature)
+    q = 2 * (towards - _apart(point, x, curvature) * _dot(point, normal))
     square = jnp.maximum(_square(normal), float(jnp.finfo(normal.dtype).eps) ** 2)
-    return (along * _asinh(curvature * along**2 / square))[..., 0]
+    return (q * _asinh(curvature * q**2 / square))[..., 0]
 
 
 def inside(x: Array, curvature: Array | float) -> Array:
@@ -271,7 +273,9 @@ def _even(function: Callable[[Array], Array], *series: float) -> Callable[[Array
 
     def of_square(s: Array) -> Array:
         small = s < jnp.asarray(float(jnp.finfo(s.dtype).eps) ** 0.25, s.dtype)
-        near = sum(factor * s**power for power, factor in enumerate(series))
+        near = jnp.full_like(s, series[-1])
+        for factor in series[-2::-1]:
+            near = near * s + factor
         return jnp.where(small, near, function(jnp.sqrt(jnp.where(small, 1, s))))
 
     return of_square

@@ -1,4 +1,9 @@
-"""Posteriors and priors on the Poincare ball, for `posteriors` and `priors`."""
+"""Posteriors and priors on the Poincare ball, for `posteriors` and `priors`.
+
+The curvature is static: it is of the space, which decoders know of as well. A ball of curvature -c
+with a prior of scale s is, but for its coordinates, one of curvature -1 with a prior of scale
+sqrt(c) s: in one program curvatures are swept as `prior_scale`.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,
-    "nets": {"core"},
+    "nets": ARRAYS,
     "colour": {"core"},
     "watermarks": {"core"},
     "corruptions": {"core", "watermarks"},

@@ -30,6 +30,7 @@ from ae_jax.nets.convolution import conv_transpose as conv_transpose
 from ae_jax.nets.growing import Growing as Growing
 from ae_jax.nets.growing import growing_discriminator as growing_discriminator
 from ae_jax.nets.growing import growing_generator as growing_generator
+from ae_jax.nets.hyperbolic import gyroplanes as gyroplanes
 from ae_jax.nets.intermediates import intermediate as intermediate
 from ae_jax.nets.intermediates import intermediates as intermediates
 from ae_jax.nets.intermediates import named as named

@@ -1,8 +1,8 @@
 """What an encoder's outputs say about the latents."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,6 @@ from ae_jax.core import (
     POSITIVE,
     Array,
     Batch,
-    Domain,
     HParams,
     InputError,
     Network,
@@ -21,57 +20,39 @@ from ae_jax.core import (
     require_kind,
     require_networks,
 )
+from ae_jax.methods.parts.discrete import categorical_posterior as categorical
+from ae_jax.methods.parts.discrete import concrete_posterior as concrete
 from ae_jax.methods.parts.flows import Flow
+from ae_jax.methods.parts.hyperbolic import riemannian_normal_posterior as riemannian_normal
+from ae_jax.methods.parts.hyperbolic import wrapped_normal_posterior as wrapped_normal
+from ae_jax.methods.parts.joint import joint_posterior as joint
+from ae_jax.methods.parts.latents import Posterior
 from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
 from ae_jax.probability._examples import sum_dimensions
 
-#: Where latents lie: in R^Z, at length 1 in it, or at whole numbers.
-Support = Literal["plane", "sphere", "codes"]
-
-
-class Posterior(NamedTuple):
-    """A distribution of latents for each example, q(z | x).
-
-    Its parameters are whatever `read` makes of the encoder's outputs, a pytree of [B, ...]; who
-    holds them (`jax.lax.stop_gradient`) holds the distribution.
-
-    Attributes:
-      outputs: latent_size -> how many numbers an encoder has to give.
-      read: (outputs [B, O], latent_size, hparams) -> parameters; where there is an `init`,
-        (outputs, latent_size, hparams, params, batch), with the parameters of all networks by
-        name. Raises InputError, when traced, for outputs of another shape.
-      sample: (key, parameters) -> [B, Z], one draw each, through which gradients flow.
-      log_prob: (z [B, Z], parameters) -> [B], nats; None where it is known of own draws alone.
-      mean: parameters -> [B, Z], what stands for the distribution where one latent is asked for.
-      kl_standard: parameters -> [B], nats: the divergence from the standard prior of its support,
-        the Gaussian N(0, I) in the plane and the uniform density on the sphere. None where it has
-        no closed form.
-      log_probs: (z, parameters) -> nats of single numbers, elementwise in z and parameters of one
-        shape, [B, Z] or any other; None where dimensions depend on each other.
-      variance: parameters -> [B, Z], of each dimension; likewise.
-      support: of its density.
-      hparams: its traced hyperparameters and their defaults.
-      domains: the values that each of them may take.
-      init: (key, latent_size) -> parameters of its own, the entry `posterior` beside `encoder` and
-        `decoder`; None where it is read of the encoder's outputs alone.
-      draw: (key, parameters) -> [B, Z] and [B], one draw each and its nats, where they are found
-        together; None where `log_prob` finds them.
-    """
-
-    outputs: Callable[[int], int]
-    read: Callable[..., Any]
-    sample: Callable[[Array, Any], Array]
-    log_prob: Callable[[Array, Any], Array] | None
-    mean: Callable[[Any], Array]
-    kl_standard: Callable[[Any], Array] | None = None
-    log_probs: Callable[[Array, Any], Array] | None = None
-    variance: Callable[[Any], Array] | None = None
-    support: Support = "plane"
-    hparams: Mapping[str, float] = {}
-    domains: Mapping[str, Domain] = {}
-    init: Callable[[Array, int], Any] | None = None
-    draw: Callable[[Array, Any], tuple[Array, Array]] | None = None
+__all__ = [
+    "Correlated",
+    "Directional",
+    "Flowed",
+    "Gaussian",
+    "Posterior",
+    "categorical",
+    "concrete",
+    "drawn",
+    "encoding",
+    "flow",
+    "full_gaussian",
+    "gaussian",
+    "joint",
+    "mixed",
+    "parameters_of",
+    "power_spherical",
+    "riemannian_normal",
+    "uniform",
+    "von_mises_fisher",
+    "wrapped_normal",
+]
 
 
 class Gaussian(NamedTuple):

@@ -1,7 +1,7 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,6 @@ from ae_jax import probability
 from ae_jax.core import (
     COUNT,
     Array,
-    Domain,
     HParams,
     InputError,
     Network,
@@ -18,44 +17,35 @@ from ae_jax.core import (
     require_kind,
     require_networks,
 )
+from ae_jax.methods.parts.discrete import categorical_prior as categorical
+from ae_jax.methods.parts.discrete import concrete_prior as concrete
 from ae_jax.methods.parts.flows import Flow
+from ae_jax.methods.parts.hyperbolic import riemannian_normal_prior as riemannian_normal
+from ae_jax.methods.parts.hyperbolic import wrapped_normal_prior as wrapped_normal
+from ae_jax.methods.parts.joint import joint_prior as joint
 from ae_jax.methods.parts.labels import Classes, require_classes
-from ae_jax.methods.parts.posteriors import Posterior, Support, gaussian, mixed
+from ae_jax.methods.parts.latents import Ball, Prior, Simplex, Vertices
+from ae_jax.methods.parts.posteriors import Posterior, gaussian, mixed
 
-
-class Prior(NamedTuple):
-    """A density of latents.
-
-    Its functions see the parameters of all networks by name: those of a prior that is learned are
-    the entry `prior`, moved by what moves encoder and decoder, and a mixture of an encoder's own
-    posteriors reads `encoder` as well.
-
-    Attributes:
-      sample: (key, params, (count, Z), hparams) -> [count, Z].
-      log_prob: (z [B, Z], params, hparams) -> [B], nats.
-      init: (key, x [B, ...], latent_size) -> its own parameters; None where there are none.
-      predict: (z [B, Z], params, hparams) -> log-probabilities of its clusters, [B, K]; None where
-        it has none.
-      standard: whether it is the standard one of its support, from which a posterior may have its
-        divergence in closed form.
-      support: of its density.
-      hparams: its traced hyperparameters and their defaults.
-      domains: the values that each of them may take.
-      of: labels one-hot [B, C] -> the prior of those B examples, which takes no others; None where
-        it is of all alike.
-      classes: C, or those of several factors, that it has to be told.
-    """
-
-    sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
-    log_prob: Callable[[Array, Mapping[str, Any], HParams], Array]
-    init: Callable[[Array, Array, int], Any] | None = None
-    predict: Callable[[Array, Mapping[str, Any], HParams], Array] | None = None
-    standard: bool = False
-    support: Support = "plane"
-    hparams: Mapping[str, float] = {}
-    domains: Mapping[str, Domain] = {}
-    of: Callable[[Array], "Prior"] | None = None
-    classes: Classes = 0
+__all__ = [
+    "Prior",
+    "autoregressive",
+    "by_class",
+    "categorical",
+    "closed_form",
+    "concrete",
+    "factorised",
+    "fitting_prior",
+    "fixed",
+    "flow",
+    "gaussian_mixture",
+    "joint",
+    "normal",
+    "riemannian_normal",
+    "sphere",
+    "vamp",
+    "wrapped_normal",
+]
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
@@ -351,3 +341,20 @@ def vamp(
 def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:
     """The divergence of a posterior from a prior, parameters -> [B], where it has a closed form."""
     return posterior.kl_standard if prior.standard else None
+
+
+def fitting_prior(posterior: Posterior) -> str:
+    """Says which prior goes with a posterior that was given another one."""
+    match posterior.support:
+        case "plane":
+            return "use priors.normal()"
+        case "sphere":
+            return "use priors.sphere()"
+        case Ball(curvature):
+            return f"use priors.wrapped_normal({curvature:g})"
+        case Simplex(categories):
+            return f"use priors.concrete({categories})"
+        case Vertices(categories):
+            return f"use priors.categorical({categories})"
+        case _:
+            return "use priors.joint(), of parts of the same names"

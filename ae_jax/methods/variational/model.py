@@ -17,7 +17,7 @@ from ae_jax.core import (
 from ae_jax.methods.parts.labels import Classes, given_one_hot, require_classes
 from ae_jax.methods.parts.observations import Observation, bernoulli
 from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
-from ae_jax.methods.parts.priors import Prior, normal
+from ae_jax.methods.parts.priors import Prior, fitting_prior, normal
 
 
 class LatentModel(NamedTuple):
@@ -86,10 +86,9 @@ def latent_model(
     require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
     require_kind(Prior, "priors.normal()", prior=prior)
     if posterior.support != prior.support:
-        where = {"plane": "normal", "sphere": "sphere"}[posterior.support]
         raise InputError(
             f"a posterior on the {posterior.support} needs a prior there, and this one is on the "
-            f"{prior.support}: use priors.{where}()"
+            f"{prior.support}: {fitting_prior(posterior)}"
         )
     if prior.of is not None and prior.classes != classes:
         raise InputError(

@@ -4,8 +4,8 @@
 
 Every model has as many latents, and a decoder that sees the lowest level alone, so that the higher
 one is of use as a prior only. With the divergence's weight warmed up it is used by all of them, and
-has about as many nats as the lower one; test digits are a little likelier than with one level. Every
-model is a compilation of its own.
+has about as many nats as the lower one; test digits are a little likelier than with one level.
+Every model is a compilation of its own.
 
 Reference: Sonderby et al. (2016), Ladder Variational Autoencoders; Tomczak and Welling (2018), VAE
 with a VampPrior.

@@ -224,9 +224,9 @@ def figures(
     """Draws likelihoods, gaps, points of each density beside its models', and samples."""
     found = [row for row in experiment.where(rows, data="images") if "gap" in row]
 
-    def dots(column: str, words: str) -> Any:
+    def dots(column: str) -> Any:
         table = plots.mean_table(found, lambda row: NAMES[row["form"]], {column: "test images"})
-        return plots.dots(table, words)
+        return plots.dots(table, f"{column.replace('_', '-')} (nats)")
 
     points = {
         f"{name.replace('_', ' ')}, {form}": {
@@ -237,8 +237,8 @@ def figures(
         for form, made in shown[name].items()
     }
     return {
-        "Log-likelihood of test images, by posterior.": dots("log_likelihood", "nats"),
-        "What the bound is below the log-likelihood, by posterior.": dots("gap", "nats"),
+        "Log-likelihood of test images, by posterior.": dots("log_likelihood"),
+        "What the bound is below the log-likelihood, by posterior.": dots("gap"),
         "Points of densities, and samples of each model.": plots.clouds(points),
         "Test images, and samples of each posterior's VAE.": plots.reconstructions(
             data.head(tests["images"], 16)["image"], shown["images"], first="test"

@@ -248,7 +248,8 @@ def _ladder_vae() -> Method:
     top = prior_parts.vamp(nets.some_outputs(encoder, -4), 3)
     posterior, prior, levels = hierarchies.ladder((3, 2), top=top, widths=(4,))
     decoder = nets.chain(nets.part(0, 3), nets.mlp(IMAGE_SHAPE, ()))
-    return vae(encoder, decoder, 5, posterior=posterior, prior=prior, regularisers=[levels])
+    own = {"posterior": posterior, "prior": prior, "regularisers": [levels]}
+    return vae(encoder, decoder, 5, **own, learning_rate=5e-3)
 
 
 def _hamiltonian_vae() -> Method:

@@ -153,12 +153,10 @@ def test_refuses():
         small(steps=-1)
     with pytest.raises(InputError, match="unknown tempering 'fast': use quadratic or free"):
         small(tempering="fast")
-    for posterior, prior in (
-        (posteriors.flow(flows.planar()), priors.normal()),
-        (posteriors.von_mises_fisher(), priors.sphere()),
-    ):
-        with pytest.raises(InputError, match="leapfrog starts from a plain posterior"):
-            small(posterior=posterior, prior=prior)
+    with pytest.raises(InputError, match="leapfrog starts from a plain posterior"):
+        small(posterior=posteriors.flow(flows.planar()))
+    with pytest.raises(InputError, match="leapfrog starts from a plain posterior"):
+        small(posterior=posteriors.von_mises_fisher(), prior=priors.sphere())
     with pytest.raises(InputError, match="knows it with its own draws alone"):
         small(bound=bounds.doubly_reparametrised(2))
     with pytest.raises(InputError, match="a posterior on the plane needs a prior there"):

@@ -2,9 +2,11 @@
 
     python experiments/regularised_ae.py
 
-Draws of a standard normal decode to digits only where training has put codes there: in a VAE, and
-in a Wasserstein autoencoder. A mixture of Gaussians that is fitted to the codes afterwards makes
-samples of every autoencoder that are nearer to the data, also of one that nothing regularises.
+Draws of a standard normal decode to digits only where training has put codes there: in a
+Wasserstein autoencoder, and less so in a VAE. A mixture of Gaussians or a kernel density that is
+fitted to codes afterwards makes samples of every model that are as near to test digits as training
+digits are, up to standard errors: also of one that nothing regularises, so that on these digits the
+penalties of the decoder are worth nothing beside it.
 
 Reference: Ghosh et al. (2020), From Variational to Deterministic Autoencoders; Tolstikhin et al.
 (2018), Wasserstein Auto-Encoders.

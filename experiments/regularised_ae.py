@@ -44,6 +44,7 @@ SAMPLERS: Mapping[str, Callable[[np.ndarray, "Config"], priors.Prior]] = {
     "mixture": lambda codes, config: samplers.gaussian_mixture(codes, config.components),
     "kernel": lambda codes, config: samplers.kernel_density(codes),
 }
+WORDS = {"normal": "standard normal", "gaussian": "Gaussian", "kernel": "kernel density"}
 DISTANCES = tuple(f"{sampler}_distance" for sampler in SAMPLERS)
 TABLE = ("squared_error", *DISTANCES, "mixture_coverage", "kernel_closer")
 Weight = Annotated[float, NOT_NEGATIVE]
@@ -192,7 +193,7 @@ def figures(
 ) -> dict[str, Any]:
     """Draws distances by model and sampler, and samples."""
     found = [row for row in rows if DISTANCES[-1] in row]
-    columns = {f"{sampler}_distance": sampler for sampler in SAMPLERS}
+    columns = {f"{sampler}_distance": WORDS.get(sampler, sampler) for sampler in SAMPLERS}
     table = plots.mean_table(found, lambda row: MODELS[row["model"]], columns)
     drawn = {
         "How far samples are from test images, by model and by what codes are drawn from.": (
@@ -201,7 +202,8 @@ def figures(
     }
     for sampler in SAMPLERS:
         made = {MODELS[model]: images for (model, own), images in kept.items() if own == sampler}
-        drawn[f"Test images, and samples of codes by {sampler}."] = plots.reconstructions(
+        words = WORDS.get(sampler, sampler)
+        drawn[f"Test images, and what is decoded of draws of the {words}."] = plots.reconstructions(
             test[:16], made, "test"
         )
     return drawn

@@ -2,9 +2,11 @@
 
     python experiments/regularised_ae.py
 
-Draws of a standard normal decode to digits only where training has put codes there: in a VAE, and
-in a Wasserstein autoencoder. A mixture of Gaussians that is fitted to the codes afterwards makes
-samples of every autoencoder that are nearer to the data, also of one that nothing regularises.
+Draws of a standard normal decode to digits only where training has put codes there: in a
+Wasserstein autoencoder, and less so in a VAE. A mixture of Gaussians or a kernel density that is
+fitted to codes afterwards makes samples of every model that are as near to test digits as training
+digits are, up to standard errors: also of one that nothing regularises, so that on these digits the
+penalties of the decoder are worth nothing beside it.
 
 Reference: Ghosh et al. (2020), From Variational to Deterministic Autoencoders; Tolstikhin et al.
 (2018), Wasserstein Auto-Encoders.
@@ -42,6 +44,7 @@ SAMPLERS: Mapping[str, Callable[[np.ndarray, "Config"], priors.Prior]] = {
     "mixture": lambda codes, config: samplers.gaussian_mixture(codes, config.components),
     "kernel": lambda codes, config: samplers.kernel_density(codes),
 }
+WORDS = {"normal": "standard normal", "gaussian": "Gaussian", "kernel": "kernel density"}
 DISTANCES = tuple(f"{sampler}_distance" for sampler in SAMPLERS)
 TABLE = ("squared_error", *DISTANCES, "mixture_coverage", "kernel_closer")
 Weight = Annotated[float, NOT_NEGATIVE]
@@ -190,7 +193,7 @@ def figures(
 ) -> dict[str, Any]:
     """Draws distances by model and sampler, and samples."""
     found = [row for row in rows if DISTANCES[-1] in row]
-    columns = {f"{sampler}_distance": sampler for sampler in SAMPLERS}
+    columns = {f"{sampler}_distance": WORDS.get(sampler, sampler) for sampler in SAMPLERS}
     table = plots.mean_table(found, lambda row: MODELS[row["model"]], columns)
     drawn = {
         "How far samples are from test images, by model and by what codes are drawn from.": (
@@ -199,7 +202,8 @@ def figures(
     }
     for sampler in SAMPLERS:
         made = {MODELS[model]: images for (model, own), images in kept.items() if own == sampler}
-        drawn[f"Test images, and samples of codes by {sampler}."] = plots.reconstructions(
+        words = WORDS.get(sampler, sampler)
+        drawn[f"Test images, and what is decoded of draws of the {words}."] = plots.reconstructions(
             test[:16], made, "test"
         )
     return drawn

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, data, experiment, methods, nets, plots, training
+from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import POSITIVE, Batch, InputError, Method
 from ae_jax.data.sources import trees
 from ae_jax.experiment import Count, Model, Swept
@@ -156,23 +156,14 @@ def nodes_in_disc(model: Model, tree: trees.Tree) -> np.ndarray:
 
 
 def tree_fit(apart: np.ndarray, tree: trees.Tree) -> dict[str, float]:
-    """Returns how much distances of nodes are like those along a tree.
-
-    Args:
-      apart: [N, N], of the nodes of the tree.
-      tree: of which `distortion` is the mean of |s d / D - 1| over pairs, of the scale s at which
-        the squares are least, and `correlation` the rank correlation.
-    """
+    """Returns how much distances of the nodes of a tree, [N, N], are like those along it."""
     from scipy.stats import spearmanr
 
-    pairs = np.triu_indices(len(apart), 1)
-    own, steps = apart[pairs], tree.distances()[pairs]
-    ratio = own / steps
-    scale = np.sum(ratio) / max(np.sum(ratio**2), np.finfo(float).tiny)
-    correlation = spearmanr(own, steps).statistic if np.ptp(own) > 0 else 0.0
+    pairs, steps = np.triu_indices(len(apart), 1), tree.distances()
+    varies = np.ptp(apart[pairs]) > 0
     return {
-        "distortion": float(np.mean(np.abs(scale * ratio - 1))),
-        "correlation": float(correlation),
+        "distortion": metrics.distortion(apart, steps),
+        "correlation": float(spearmanr(apart[pairs], steps[pairs]).statistic) if varies else 0.0,
     }
 
 

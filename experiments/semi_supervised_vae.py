@@ -63,14 +63,8 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        labels=(100,),
-        latent_size=4,
-        style_size=2,
-        widths=(8,),
-        stack_widths=(8,),
-        steps=10,
-        classifier_steps=10,
-        seeds=1,
+        **{"labels": (100,), "latent_size": 4, "style_size": 2, "widths": (8,)},
+        **{"stack_widths": (8,), "steps": 10, "classifier_steps": 10, "seeds": 1},
     ),
     "paper": Config(
         dataset="mnist",
@@ -146,13 +140,10 @@ def stacks(config: Config, shape: Sequence[int]) -> dict[str, tuple[list, dict[s
     """Returns the layers of both stacks, and what they are trained with."""
     denoising = {"activation": "sigmoid", "tied": True, "corruption": corruptions.masking}
     masked = {"learning_rate": config.layer_learning_rate, "corruption_level": 0.5}
-    adam = optax.scale_by_adam()
+    machines = greedy.rbm_layers(config.stack_widths, shape, optimizer=optax.scale_by_adam())
     return {
         STACK: (greedy.autoencoder_layers(config.stack_widths, shape, **denoising), masked),
-        BELIEF: (
-            greedy.rbm_layers(config.stack_widths, shape, optimizer=adam),
-            {"learning_rate": 0.01},
-        ),
+        BELIEF: (machines, {"learning_rate": 0.01}),
     }
 
 
@@ -194,7 +185,6 @@ def semi_supervised_vae(config: Config) -> None:
     for way, method in built.items():
         experiment.check(method, experiment.lanes(config, values[way]))
     encoders = starts(config, splits, layers)
-    falling = [training.warmup_cosine(config.steps)]
     trained: dict[str, Sweep] = {}
     for way, method in built.items():
         start = [
@@ -202,20 +192,11 @@ def semi_supervised_vae(config: Config) -> None:
             | ({"encoder": encoders[way][lane["seed"]]} if way in encoders else {})
             for lane in experiment.lanes(config, values[way])
         ]
-        steps = config.steps if way in (M2, BOTH) else config.classifier_steps
-        options = {"schedules": falling} if way in (M2, BOTH) else {"select": "best"}
-        part = way.replace(" ", "_")
-        trained[way] = experiment.sweep(
-            config,
-            NAME,
-            method,
-            splits,
-            values[way],
-            part=part,
-            start=start,
-            steps=steps,
-            **options,
-        )
+        options = {"steps": config.classifier_steps, "select": "best"}
+        if way in (M2, BOTH):
+            options = {"schedules": [training.warmup_cosine(config.steps)]}
+        options |= {"part": way.replace(" ", "_"), "start": start}
+        trained[way] = experiment.sweep(config, NAME, method, splits, values[way], **options)
     rows = experiment.side_by_side(
         [({"way": way}, sweep) for way, sweep in trained.items()],
         lambda model: {"accuracy": 100 * (1 - model.row["error"])},

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax import cli, data, experiment, methods, nets, plots, training
+from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
 from ae_jax.core import POSITIVE, Batch, InputError, Method
 from ae_jax.data.sources import trees
 from ae_jax.experiment import Count, Model, Swept
@@ -46,8 +46,8 @@ class Config(experiment.Config):
     dataset: str = "tree"
     """A tree, such as tree:3x4in20: three branches, four levels below the root, 20 dimensions."""
     curvature: Swept[Annotated[float, POSITIVE]] = (0.3, 1.0, 3.0)
-    """c of discs of curvature -c in which the prior's scale is 1; trained side by side as a scale of
-    the square root of c where the curvature is -1, which is the same disc. The plane is beside."""
+    """c of discs of curvature -c in which the prior's scale is 1. They are trained side by side, as
+    scales of sqrt(c) where the curvature is -1, which are the same discs; and the plane beside."""
     widths: tuple[Count, ...] = (64,)
     """Hidden layers of the encoder; the decoder's are as wide, the first of them distances from
     geodesics."""
@@ -156,23 +156,14 @@ def nodes_in_disc(model: Model, tree: trees.Tree) -> np.ndarray:
 
 
 def tree_fit(apart: np.ndarray, tree: trees.Tree) -> dict[str, float]:
-    """Returns how much distances of nodes are like those along a tree.
-
-    Args:
-      apart: [N, N], of the nodes of the tree.
-      tree: of which `distortion` is the mean of |s d / D - 1| over pairs, of the scale s at which
-        the squares are least, and `correlation` the rank correlation.
-    """
+    """Returns how much distances of the nodes of a tree, [N, N], are like those along it."""
     from scipy.stats import spearmanr
 
-    pairs = np.triu_indices(len(apart), 1)
-    own, steps = apart[pairs], tree.distances()[pairs]
-    ratio = own / steps
-    scale = np.sum(ratio) / max(np.sum(ratio**2), np.finfo(float).tiny)
-    correlation = spearmanr(own, steps).statistic if np.ptp(own) > 0 else 0.0
+    pairs, steps = np.triu_indices(len(apart), 1), tree.distances()
+    varies = np.ptp(apart[pairs]) > 0
     return {
-        "distortion": float(np.mean(np.abs(scale * ratio - 1))),
-        "correlation": float(correlation),
+        "distortion": metrics.distortion(apart, steps),
+        "correlation": float(spearmanr(apart[pairs], steps[pairs]).statistic) if varies else 0.0,
     }
 
 
@@ -182,17 +173,16 @@ def notes(config: Config, rows: Sequence[Mapping[str, Any]], tree: trees.Tree) -
     lines = [
         f"Examples are of {len(tree.places)} nodes, level 0 to {tree.level.max()}, and of noise "
         f"{tree.noise:.2f} in each of {tree.places.shape[1]} dimensions. A curvature of c is that "
-        f"of a disc of curvature -c, 0 the plane. log_likelihood is by "
-        f"{config.importance_samples} samples of the posterior. Of nodes without noise: distortion "
+        f"of a disc of curvature -c, 0 the plane. log_likelihood is by {config.importance_samples} "
+        "samples of the posterior. Of nodes without noise: distortion "
         "is by which share distances of their posteriors' means, scaled, are off those along the "
         "tree, the mean over pairs; correlation, of ranks. Of the vectors themselves, in all "
         f"dimensions: {own['distortion']:.2f} and {own['correlation']:.2f}."
     ]
     found = [row for row in rows if "log_likelihood" in row]
+    by, found = ("learning_rate", "seed"), [row for row in rows if "distortion" in row]
     for value, words in (("log_likelihood", "nats"), ("distortion", "of distortion")):
-        better = plots.gains(
-            found, value, ("learning_rate", "seed"), lambda row: row["posterior"] == "normal"
-        )
+        better = plots.gains(found, value, by, lambda row: row["posterior"] == "normal")
         for point in plots.aggregate(better, ("posterior", "curvature"), ["gain"]):
             lines.append(
                 f"{point['posterior']}, curvature {point['curvature']:g}, less the plane: "
@@ -207,23 +197,22 @@ def figures(
 ) -> dict[str, Any]:
     """Draws what is measured against the curvature, and the tree in every disc."""
     drawn = {}
-    for caption, value, axis in (
-        ("Log-likelihood of test examples", "log_likelihood", "log-likelihood (nats)"),
-        ("Share by which distances of nodes are off those along the tree", "distortion", ""),
+    for value, words in (
+        ("log_likelihood", "Log-likelihood of test examples (nats)"),
+        ("distortion", "By which share distances of nodes are off those along the tree"),
     ):
         curves = plots.mean_curves(rows, "curvature", value, lambda row: row["posterior"])
-        drawn[f"{caption} against the curvature, 0 being the plane."] = plots.lines(
-            curves, "curvature", axis or value
-        )
+        lines = plots.lines(curves, "curvature", value.replace("_", "-"))
+        drawn[f"{words}, against the curvature; the plane's is 0."] = lines
     lanes = experiment.firsts(result, lambda row: (row["posterior"], curvature_of(row)))
     discs = {
         f"{posterior}, {curvature:g}" if curvature else "plane": disc(lane, tree)
         for (posterior, curvature), lane in lanes.items()
     }
     drawn[
-        "The tree in the plane, and in discs by posterior and curvature: nodes without noise, joined "
-        f"to their parents by geodesics; a colour for each node of level {COLOURED} and what "
-        "descends from it."
+        "The tree in the plane, and in discs by posterior and curvature: nodes without noise, "
+        f"joined to their parents by geodesics; a colour for each node of level {COLOURED} and "
+        "what descends from it."
     ] = plots.paths(discs)
     return drawn
 

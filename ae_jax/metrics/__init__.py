@@ -71,6 +71,7 @@ from ae_jax.metrics.likelihood import (
 from ae_jax.metrics.manifold import (
     continuity,
     correlation_of_distances,
+    distortion,
     geodesic_distances,
     intrinsic_dimension,
     intrinsic_dimensions,
@@ -167,6 +168,7 @@ __all__ = [
     "detection_quality",
     "disentanglement_completeness",
     "disentanglement_scores",
+    "distortion",
     "explicitness",
     "factor_vae_score",
     "factor_vae_score_of_groups",

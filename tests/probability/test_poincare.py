@@ -165,6 +165,19 @@ def test_densities_integrate_to_one_over_the_balls_own_volume(density):
 
 
 @pytest.mark.usefixtures("x64")
+def test_a_ball_of_another_curvature_is_a_scale():
+    c, z = 3.0, np.stack([X, Y, V]) / 2
+    mean, log_var = np.tile(0.3 * X, (3, 1)), np.tile([[-0.9, -0.4]], (3, 1))
+    for density, own in ((wrapped_normal, log_var), (riemannian_normal, log_var[:, 0])):
+        found = jax.jit(functools.partial(density.log_prob, curvature=c))(z, mean, own)
+        unit = jax.jit(functools.partial(density.log_prob, curvature=1.0))
+        root = np.sqrt(c)
+        # lengths are sqrt(c) times as long, and areas c times as large
+        expected = unit(root * z, root * mean, own + np.log(c)) + np.log(c)
+        np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.usefixtures("x64")
 def test_wrapped_draws_are_gaussian_as_seen_from_the_mean():
     rows = np.random.default_rng(1).normal(size=(2, 5, 3))
     mean, log_var = 0.3 * rows[0], rows[1]

@@ -17,7 +17,7 @@ The parts, and what they may know of each other (imports point one way):
 - `ae_jax.coding`: compression: a range coder, and pictures as files, by trained models.
 - `ae_jax.training`: the engine: it trains whatever honours the contract, lanes at a time.
 - `ae_jax.testing`: the contract as a check of a method.
-- `ae_jax.recipes`: several runs that make one model: greedy stacks.
+- `ae_jax.recipes`: several runs that make one model: greedy stacks; samplers of trained ones.
 - `ae_jax.estimators`: what it trains, with scikit-learn's surface.
 - `ae_jax.plots`: figures and the run report.
 - `ae_jax.cli`: the command line of an experiment.

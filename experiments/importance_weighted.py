@@ -24,6 +24,7 @@ from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots,
 from ae_jax.core import Array, Batch, Domain, HParams, Method, Network
 from ae_jax.experiment import Count, Model, Swept
 from ae_jax.methods.learners.objective import mean_loss
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 
 BOUNDS = {
@@ -162,7 +163,7 @@ def signal_to_noise(
 ) -> Mapping[str, Array]:
     """Returns the encoder's and the decoder's ratio, for one batch and what draws change of it."""
     spec = {"image": batch["image"][0]}
-    found = vae_objective(*parts(config, spec), bound=BOUNDS[objective](samples))
+    found = vae_objective(latent_model(*parts(config, spec)), bound=BOUNDS[objective](samples))
 
     def gradient(key: Array) -> Mapping[str, Any]:
         lowered = mean_loss(found.terms, key, batch, hparams, {})

@@ -61,7 +61,7 @@ class Config(experiment.Config):
     """In pixels, of edges."""
     learning_rate: Swept[float] = (1e-2,)
     """At first; it falls to 0 as a half cosine."""
-    steps: Count = 500
+    steps: Count = 200
     seeds: Count = 5
     batch_size: Count = 8
     test_images: Count = 200

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 #: Names that do not follow the others'.
-CONFIGS = {"INFOVAE_MMD": "INFOVAE_MMD_Config"}
+CONFIGS = {name: f"{name}_Config" for name in ("INFOVAE_MMD", "WAE_MMD", "RAE_L2", "VAE_LinNF")}
 
 
 def silence() -> None:
@@ -34,8 +34,8 @@ def trainer_of(
     Args:
       model: by the name of its class.
       numbers: of its configuration.
-      networks: PyTorch's: to means and log-variances side by side, from latents to logits, and
-        FactorVAE's from latents to one logit of "drawn jointly".
+      networks: PyTorch's: to latents, or means and log-variances side by side, from latents to
+        logits, and FactorVAE's from latents to one logit of "drawn jointly".
       images: float32 [N, H, W, C] in [0, 1].
       batch_size: examples per step.
       directory: where it writes.
@@ -50,6 +50,7 @@ def trainer_of(
     from pythae.models.nn import BaseDecoder, BaseEncoder
 
     encoder, decoder, *discriminator = networks
+    latents = next(decoder.parameters()).shape[1]
 
     class Encoder(BaseEncoder):
         def __init__(self):
@@ -57,8 +58,9 @@ def trainer_of(
             self.network = encoder
 
         def forward(self, x):
-            mean, log_var = self.network(x).chunk(2, dim=1)
-            return ModelOutput(embedding=mean, log_covariance=log_var)
+            outputs = self.network(x)
+            mean, rest = outputs[:, :latents], outputs[:, latents:]
+            return ModelOutput(embedding=mean, log_covariance=rest)
 
     class Decoder(BaseDecoder):
         def __init__(self):
@@ -81,11 +83,10 @@ def trainer_of(
 
     images = torch.tensor(images).permute(0, 3, 1, 2).contiguous()
     config = getattr(models, CONFIGS.get(model, f"{model}Config"))(
-        input_dim=tuple(images.shape[1:]),
-        latent_dim=next(decoder.parameters()).shape[1],
-        reconstruction_loss="bce",
-        **numbers,
+        input_dim=tuple(images.shape[1:]), latent_dim=latents, **numbers
     )
+    if hasattr(config, "reconstruction_loss"):
+        config.reconstruction_loss = "bce"
     made = getattr(models, model)(config, encoder=Encoder(), decoder=Decoder())
     options = {
         "output_dir": directory,

@@ -43,8 +43,11 @@ LAYERS = {
 }
 
 
-def vae_networks(layers: Layers) -> Any:
-    """Encoder to means and log-variances, decoder to logits, and any discriminator to one logit."""
+def vae_networks(layers: Layers, outputs: int | None = None) -> Any:
+    """Encoder, decoder to logits, and any discriminator to one logit.
+
+    The encoder has so many outputs; where None means and log-variances.
+    """
     from torch import nn
 
     def dense(sizes: Sequence[int], activation: Callable[[], Any]) -> Any:
@@ -53,7 +56,8 @@ def vae_networks(layers: Layers) -> Any:
 
     shape, (*inner, latents), activation, discriminator = layers
     chosen, pixels = getattr(nn, activation), math.prod(shape)
-    encoder = nn.Sequential(nn.Flatten(), dense((pixels, *inner, 2 * latents), chosen))
+    outputs = outputs or 2 * latents
+    encoder = nn.Sequential(nn.Flatten(), dense((pixels, *inner, outputs), chosen))
     decoder = dense((latents, *reversed(inner), pixels), chosen)
     networks = nn.ModuleList([encoder, nn.Sequential(decoder, nn.Unflatten(1, shape))])
     if discriminator:

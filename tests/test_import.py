@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "shuffle": {"core"},
     "probability": {"core"},
     "losses": ARRAYS,
-    "nets": {"core"},
+    "nets": ARRAYS,
     "colour": {"core"},
     "watermarks": {"core"},
     "corruptions": {"core", "watermarks"},
@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "training": {"core", "shuffle"},
     "testing": {"core", "training"},
     "plots": BUILDING_BLOCKS | {"metrics"},
-    "recipes": {"core", "data", "methods", "nets", "training"},
+    "recipes": {"core", "data", "methods", "nets", "probability", "training"},
     "estimators": {
         *("core", "data", "losses", "methods", "metrics", "nets", "recipes", "training"),
     },

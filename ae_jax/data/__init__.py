@@ -33,6 +33,7 @@ from ae_jax.data.sources import (
     series,
     shapes,
     tones,
+    trees,
     words,
 )
 from ae_jax.data.sources.composites import composites
@@ -43,6 +44,7 @@ from ae_jax.data.sources.manifolds import manifold
 from ae_jax.data.sources.photos import photographs
 from ae_jax.data.sources.series import windows
 from ae_jax.data.sources.stamps import page, stamps
+from ae_jax.data.sources.trees import tree
 from ae_jax.data.splits import MOST_HELD_OUT, SPLITS, held_out, labelled, part
 from ae_jax.data.stored import stored
 from ae_jax.data.transforms import binarized, resized, side_by_side, subset
@@ -84,6 +86,7 @@ __all__ = [
     "stored",
     "subset",
     "swapped",
+    "tree",
     "unpaired",
     "vectors",
     "windows",
@@ -126,6 +129,7 @@ _EMBEDDED = {
     "bars_and_stripes4": functools.partial(patterns.bars_and_stripes, side=4),
     **{name: functools.partial(densities.load, name=name) for name in densities.NAMES},
     **{name: functools.partial(manifolds.load, name=name) for name in manifolds.NAMES},
+    "tree": trees.load,
     "tones": tones.load,
     "eeg": series.eeg,
     "words": words.load,
@@ -145,7 +149,7 @@ def names() -> tuple[str, ...]:
     files += "patches<size>:<folder>", "series<steps>:<path>"
     made = (f"{kind}:<name>" for kind in (*PAIRINGS, *NUISANCES, "changed", "changed<count>"))
     spaces = (f"{kind}:<dimension>in<space>" for kind in manifolds.KINDS)
-    return (*_EMBEDDED, *spaces, *prepared.NAMES, *files, *made)
+    return (*_EMBEDDED, *spaces, trees.PATTERN, *prepared.NAMES, *files, *made)
 
 
 def load(
@@ -193,10 +197,12 @@ def load(
     if (change := re.fullmatch(r"changed([1-9]\d*)?", kind)) and argument:
         count = change[1] and int(change[1])
         return _part(changed(load(argument, "all", data_dir, value_range), count), split, name)
-    if name in _EMBEDDED or kind in manifolds.KINDS:
+    if name in _EMBEDDED or kind == "tree" or kind in manifolds.KINDS:
         if value_range is not None:
             raise InputError(f"{name} has a value range of its own: leave out value_range")
-        return _EMBEDDED[name](split) if name in _EMBEDDED else manifolds.load(split, name)
+        if name in _EMBEDDED:
+            return _EMBEDDED[name](split)
+        return trees.load(split, name) if kind == "tree" else manifolds.load(split, name)
     if name in prepared.NAMES:
         return prepared.load(name, split, data_dir, value_range)
     if kind == "tfds" and argument:

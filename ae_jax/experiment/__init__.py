@@ -15,6 +15,7 @@ from ae_jax.experiment.generation import (
     gaussian_images,
     generated,
 )
+from ae_jax.experiment.likelihoods import importance_likelihood
 from ae_jax.experiment.machines import MachineConfig, assessed
 from ae_jax.experiment.models import described, firsts, own_rows, side_by_side
 from ae_jax.experiment.opening import open
@@ -68,6 +69,7 @@ __all__ = [
     "grey_patches",
     "grey_photographs",
     "holes_in",
+    "importance_likelihood",
     "label_orders",
     "lanes",
     "linear_map",

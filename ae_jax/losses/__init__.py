@@ -58,6 +58,7 @@ from ae_jax.losses.reconstruction import (
     squared_error,
     student_nll,
 )
+from ae_jax.losses.similarity import multiscale_ssim, ssim
 from ae_jax.losses.transport import random_directions, sinkhorn_divergence, sliced_wasserstein
 
 __all__ = [
@@ -98,6 +99,7 @@ __all__ = [
     "mmd",
     "mmd2",
     "moment_distance",
+    "multiscale_ssim",
     "neighbour_divergence",
     "optimal_gaussian_nll",
     "permuted_dimensions",
@@ -106,6 +108,7 @@ __all__ = [
     "sinkhorn_divergence",
     "sliced_wasserstein",
     "squared_error",
+    "ssim",
     "student_nll",
     "total_variation",
 ]

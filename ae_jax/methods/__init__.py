@@ -27,6 +27,7 @@ from ae_jax.methods.parts import (
     bottlenecks,
     discrepancies,
     flows,
+    hierarchies,
     latent_regularisers,
     observations,
     penalties,
@@ -40,6 +41,7 @@ from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational import bounds
 from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.hamiltonian import hamiltonian_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
@@ -72,6 +74,8 @@ __all__ = [
     "filmed",
     "flows",
     "gan",
+    "hamiltonian_vae",
+    "hierarchies",
     "image_to_image",
     "latent_regularisers",
     "matching_network",

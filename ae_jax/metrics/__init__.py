@@ -4,6 +4,7 @@ Probes, subspaces, matchings, tests and scores by classifiers, and what compares
 by libraries on the host; the others can be jitted and vmapped.
 """
 
+from ae_jax.losses.similarity import multiscale_ssim, ssim
 from ae_jax.losses.transport import random_directions
 from ae_jax.metrics.clustering import cluster_accuracy, clustering_quality
 from ae_jax.metrics.comparison import (
@@ -57,7 +58,7 @@ from ae_jax.metrics.generation import (
     kernel_distance,
     mode_coverage,
 )
-from ae_jax.metrics.image import frequency_centroid, psnr, restoration_gain, ssim
+from ae_jax.metrics.image import frequency_centroid, psnr, restoration_gain
 from ae_jax.metrics.likelihood import (
     ImportanceEstimate,
     best_log_likelihood,
@@ -70,6 +71,7 @@ from ae_jax.metrics.likelihood import (
 from ae_jax.metrics.manifold import (
     continuity,
     correlation_of_distances,
+    distortion,
     geodesic_distances,
     intrinsic_dimension,
     intrinsic_dimensions,
@@ -166,6 +168,7 @@ __all__ = [
     "detection_quality",
     "disentanglement_completeness",
     "disentanglement_scores",
+    "distortion",
     "explicitness",
     "factor_vae_score",
     "factor_vae_score_of_groups",
@@ -202,6 +205,7 @@ __all__ = [
     "mode_coverage",
     "modularity",
     "monte_carlo",
+    "multiscale_ssim",
     "mutual_information",
     "nearest_examples",
     "nearest_neighbours",

@@ -238,6 +238,35 @@ def stress(x: Array, mapped: Array) -> float:
     return float(np.linalg.norm(found - (own @ found) * own))
 
 
+def distortion(distances: Array, reference: Array) -> float:
+    """By which share distances of pairs are off those that they stand for, at the best scale.
+
+    Args:
+      distances: [N, N], between all points, in any geometry.
+      reference: [N, N], positive but on the diagonal, such as steps along a tree.
+
+    Returns:
+      The mean over pairs of |s d / D - 1|, with the scale s of which the squares are least.
+
+    Raises:
+      InputError: if they are not [N, N] of at least 2 points.
+
+    Reference:
+      Sala, De Sa, Gu and Re (2018), Representation Tradeoffs for Hyperbolic Embeddings, section 2,
+      average distortion, without the scale.
+    """
+    own, other = np.asarray(distances, np.float64), np.asarray(reference, np.float64)
+    if own.ndim != 2 or own.shape != other.shape or not 2 <= len(own) == own.shape[1]:
+        raise InputError(
+            f"distances between points are [N, N], of 2 or more, got {list(own.shape)} and "
+            f"{list(other.shape)}"
+        )
+    pairs = np.triu_indices(len(own), 1)
+    ratio = own[pairs] / other[pairs]
+    scale = np.sum(ratio) / max(np.sum(ratio**2), np.finfo(float).tiny)
+    return float(np.mean(np.abs(scale * ratio - 1)))
+
+
 def simplex_stress(points: int, dimensions: int) -> float:
     """The `stress` of points that are all at one distance from each other, on the best known map.
 

@@ -21,13 +21,16 @@ from ae_jax.nets.combine import correction as correction
 from ae_jax.nets.combine import dropout as dropout
 from ae_jax.nets.combine import identity as identity
 from ae_jax.nets.combine import noise as noise
+from ae_jax.nets.combine import part as part
 from ae_jax.nets.combine import shared_scale as shared_scale
+from ae_jax.nets.combine import some_outputs as some_outputs
 from ae_jax.nets.combine import transposed as transposed
 from ae_jax.nets.convolution import conv as conv
 from ae_jax.nets.convolution import conv_transpose as conv_transpose
 from ae_jax.nets.growing import Growing as Growing
 from ae_jax.nets.growing import growing_discriminator as growing_discriminator
 from ae_jax.nets.growing import growing_generator as growing_generator
+from ae_jax.nets.hyperbolic import gyroplanes as gyroplanes
 from ae_jax.nets.intermediates import intermediate as intermediate
 from ae_jax.nets.intermediates import intermediates as intermediates
 from ae_jax.nets.intermediates import named as named

@@ -105,6 +105,42 @@ def identity() -> Network:
     return Network(lambda key, x: {}, lambda params, x: x)
 
 
+def part(start: int, stop: int | None = None) -> Network:
+    """Gives x[..., start:stop], and has no parameters: for a `chain`, before what sees no more.
+
+    Args:
+      start: the first.
+      stop: behind the last; None where all others are given.
+    """
+    return Network(lambda key, x: {}, lambda params, x: x[..., start:stop])
+
+
+def some_outputs(network: Network, start: int, stop: int | None = None) -> Network:
+    """What a network makes, [..., start:stop] of it alone, as a prior reads an encoder.
+
+    Args:
+      network: of more outputs.
+      start: the first.
+      stop: behind the last; None where all others are given.
+
+    Returns:
+      A Network of the same parameters.
+    """
+    some = part(start, stop).apply
+
+    def train(key: Array, params: Any, x: Array) -> tuple[Array, Mapping[str, Any]]:
+        made, moved = network.train(key, params, x)
+        return some({}, made), moved
+
+    noisy = network.noisy
+    return Network(
+        network.init,
+        lambda params, x: some({}, network.apply(params, x)),
+        None if network.train is None else train,
+        None if noisy is None else lambda key, params, x: some({}, noisy(key, params, x)),
+    )
+
+
 def correction(network: Network) -> Network:
     """What is shown plus what a network makes of it, as restorers learn best.
 

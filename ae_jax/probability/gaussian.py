@@ -148,6 +148,35 @@ def symmetric_kls(mean: Array, log_var: Array, other_mean: Array, other_log_var:
     return 0.25 * (ratio + nearness)
 
 
+def product(
+    mean: Array, log_var: Array, other_mean: Array, other_log_var: Array
+) -> tuple[Array, Array]:
+    """The Gaussian that the product of two Gaussian densities is, but for its height.
+
+    Args:
+      mean: [B, ...].
+      log_var: [B, ...].
+      other_mean: [B, ...].
+      other_log_var: [B, ...].
+
+    Returns:
+      Its mean and log-variance, [B, ...]: 1/v = 1/v1 + 1/v2, and means weighted by precisions.
+
+    Raises:
+      InputError: if the shapes differ.
+
+    Reference:
+      Sonderby et al. (2016), Ladder Variational Autoencoders, section 2.2.
+    """
+    mean, log_var, other_mean, other_log_var = matched(
+        "mean log_var other_mean other_log_var", mean, log_var, other_mean, other_log_var
+    )
+    # (1/v1) / (1/v1 + 1/v2) = v2 / (v1 + v2)
+    weight = jax.nn.sigmoid(other_log_var - log_var)
+    merged = weight * mean + (1 - weight) * other_mean
+    return merged, -jnp.logaddexp(-log_var, -other_log_var)
+
+
 def entropy(log_var: Array) -> Array:
     """Differential entropy.
 

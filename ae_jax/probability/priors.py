@@ -12,6 +12,7 @@ import numpy as np
 
 from ae_jax.core import COUNT, POSITIVE, Array, Domain, InputError
 from ae_jax.probability import gaussian
+from ae_jax.probability import sphere as unit_sphere
 from ae_jax.probability._examples import widened
 
 
@@ -101,11 +102,7 @@ def mixture(centres: np.ndarray, deviation: float) -> Prior:
     classes, components, size = centres.shape
 
     def draw(key: Array, shape: tuple[int, int], label: Array | None = None) -> Array:
-        if tuple(shape[1:]) != (size,):
-            raise InputError(
-                f"this prior has {size} dimensions: use latents of size {size}, not "
-                f"{'x'.join(map(str, shape[1:]))}"
-            )
+        _require_size(shape, size)
         keys, rows, dtype = jax.random.split(key, 3), shape[:1], jnp.result_type(float)
         which = jax.random.randint(keys[0], rows, 0, classes)
         if label is not None:
@@ -130,6 +127,69 @@ def mixture(centres: np.ndarray, deviation: float) -> Prior:
         return jnp.where(label < 0, whole, own) - constant
 
     return Prior(draw, log_prob, classes, centres)
+
+
+def correlated_mixture(weights: np.ndarray, means: np.ndarray, covariances: np.ndarray) -> Prior:
+    """Gaussians of any weights and covariances, for all classes alike.
+
+    Args:
+      weights: [K], positive, of sum 1.
+      means: [K, Z].
+      covariances: [K, Z, Z].
+
+    Raises:
+      InputError: if the shapes differ, or a covariance is that of no density; when drawn from, for
+        another Z.
+    """
+    weights, means, covariances = (
+        np.asarray(given, np.float64) for given in (weights, means, covariances)
+    )
+    size = means.shape[-1]
+    if means.shape != (*weights.shape, size) or covariances.shape != (*means.shape, size):
+        raise InputError(
+            f"a mixture has weights [K], means [K, Z] and covariances [K, Z, Z], got "
+            f"{list(weights.shape)}, {list(means.shape)} and {list(covariances.shape)}"
+        )
+    try:
+        triangles = np.linalg.cholesky(covariances)
+    except np.linalg.LinAlgError:
+        raise InputError("a covariance is not positive definite, and has no density") from None
+    # log w_k - log |L_k| - Z/2 log 2 pi
+    constants = np.log(weights) - np.log(np.diagonal(triangles, axis1=1, axis2=2)).sum(axis=1)
+    constants -= size / 2 * gaussian.LOG_2PI
+    whitening = np.linalg.inv(triangles)
+
+    def draw(key: Array, shape: tuple[int, int], label: Array | None = None) -> Array:
+        _require_size(shape, size)
+        which_key, noise_key = jax.random.split(key)
+        dtype = jnp.result_type(float)
+        logits = jnp.log(jnp.asarray(weights, dtype))
+        which = jax.random.categorical(which_key, logits, shape=shape[:1])
+        centre, triangle = jnp.asarray(means, dtype)[which], jnp.asarray(triangles, dtype)[which]
+        noise = jax.random.normal(noise_key, shape, dtype)
+        return centre + jnp.einsum("bij,bj->bi", triangle, noise, precision="highest")
+
+    def log_prob(z: Array, label: Array | None = None) -> Array:
+        z = widened(z)
+        away = z[:, None] - jnp.asarray(means, z.dtype)[None]
+        white = jnp.einsum(
+            "kij,bkj->bki", jnp.asarray(whitening, z.dtype), away, precision="highest"
+        )
+        exponents = jnp.asarray(constants, z.dtype)[None] - jnp.sum(white**2, axis=2) / 2
+        return jax.nn.logsumexp(exponents, axis=1)
+
+    return Prior(draw, log_prob)
+
+
+def sphere() -> Prior:
+    """Uniform on the unit sphere, of any number of dimensions, for all classes alike.
+
+    The density is with respect to the sphere's area.
+    """
+    return Prior(
+        lambda key, shape, label=None: unit_sphere.sample(key, shape),
+        lambda z, label=None: unit_sphere.log_prob(z),
+    )
 
 
 def ring(modes: int = 10, radius: float = 2.0, deviation: float = 0.2) -> Prior:
@@ -187,6 +247,14 @@ def likeliest_class(prior: Prior, z: Array) -> Array:
         return prior.log_prob(z, jnp.broadcast_to(k, z.shape[:1]))
 
     return jnp.argmax(jax.vmap(given)(jnp.arange(prior.classes)), axis=0)
+
+
+def _require_size(shape: tuple[int, int], size: int) -> None:
+    if tuple(shape[1:]) != (size,):
+        raise InputError(
+            f"this prior has {size} dimensions: use latents of size {size}, not "
+            f"{'x'.join(map(str, shape[1:]))}"
+        )
 
 
 def _require(domain: Domain, **values: float) -> None:

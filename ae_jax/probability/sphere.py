@@ -84,6 +84,29 @@ def at_angle(key: Array, mean_direction: Array, angle: Array) -> Array:
     return jnp.cos(angle)[:, None] * mean_direction + jnp.sin(angle)[:, None] * tangent
 
 
+def geodesic(start: Array, end: Array, share: Array | float) -> Array:
+    """The direction that lies a share of the way from one to another, along their great circle.
+
+    Args:
+      start: [..., m], of length 1.
+      end: [..., m], of length 1. Where it is opposed to the start, no way is shorter than the
+        others: it is one towards the axis that the start is farthest from.
+      share: a number, or one for each, [..., 1]: 0 is the start, 1 the end.
+
+    Returns:
+      [..., m], of length 1.
+    """
+    away = _projected(end, start)
+    squares = jnp.sum(away**2, axis=-1, keepdims=True)
+    axis = jax.nn.one_hot(jnp.argmin(jnp.abs(start), axis=-1), start.shape[-1], dtype=start.dtype)
+    tangent = unit(jnp.where(squares > 0, away, _projected(axis, start)))
+    # once more, for what rounding has left where the two are almost parallel
+    tangent = unit(_projected(tangent, start))
+    along = jnp.sum(start * end, axis=-1, keepdims=True)
+    angle = share * jnp.arctan2(jnp.sqrt(squares), along)  # which is exact where they are near
+    return unit(jnp.cos(angle) * start + jnp.sin(angle) * tangent)
+
+
 def _projected(x: Array, direction: Array) -> Array:
     return x - jnp.sum(x * direction, axis=-1, keepdims=True) * direction
 

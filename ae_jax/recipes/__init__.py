@@ -1,1 +1,1 @@
-"""Several runs that make one model."""
+"""Several runs that make one model, and what is made of trained ones."""

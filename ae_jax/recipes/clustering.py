@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import data, training
@@ -97,7 +96,7 @@ def _begun(
 
 def latents(model: training.Model, dataset: Dataset) -> np.ndarray:
     """Returns what a trained lane makes of all examples of a data set, [N, Z]."""
-    x = jnp.asarray(data.all_images(dataset))
+    batch = data.head(dataset, dataset.size)
     # the function itself is compiled, once for all lanes of a method
     encode = jax.jit(model.method.views.encode)
-    return np.asarray(encode(model.state, {"image": x}, model.hparams))
+    return np.asarray(encode(model.state, batch, model.hparams))

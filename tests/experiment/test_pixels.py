@@ -84,3 +84,4 @@ def test_colours_are_different_and_grey_is_not_known():
         assert table.shape == (classes + 1, 3)
         assert len(np.unique(table, axis=0)) == classes + 1
         np.testing.assert_array_equal(table[-1], 0.8)
+    np.testing.assert_allclose(pixels.colours(2)[1], [230 / 255, 159 / 255, 0])

@@ -62,6 +62,15 @@ def test_a_class_is_as_improbable_as_its_softmax_says(x64):
     )
 
 
+def test_the_slope_of_noisy_data_is_that_of_the_reconstruction():
+    # r(x) = x / 4: minus the score is 3 x / (4 s^2), and the value |3 x / 4|^2 / (2 s^2)
+    objective = inversion.denoising_score(lambda x: x / 4, 0.5)
+    value = jax.value_and_grad(lambda x: jnp.sum(objective(KEY, x)))
+    total, slope = value(X)
+    np.testing.assert_allclose(total, np.sum((0.75 * X) ** 2) * 2, rtol=1e-5)
+    np.testing.assert_allclose(slope, 3 * X, rtol=1e-5)
+
+
 def test_a_deviation_of_0_is_refused():
     with pytest.raises(InputError, match="use more than 0"):
         inversion.denoising_score(lambda x: x, 0.0)

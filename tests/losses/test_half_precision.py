@@ -39,6 +39,10 @@ FUNCTIONS = {
     "jacobian_singular_values": lambda a, b: losses.jacobian_singular_values(lambda x: x**2, a),
     "adversarial, slopes": lambda a, b: losses.adversarial.slope_penalty(lambda x: x @ b[0], a),
     "total_variation": lambda a, b: losses.total_variation(a[:, :, None, None], 1.5),
+    "ssim": lambda a, b: losses.ssim(a.reshape(-1, 4, 4, 1), b.reshape(-1, 4, 4, 1)),
+    "multiscale_ssim": lambda a, b: losses.multiscale_ssim(
+        a.reshape(-1, 4, 4, 1), b.reshape(-1, 4, 4, 1), (1.0,)
+    ),
     "covariance": lambda a, b: losses.covariance(a),
     "covariance_penalties": lambda a, b: sum(losses.covariance_penalties(a, b)),
     "aggregate_log_prob": lambda a, b: sum(losses.aggregate_log_prob(a[None], b)),

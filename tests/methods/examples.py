@@ -16,6 +16,7 @@ from ae_jax.methods import (
     conditions,
     discrepancies,
     flows,
+    hierarchies,
     latent_regularisers,
     penalties,
     quantisers,
@@ -52,6 +53,7 @@ from ae_jax.methods.supervised.classifier import classifier
 from ae_jax.methods.supervised.segmenter import segmenter
 from ae_jax.methods.variational.density import density_model
 from ae_jax.methods.variational.factor_vae import factor_vae
+from ae_jax.methods.variational.hamiltonian import hamiltonian_vae
 from ae_jax.methods.variational.paired import paired_vae
 from ae_jax.methods.variational.semi_supervised import semi_supervised_vae
 from ae_jax.methods.variational.vae import vae
@@ -60,6 +62,7 @@ from ae_jax.methods.wrappers.measured import measured
 from ae_jax.methods.wrappers.prepared import binarized, prepared
 from ae_jax.methods.wrappers.stage import stage
 from ae_jax.probability import priors
+from ae_jax.recipes import samplers
 from tests.methods.registered import (
     IMAGE_SHAPE,
     Registered,
@@ -88,6 +91,35 @@ def _autoencoder() -> Method:
         bottlenecks=[bottlenecks.k_sparse(12), bottlenecks.dropout(0.1)],
         tie=nets.transposed,
     )
+
+
+def _regularised_autoencoder() -> Method:
+    """With all that keeps codes near a prior, and the decoder smooth."""
+    return autoencoder(
+        nets.mlp(4, (16,)),
+        nets.spectral(nets.mlp(IMAGE_SHAPE, (16,))),
+        penalties=[
+            penalties.latent_norm(1e-3),
+            penalties.decoder_jacobian(1e-3),
+            penalties.weight_decay(1e-4, "decoder"),
+            penalties.matching(0.1),
+        ],
+    )
+
+
+def _perceptual_autoencoder() -> Method:
+    """A VAE, but for its likelihood and bound."""
+    return autoencoder(
+        nets.mlp(8, (16,)),
+        nets.mlp(IMAGE_SHAPE, (), output_activation="sigmoid"),
+        reconstruction=observations.multiscale_ssim(2),
+        bottlenecks=[bottlenecks.gaussian()],
+        penalties=[penalties.divergence(0.1)],
+    )
+
+
+def _two_stage() -> Method:
+    return samplers.two_stage(nets.mlp(8, ()), nets.mlp(IMAGE_SHAPE, ()), 4, widths=(16,))
 
 
 def _deep_clustering() -> Method:
@@ -208,6 +240,20 @@ def _vamp_vae() -> Method:
     encoder = nets.mlp(8, (16,))
     prior = prior_parts.vamp(encoder, 5)
     return vae(encoder, nets.mlp(IMAGE_SHAPE, ()), 4, prior=prior, bound=bounds.combined(2))
+
+
+def _ladder_vae() -> Method:
+    """Of two levels, below a mixture of the top's posteriors of pseudo-inputs."""
+    encoder = nets.mlp(10, (8,))
+    top = prior_parts.vamp(nets.some_outputs(encoder, -4), 3)
+    posterior, prior, levels = hierarchies.ladder((3, 2), top=top, widths=(4,))
+    decoder = nets.chain(nets.part(0, 3), nets.mlp(IMAGE_SHAPE, ()))
+    own = {"posterior": posterior, "prior": prior, "regularisers": [levels]}
+    return vae(encoder, decoder, 5, **own, learning_rate=5e-3)
+
+
+def _hamiltonian_vae() -> Method:
+    return hamiltonian_vae(nets.mlp(8, (8,)), nets.mlp(IMAGE_SHAPE, ()), 4, steps=2)
 
 
 def _density_model() -> Method:
@@ -473,6 +519,8 @@ def _skip_gram() -> Method:
 
 REGISTRY: Mapping[str, Registered] = {
     "autoencoder": Registered(_autoencoder, tier="full"),
+    "regularised_autoencoder": Registered(_regularised_autoencoder, tier="composed"),
+    "perceptual_autoencoder": Registered(_perceptual_autoencoder, tier="composed"),
     "deep_clustering": Registered(_deep_clustering, steps=400, improvement=0.8),
     "domain_decoders": Registered(_domain_decoders, two_domains),
     "restorer": Registered(_restorer, tier="composed"),
@@ -481,6 +529,7 @@ REGISTRY: Mapping[str, Registered] = {
     "classifier": Registered(_classifier),
     "segmenter": Registered(_segmenter, digits_with_masks, tier="composed"),
     "stage": Registered(_stage),
+    "two_stage": Registered(_two_stage, tier="composed"),
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),
@@ -489,6 +538,8 @@ REGISTRY: Mapping[str, Registered] = {
     "conditional_vae": Registered(_conditional_vae, tier="composed"),
     "semi_supervised_vae": Registered(_semi_supervised_vae),
     "vamp_vae": Registered(_vamp_vae, tier="composed"),
+    "ladder_vae": Registered(_ladder_vae, tier="composed"),
+    "hamiltonian_vae": Registered(_hamiltonian_vae, tier="composed"),
     "mixture_vae": Registered(_mixture_vae, tier="composed"),
     "compressing_vae": Registered(_compressing_vae, tier="composed"),
     "factor_vae": Registered(_factor_vae),

@@ -225,3 +225,14 @@ def test_tangent_planes_are_those_of_the_jacobian(x64):
 def test_what_cannot_be_used(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_distortion_is_that_of_the_best_scale():
+    steps = np.array([[0, 1, 2], [1, 0, 3], [2, 3, 0]])
+    assert metrics.distortion(7.0 * steps, steps) == pytest.approx(0, abs=1e-12)
+    own = np.array([[0.0, 1.0, 2.0], [1.0, 0.0, 6.0], [2.0, 6.0, 0.0]])
+    # ratios 1, 1 and 2 about the scale 4/6
+    assert metrics.distortion(own, steps) == pytest.approx((1 / 3 + 1 / 3 + 1 / 3) / 3)
+    assert metrics.distortion(0 * own, steps) == 1
+    with pytest.raises(InputError, match="distances between points are"):
+        metrics.distortion(own[:2], steps)

@@ -145,3 +145,24 @@ def test_an_encoder_without_biases_can_be_transposed():
         )
     with pytest.raises(InputError, match="dense layers"):
         nets.transposed.own(encoder)
+
+
+def test_parts_of_inputs_and_of_what_a_network_makes_in_all_its_passes():
+    x = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    np.testing.assert_array_equal(nets.part(1, 3).apply({}, x), x[:, 1:3])
+    double = Network(
+        lambda key, x: {"seen": 0.0},
+        lambda params, x: 2 * x,
+        lambda key, params, x: (3 * x, {"seen": 1.0}),
+        lambda key, params, x: 4 * x,
+    )
+    some = nets.some_outputs(double, -1)
+    assert some.init(None, x) == {"seen": 0.0}
+    np.testing.assert_array_equal(some.apply({}, x), 2 * x[:, 3:])
+    made, moved = some.train(None, {}, x)
+    np.testing.assert_array_equal(made, 3 * x[:, 3:])
+    assert moved == {"seen": 1.0}
+    np.testing.assert_array_equal(some.noisy(None, {}, x), 4 * x[:, 3:])
+    plain = nets.some_outputs(nets.mlp(3, ()), 0, 2)
+    assert plain.train is None
+    assert plain.noisy is None

@@ -9,6 +9,7 @@ from ae_jax import nets
 from ae_jax.core import InputError
 
 CASES = [((6, 4), (2, 2), "VALID"), ((5, 7), (2, 2), "SAME"), ((7, 5), (2, 3), "VALID")]
+CASES += [((4, 7), (3, 3), "SAME")]  # a row and a column are added before as well
 each = pytest.mark.parametrize(("size", "window", "padding"), CASES)
 
 

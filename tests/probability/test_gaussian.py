@@ -70,6 +70,21 @@ def test_kl_is_a_mean_log_ratio():
     assert abs(jnp.mean(ratios) - exact) < 4 * error
 
 
+def test_the_product_of_two_densities_is_a_gaussian_but_for_its_height():
+    # N(0.3, 0.5) and N(-0.2, 1.5): neither the average of both nor their geometric mean
+    (m, s), one = jnp.array([[0.3, -0.2], [0.5, 1.5]]), np.ones((1, 1))
+    mean, log_var = gaussian.product(
+        m[0] * one, jnp.log(s[0]) * one, m[1] * one, jnp.log(s[1]) * one
+    )
+    np.testing.assert_allclose([mean[0, 0], np.exp(log_var[0, 0])], [0.175, 0.375], rtol=1e-12)
+    axis = np.linspace(-3, 3, 7)
+    both = stats.norm.logpdf(axis, m[0], np.sqrt(s[0])) + stats.norm.logpdf(
+        axis, m[1], np.sqrt(s[1])
+    )
+    height = both - stats.norm.logpdf(axis, mean[0, 0], np.exp(log_var[0, 0] / 2))
+    np.testing.assert_allclose(height, height[0], rtol=1e-12)
+
+
 def test_samples_follow_the_distribution_and_carry_gradients():
     mean, log_var = jnp.full((4000, 1), 1.5), jnp.full((4000, 1), -0.7)
     draws = gaussian.sample(jax.random.key(2), mean, log_var)

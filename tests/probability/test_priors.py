@@ -21,6 +21,39 @@ def drawn(prior, count, *label, size=2):
     return np.asarray(jax.jit(prior.draw, static_argnums=1)(KEY, (count, size), *label))
 
 
+#: vae_values: nine points, two Gaussians, and the densities of SciPy.
+MIXTURE = {
+    "weights": [0.4, 0.6],
+    "means": [[1.0, 1.0], [-0.5, 0.2]],
+    "covariances": [[[1.0, 0.2], [0.2, 0.8]], [[0.7, -0.1], [-0.1, 1.1]]],
+}
+
+
+def test_a_mixture_of_any_covariances():
+    prior = priors.correlated_mixture(**MIXTURE)
+    z = np.array(
+        [
+            [2.84147098481, 2.5555938443],
+            [0.946300087687, -0.575276576283],
+            [1.47016385909, 0.995406166177],
+        ]
+    )
+    np.testing.assert_allclose(
+        jax.jit(prior.log_prob)(z), [-5.23970206173, -3.33110226145, -2.67392928223], rtol=1e-10
+    )
+    x = drawn(prior, COUNT)
+    means, weights = np.array(MIXTURE["means"]), np.array(MIXTURE["weights"])
+    centre = weights @ means
+    spread = np.einsum("k,kij->ij", weights, MIXTURE["covariances"])
+    spread += np.einsum("k,ki,kj->ij", weights, means - centre, means - centre)
+    np.testing.assert_allclose(x.mean(axis=0), centre, atol=4 * 1.2 / np.sqrt(COUNT))
+    np.testing.assert_allclose(np.cov(x.T), spread, atol=0.12)
+    with pytest.raises(InputError, match=r"weights \[K\], means \[K, Z\] and covariances"):
+        priors.correlated_mixture(MIXTURE["weights"], np.ones((2, 3)), MIXTURE["covariances"])
+    with pytest.raises(InputError, match="not positive definite"):
+        priors.correlated_mixture([1.0], [[0.0, 0.0]], [[[1.0, 1.0], [1.0, 1.0]]])
+
+
 def test_a_ring_is_a_mixture_with_a_gaussian_for_each_class():
     prior = priors.ring(5, radius=3.0, deviation=0.5)
     angle = 2 * np.pi * np.arange(5) / 5

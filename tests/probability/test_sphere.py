@@ -162,3 +162,26 @@ def test_a_direction_is_had_of_any_length():
     slope = jax.jacobian(sphere.unit)(x[0])
     np.testing.assert_allclose(slope, [[0.128, -0.096], [-0.096, 0.072]], rtol=1e-5)
     assert np.all(np.isfinite(jax.jacobian(sphere.unit)(x[3])))
+
+
+def test_a_great_circle_is_the_shortest_way_at_equal_speed(x64):
+    start, end = sphere.sample(jax.random.key(0), (4, 3)), sphere.sample(jax.random.key(1), (4, 3))
+    t = np.linspace(0, 1, 5)
+    found = np.asarray(jax.jit(sphere.geodesic)(start[:, None], end[:, None], t[None, :, None]))
+    angle = np.arccos(np.sum(np.asarray(start) * np.asarray(end), axis=1))[:, None]
+    weights = (np.sin(part * angle) / np.sin(angle) for part in (1 - t, t))
+    expected = sum(
+        w[..., None] * np.asarray(x)[:, None] for w, x in zip(weights, (start, end), strict=True)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_great_circle_between_what_is_equal_or_opposed(x64):
+    start = jnp.concatenate([jnp.eye(3), sphere.sample(jax.random.key(0), (2, 3))])
+    t = jnp.linspace(0, 1, 5)
+    way = jax.jit(lambda a, b, t: sphere.geodesic(a[:, None], b[:, None], t[None, :, None]))
+    np.testing.assert_allclose(way(start, start, t), np.repeat(start[:, None], 5, 1), atol=1e-12)
+    opposed = np.asarray(way(start, -start, t))
+    np.testing.assert_allclose(opposed[:, -1], -start, atol=1e-12)
+    steps = np.linalg.norm(np.diff(opposed, axis=1), axis=2)
+    np.testing.assert_allclose(steps, 2 * np.sin(np.pi / 8), rtol=1e-10)

@@ -126,9 +126,13 @@ def autoencoder(
     def encode_one(params: Mapping[str, Any]) -> Callable[[Array], Array]:
         return lambda example: encoder.apply(params["encoder"], example[None])[0]
 
-    def decode_one(params: Mapping[str, Any]) -> Callable[[Array], Array]:
+    def decode_one(params: Mapping[str, Any], hparams: HParams) -> Callable[[Array], Array]:
         own = decoder_params(params)
-        return lambda latent: reconstruction.mean(decoder.apply(own, latent[None]))[0]
+
+        def decode(latent: Array) -> Array:
+            return reconstruction.mean(decoder.apply(own, code(latent[None], hparams)))[0]
+
+        return decode
 
     def decoder_params(params: Mapping[str, Any]) -> Any:
         return tie.join(params["encoder"], params["decoder"]) if tie else params["decoder"]
@@ -174,7 +178,7 @@ def autoencoder(
         differ, of_shown = shown.train is not None, training or evaluated == "shown"
         latent, errors, changes = passed(spoiled() if differ and of_shown else clean)
         networks = {name: params[name] for name in ("encoder", "decoder")}
-        seen = Pass(networks, encode_one(params), clean, latent, decode=decode_one(params))
+        seen = Pass(networks, encode_one(params), clean, latent, decode=decode_one(params, hparams))
         running = params.get("penalties", {})
         if training:
             running = _run(penalties, seen, running, hparams)
@@ -195,7 +199,7 @@ def autoencoder(
             if penalty.check is not None:
                 penalty.check(encoder, x)
         params = {"encoder": encoder.init(encoder_key, x)}
-        latent = encoder.apply(params["encoder"], x)
+        latent = code(encoder.apply(params["encoder"], x), hparams)
         full = decoder.init(decoder_key, latent)
         params["decoder"] = tie.own(full) if tie else full
         outputs = jax.eval_shape(lambda: reconstruction.mean(decoder.apply(full, latent)))
@@ -205,7 +209,7 @@ def autoencoder(
     def running(params: Mapping[str, Any], batch: Batch, hparams: HParams) -> dict[str, Any]:
         x = shown.apply(batch, hparams)
         latent = encoder.apply(params["encoder"], x)
-        seen = Pass(params, encode_one(params), x, latent, decode=decode_one(params))
+        seen = Pass(params, encode_one(params), x, latent, decode=decode_one(params, hparams))
         first = _run(penalties, seen, {}, hparams)
         return {"penalties": first} if first else {}
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -50,13 +50,16 @@ def joined(*parts: Part, **own: tuple[float, Domain]) -> dict[str, Mapping[str, 
     return numbers
 
 
-def of_classes(classes: int | None, unknown: bool = False) -> dict[str, Domain]:
+def of_classes(classes: int | Sequence[int] | None, unknown: bool = False) -> dict[str, Domain]:
     """Returns the `ranges` of a method that is told classes by the batch's `label`.
 
     Args:
-      classes: how many; 0 or None where labels are not looked at.
+      classes: how many; 0 or None where labels are not looked at; of several numbers, those of the
+        batch's `factors`.
       unknown: whether labels below 0 say that the class is not known.
     """
+    if isinstance(classes, Sequence):
+        return {"factors": Domain(0, max(classes) - 1, whole=True)} if classes else {}
     least = -math.inf if unknown else 0
     return {"label": Domain(least, classes - 1, whole=True)} if classes else {}
 

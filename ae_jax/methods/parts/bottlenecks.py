@@ -1,16 +1,17 @@
 """What happens to a latent on its way from the encoder to the decoder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
 from ae_jax import corruptions
-from ae_jax.core import BELOW_ONE, COUNT, NOT_NEGATIVE, Array, Domain, HParams, traced
+from ae_jax.core import BELOW_ONE, COUNT, NOT_NEGATIVE, Array, Domain, HParams, InputError, traced
+from ae_jax.probability import gaussian as normal
 
 
 class Bottleneck(NamedTuple):
-    """A map of latents [B, Z] -> [B, Z].
+    """A map of latents [B, Z] -> [B, Z], or to fewer numbers.
 
     Attributes:
       hparams: its traced hyperparameters and their defaults.
@@ -78,3 +79,36 @@ def noise(level: float = 0.1) -> Bottleneck:
         ),
         apply=lambda latent, hparams: latent,
     )
+
+
+def gaussian() -> Bottleneck:
+    """Latents [B, 2 Z] are means and log-variances, side by side, of which training draws [B, Z].
+
+    Otherwise the means pass. Beside `penalties.divergence()` it is what a VAE has between its
+    networks. Other penalties of latents see both halves.
+
+    Raises:
+      InputError: when traced, if a latent is of an odd number.
+
+    Reference:
+      Kingma and Welling (2014), Auto-Encoding Variational Bayes, section 2.4.
+    """
+    return Bottleneck(
+        hparams={},
+        train=lambda key, latent, hparams: normal.sample(key, *halves(latent)),
+        apply=lambda latent, hparams: halves(latent)[0],
+    )
+
+
+def halves(latent: Array) -> Sequence[Array]:
+    """Means and log-variances, [B, Z] each, of [B, 2 Z].
+
+    Raises:
+      InputError: if that is an odd number.
+    """
+    if latent.shape[-1] % 2:
+        raise InputError(
+            f"the encoder must give means and log-variances, side by side, and gives "
+            f"{list(latent.shape)}"
+        )
+    return jnp.split(latent, 2, axis=-1)

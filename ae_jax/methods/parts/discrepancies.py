@@ -176,6 +176,21 @@ def moments() -> Discrepancy:
     return Discrepancy({}, between)
 
 
+def between_rows(
+    discrepancy: Discrepancy,
+    key: Array,
+    x: Array,
+    y: Array,
+    hparams: HParams,
+    present: Array | None = None,
+) -> Array:
+    """A discrepancy of two samples, of which at most COMPARED rows are seen with a `present`."""
+    if present is None:
+        return discrepancy.between(key, x, y, hparams)
+    rows = compared(x)
+    return discrepancy.between(key, x[rows], y[rows], hparams, present[rows])
+
+
 def compared(rows: Array) -> slice:
     """At most COMPARED of the rows, evenly spaced."""
     return slice(None, None, -(-len(rows) // COMPARED))

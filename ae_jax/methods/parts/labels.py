@@ -7,7 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, Batch, HParams, InputError
+from ae_jax.core import COUNT, WHOLE, Array, Batch, HParams, InputError, require
+
+#: Values of the batch's `label`, 0 where nobody looks at it, or of each of its `factors`.
+Classes = int | Sequence[int]
+
+
+def require_classes(classes: Classes) -> None:
+    """Raises InputError where that many values cannot be told."""
+    if isinstance(classes, Sequence) and not isinstance(classes, str):
+        require(COUNT, **{f"classes[{i}]": size for i, size in enumerate(classes)})
+    else:
+        require(WHOLE, classes=classes)
 
 
 def labels_of(batch: Batch, classes: int, advice: str = "", unknown: bool = False) -> Array:
@@ -44,26 +55,61 @@ def one_hot(label: Array, classes: int) -> Array:
     return jnp.where(known[:, None], jax.nn.one_hot(label, classes, dtype=dtype), jnp.nan)
 
 
-def given_one_hot(batch: Batch, classes: int, advice: str = "") -> Any:
-    """Returns the labels of a batch one-hot, [B, C], or () without classes.
-
-    Those that are no class are NaN where they are traced.
+def factors_of(batch: Batch, sizes: Sequence[int]) -> Array:
+    """Returns the factors of a batch, int [B, K], after looking at them where not traced.
 
     Raises:
-      InputError: as `labels_of`.
+      InputError: if the batch has no `factors`, or not as many, or one that is beyond its size.
     """
+    factors = batch.get("factors")
+    if factors is None or factors.shape[1:] != (len(sizes),):
+        found = "none" if factors is None else f"{factors.shape[1]}"
+        raise InputError(
+            f"classes are those of {len(sizes)} factors, and the data have {found}: give the sizes "
+            "of the data's factors, in their order, or one number for labels"
+        )
+    if not isinstance(factors, jax.core.Tracer):
+        seen, most = np.asarray(factors), np.asarray(sizes)
+        if np.any((seen < 0) | (seen >= most)):
+            raise InputError(
+                f"factors must be from 0 to below {list(sizes)}, and reach from "
+                f"{seen.min(axis=0).tolist()} to {seen.max(axis=0).tolist()}"
+            )
+    return factors
+
+
+def given_one_hot(batch: Batch, classes: Classes, advice: str = "") -> Any:
+    """Returns the labels of a batch one-hot, [B, C], or () without classes.
+
+    Of several factors they stand behind each other. Those that are no class are NaN where they are
+    traced.
+
+    Raises:
+      InputError: as `labels_of` and `factors_of`.
+    """
+    if isinstance(classes, Sequence):
+        columns = factors_of(batch, classes).T
+        return _side_by_side([one_hot(own, n) for own, n in zip(columns, classes, strict=True)])
     return one_hot(labels_of(batch, classes, advice), classes) if classes else ()
 
 
 def drawn_one_hot(
-    key: Array, count: int, classes: int, frequencies: Sequence[float] | None = None
+    key: Array, count: int, classes: Classes, frequencies: Sequence[float] | None = None
 ) -> Any:
     """Returns labels [count, C], one-hot, by frequencies, or all alike; () without classes."""
+    if isinstance(classes, Sequence):
+        keys = jax.random.split(key, len(classes))
+        drawn = [drawn_one_hot(own, count, n) for own, n in zip(keys, classes, strict=True)]
+        return _side_by_side(drawn)
     if not classes:
         return ()
     weights = np.ones(classes) if frequencies is None else np.asarray(frequencies, float)
     p = jnp.asarray(weights / np.sum(weights), jnp.result_type(float))
     return one_hot(jax.random.choice(key, classes, (count,), p=p), classes)
+
+
+def _side_by_side(told: Sequence[Array]) -> Any:
+    return jnp.concatenate(told, axis=1) if told else ()
 
 
 def beside(x: Array, given: Any) -> Array:

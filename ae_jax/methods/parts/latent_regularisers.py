@@ -26,8 +26,14 @@ from ae_jax.core import (
 )
 from ae_jax.losses.disentanglement import Weights
 from ae_jax.losses.moments import count_present
-from ae_jax.methods.parts.discrepancies import Discrepancy, compared, inverse_multiquadric
-from ae_jax.methods.parts.posteriors import Posterior
+from ae_jax.methods.parts.discrepancies import (
+    Discrepancy,
+    between_rows,
+    compared,
+    inverse_multiquadric,
+)
+from ae_jax.methods.parts.discrete import largest_kl
+from ae_jax.methods.parts.latents import Posterior
 from ae_jax.probability._examples import widened
 
 #: Numbers in memory at a time where the posteriors of a whole data set meet its latents.
@@ -94,12 +100,55 @@ def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
-        excess = _mean(seen.kl, present) - hparams["capacity"]
-        # its absolute value, with a slope of 0 where there is none
-        return hparams["capacity_weight"] * excess * jnp.sign(excess), {}
+        away = _distance(_mean(seen.kl, present), hparams["capacity"])
+        return hparams["capacity_weight"] * away, {}
 
     numbers = {"capacity_weight": (weight, NOT_NEGATIVE), "capacity": (nats, NOT_NEGATIVE)}
     return LatentRegulariser(**traced(**numbers), apply=apply)
+
+
+def capacities(weight: float = 30.0, **nats: float) -> LatentRegulariser:
+    """Holds the mean KL divergence of each part of a joint posterior at a number of nats.
+
+    weight sum_part |mean KL_part - capacity_part|, swept as `capacity_weight` and, of a part that
+    is called style, `style_capacity`; what it comes to is reported as `style_kl`. With `beta` 0 it
+    is a JointVAE's, whose divergence of relaxed categories is that of the categories themselves: no
+    bound, which is what `loss` then is not. Of one part it is `capacity`.
+
+    Args:
+      weight: gamma.
+      **nats: the capacity of each part, by its name. Of V variables of K categories no more than
+        V log K is asked for.
+
+    Raises:
+      InputError: for a posterior of other parts, or one of whose parts has no divergence in closed
+        form.
+
+    Reference:
+      Dupont (2018), Learning Disentangled Joint Continuous and Discrete Representations, equation
+      7.
+    """
+
+    def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        term, means = 0, {}
+        for name, part in seen.posterior.parts.items():
+            mean = _mean(part.kl_standard(seen.parameters[name]), present)
+            goal = jnp.minimum(hparams[f"{name}_capacity"], largest_kl(part))
+            term, means[f"{name}_kl"] = term + _distance(mean, goal), mean
+        return hparams["capacity_weight"] * term, means
+
+    def check(posterior: Posterior) -> None:
+        parts = posterior.parts
+        if set(parts) != set(nats) or not all(part.kl_standard for part in parts.values()):
+            raise InputError(
+                f"capacities are of {', '.join(nats) or 'nothing'}, and the posterior's parts are "
+                f"{', '.join(parts) or 'none'}: name those of a posteriors.joint(), whose "
+                "divergences have a closed form"
+            )
+
+    numbers = {f"{name}_capacity": (value, NOT_NEGATIVE) for name, value in nats.items()}
+    own = traced(capacity_weight=(weight, NOT_NEGATIVE), **numbers)
+    return LatentRegulariser(**own, apply=apply, check=check)
 
 
 def total_correlation(
@@ -274,10 +323,7 @@ def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> La
     require_kind(Discrepancy, "discrepancies.mmd()", discrepancy=discrepancy)
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
-        rows = slice(None) if present is None else compared(seen.latent)
-        samples = seen.latent[rows], seen.drawn[rows]
-        some = None if present is None else present[rows]
-        value = discrepancy.between(key, *samples, hparams, some)
+        value = between_rows(discrepancy, key, seen.latent, seen.drawn, hparams, present)
         return hparams["matching_weight"] * value, {"prior_discrepancy": value}
 
     numbers = traced(matching_weight=(weight, NOT_NEGATIVE))
@@ -347,6 +393,11 @@ def one_logit(logits: Array) -> Array:
             f"the discriminator must give one logit, [B, 1], and gives {list(logits.shape)}"
         )
     return widened(logits)[:, 0]
+
+
+def _distance(mean: Array, goal: Array) -> Array:
+    """|mean - goal|, with a slope of 0 where they are the same."""
+    return (mean - goal) * jnp.sign(mean - goal)
 
 
 def _mean(values: Array, present: Array | None) -> Array:

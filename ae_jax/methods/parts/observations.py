@@ -4,6 +4,7 @@ An Observation joins a loss from `ae_jax.losses` to the mean (and, for a likelih
 sampler) that belongs to it, so that autoencoders and VAEs take it as one argument.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,19 @@ import numpy as np
 import optax
 
 from ae_jax import losses
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, traced
+from ae_jax.core import (
+    POSITIVE,
+    Array,
+    Domain,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_kind,
+    require_networks,
+    traced,
+)
+from ae_jax.losses.similarity import SCALE_WEIGHTS
 from ae_jax.methods.parts.quantisers import nearest
 from ae_jax.probability import continuous_bernoulli as continuous
 from ae_jax.probability import discretised_logistic as discretised
@@ -278,6 +291,53 @@ def correntropy(sigma: float = 0.5) -> Observation:
         loss=lambda outputs, x, hparams: losses.correntropy(outputs, x, hparams["sigma"]),
         mean=lambda outputs: outputs,
     )
+
+
+def multiscale_ssim(scales: int = 5, weight: float = 1.0) -> Observation:
+    """Outputs are images in [0, 1], such as of a sigmoid: how alike they look at several scales.
+
+    The loss, weight (1 - MS-SSIM) for each pixel and channel, is summed over them as others are, so
+    that a divergence in nats beside it is no number of another size; swept as `ssim_weight`. It is
+    no likelihood, so that a `vae` refuses it. A VAE with a perceptual term in the place of log
+    p(x | z) is an `autoencoder` with `bottlenecks.gaussian()` and `penalties.divergence()`: it has
+    no bound on log p(x), and none is reported.
+
+    Args:
+      scales: how many, each of half the size; of their published weights the first ones, over their
+        sum. S of them need images of 3 2^(S - 1) pixels.
+      weight: of the loss; traced.
+
+    Raises:
+      InputError: if there is no scale, or more than five; when traced, as `losses.multiscale_ssim`.
+
+    Reference:
+      Wang, Simoncelli and Bovik (2003), Multi-scale Structural Similarity; Snell et al. (2017),
+      Learning to Generate Images with Perceptual Similarity Metrics.
+    """
+    require(Domain(1, len(SCALE_WEIGHTS), whole=True), scales=scales)
+    first = SCALE_WEIGHTS[:scales]
+    weights = [own / sum(first) for own in first]
+
+    def loss(outputs: Array, x: Array, hparams: HParams) -> Array:
+        unlike = 1 - losses.multiscale_ssim(outputs, x, weights)
+        return hparams["ssim_weight"] * math.prod(x.shape[1:]) * unlike
+
+    return Observation(
+        **traced(ssim_weight=(weight, POSITIVE)), loss=loss, mean=lambda outputs: outputs
+    )
+
+
+def decoding(decoder: Network, observation: Observation) -> Network:
+    """A decoder as a network that gives data: the mean of what its outputs say.
+
+    With the decoder's own parameters, so that trained ones fit: for the decoder of a `stage`.
+
+    Raises:
+      InputError: if one of them is none.
+    """
+    require_networks(decoder=decoder)
+    require_kind(Observation, "observations.bernoulli()", observation=observation)
+    return Network(decoder.init, lambda params, z: observation.mean(decoder.apply(params, z)))
 
 
 #: The observations that need no argument, by name.

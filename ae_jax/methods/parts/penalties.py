@@ -23,8 +23,12 @@ from ae_jax.core import (
     InputError,
     Network,
     require,
+    require_kind,
     traced,
 )
+from ae_jax.methods.parts.bottlenecks import halves
+from ae_jax.methods.parts.discrepancies import Discrepancy, between_rows, inverse_multiquadric
+from ae_jax.probability import gaussian, priors
 
 
 class Pass(NamedTuple):
@@ -284,17 +288,103 @@ def decoder_jacobian(
     )
 
 
-def weight_decay(weight: float = 1e-4) -> Penalty:
-    """Half the sum of squares of all kernels (not of biases), swept as `weight_decay`.
+def matching(
+    weight: float = 10.0,
+    discrepancy: Discrepancy | None = None,
+    prior: priors.Prior | None = None,
+) -> Penalty:
+    """A discrepancy of all latents from draws of a prior: a Wasserstein autoencoder's.
 
-    Tied kernels count once.
+    Swept as `matching_weight`. Its encoder has no noise; with noise it is a `vae` of `beta` 0 with
+    `latent_regularisers.matching`. Images are made of draws of the prior, by
+    `recipes.samplers.generated`.
+
+    Args:
+      weight: of the discrepancy, beside a squared error that is summed over pixels.
+      discrepancy: from `discrepancies`; `inverse_multiquadric()` where None. An unbiased one may be
+        negative, as it is 0 in the mean at a match.
+      prior: of `probability.priors`; the standard Gaussian where None.
+
+    Returns:
+      The penalty. Training takes a batch, evaluation the whole data set, of which at most 1000
+      examples are compared.
+
+    Raises:
+      InputError: if a part is none.
 
     Reference:
-      Ng (2011), Sparse autoencoder, section 2.
+      Tolstikhin et al. (2018), Wasserstein Auto-Encoders, algorithm 2.
+    """
+    discrepancy = inverse_multiquadric() if discrepancy is None else discrepancy
+    prior = priors.normal() if prior is None else prior
+    require_kind(Discrepancy, "discrepancies.mmd()", discrepancy=discrepancy)
+    require_kind(priors.Prior, "probability.priors.normal()", prior=prior)
+
+    def apart(key: Array, latent: Array, hparams: HParams, present: Array | None = None) -> Array:
+        own, drawing = jax.random.split(key)
+        drawn = prior(drawing, latent.shape).astype(latent.dtype)
+        value = between_rows(discrepancy, own, latent, drawn, hparams, present)
+        return hparams["matching_weight"] * value
+
+    def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
+        return jnp.broadcast_to(apart(key, seen.latent, hparams), seen.latent.shape[:1])
+
+    def over(latent: Array, present: Array, hparams: HParams) -> Array:
+        # the same draws at every evaluation
+        return apart(jax.random.key(0), latent, hparams, present)
+
+    numbers = traced(matching_weight=(weight, NOT_NEGATIVE))
+    return Penalty(
+        {**numbers["hparams"], **discrepancy.hparams},
+        apply,
+        over=over,
+        domains={**numbers["domains"], **discrepancy.domains},
+    )
+
+
+def divergence(weight: float = 1.0) -> Penalty:
+    """KL divergence of the Gaussian that a latent says from N(0, I), swept as `kl_weight`.
+
+    For `bottlenecks.gaussian()`, whose draws it keeps apart: the latent is of means and
+    log-variances, side by side. With a reconstruction that is no likelihood, such as
+    `observations.multiscale_ssim()`, that is a VAE but for its bound on log p(x).
+
+    Raises:
+      InputError: when traced, if the latent is of an odd number.
+
+    Reference:
+      Kingma and Welling (2014), Auto-Encoding Variational Bayes, appendix B.
     """
 
     def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
-        norm = sum(jnp.sum(kernel**2) for kernel in _kernels(seen.params))
+        return hparams["kl_weight"] * gaussian.kl_standard(*halves(seen.latent))
+
+    return Penalty(**traced(kl_weight=(weight, NOT_NEGATIVE)), apply=apply)
+
+
+def weight_decay(weight: float = 1e-4, of: Literal["encoder", "decoder"] | None = None) -> Penalty:
+    """Half the sum of squares of kernels (not of biases), swept as `weight_decay`.
+
+    Tied kernels count once, as the encoder's.
+
+    Args:
+      weight: of the penalty.
+      of: which network's kernels, such as the decoder's in a regularised autoencoder; those of both
+        where None.
+
+    Raises:
+      InputError: an unknown network.
+
+    Reference:
+      Ng (2011), Sparse autoencoder, section 2; Ghosh et al. (2020), From Variational to
+      Deterministic Autoencoders, RAE-L2, for the decoder alone.
+    """
+    if of not in (None, "encoder", "decoder"):
+        raise InputError(f"unknown network {of!r}: use encoder or decoder, or None for both")
+
+    def apply(key: Array, seen: Pass, hparams: HParams) -> Array:
+        kernels = _kernels(seen.params if of is None else seen.params[of])
+        norm = sum(jnp.sum(kernel**2) for kernel in kernels)
         return jnp.broadcast_to(0.5 * hparams["weight_decay"] * norm, seen.latent.shape[:1])
 
     return Penalty(**traced(weight_decay=(weight, NOT_NEGATIVE)), apply=apply)

@@ -1,65 +1,58 @@
 """What an encoder's outputs say about the latents."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import probability
-from ae_jax.core import POSITIVE, Array, Domain, HParams, InputError, require, require_kind
+from ae_jax.core import (
+    POSITIVE,
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_kind,
+    require_networks,
+)
+from ae_jax.methods.parts.discrete import categorical_posterior as categorical
+from ae_jax.methods.parts.discrete import concrete_posterior as concrete
 from ae_jax.methods.parts.flows import Flow
+from ae_jax.methods.parts.hyperbolic import riemannian_normal_posterior as riemannian_normal
+from ae_jax.methods.parts.hyperbolic import wrapped_normal_posterior as wrapped_normal
+from ae_jax.methods.parts.joint import joint_posterior as joint
+from ae_jax.methods.parts.latents import Posterior
 from ae_jax.probability import gaussian as normal
 from ae_jax.probability import sphere
 from ae_jax.probability._examples import sum_dimensions
 
-#: Where latents lie: in R^Z, at length 1 in it, or at whole numbers.
-Support = Literal["plane", "sphere", "codes"]
-
-
-class Posterior(NamedTuple):
-    """A distribution of latents for each example, q(z | x).
-
-    Its parameters are whatever `read` makes of the encoder's outputs, a pytree of [B, ...]; who
-    holds them (`jax.lax.stop_gradient`) holds the distribution.
-
-    Attributes:
-      outputs: latent_size -> how many numbers an encoder has to give.
-      read: (outputs [B, O], latent_size, hparams) -> parameters; with parameters of its own that
-        `init` made, as a fourth argument. Raises InputError, when traced, for outputs of another
-        shape.
-      sample: (key, parameters) -> [B, Z], one draw each, through which gradients flow.
-      log_prob: (z [B, Z], parameters) -> [B], nats; None where it is known of own draws alone.
-      mean: parameters -> [B, Z], what stands for the distribution where one latent is asked for.
-      kl_standard: parameters -> [B], nats: the divergence from the standard prior of its support,
-        the Gaussian N(0, I) in the plane and the uniform density on the sphere. None where it has
-        no closed form.
-      log_probs: (z, parameters) -> nats of single numbers, elementwise in z and parameters of one
-        shape, [B, Z] or any other; None where dimensions depend on each other.
-      variance: parameters -> [B, Z], of each dimension; likewise.
-      support: of its density.
-      hparams: its traced hyperparameters and their defaults.
-      domains: the values that each of them may take.
-      init: (key, latent_size) -> parameters of its own, the entry `posterior` beside `encoder` and
-        `decoder`; None where there are none.
-      draw: (key, parameters) -> [B, Z] and [B], one draw each and its nats, where they are found
-        together; None where `log_prob` finds them.
-    """
-
-    outputs: Callable[[int], int]
-    read: Callable[..., Any]
-    sample: Callable[[Array, Any], Array]
-    log_prob: Callable[[Array, Any], Array] | None
-    mean: Callable[[Any], Array]
-    kl_standard: Callable[[Any], Array] | None = None
-    log_probs: Callable[[Array, Any], Array] | None = None
-    variance: Callable[[Any], Array] | None = None
-    support: Support = "plane"
-    hparams: Mapping[str, float] = {}
-    domains: Mapping[str, Domain] = {}
-    init: Callable[[Array, int], Any] | None = None
-    draw: Callable[[Array, Any], tuple[Array, Array]] | None = None
+__all__ = [
+    "Correlated",
+    "Directional",
+    "Flowed",
+    "Gaussian",
+    "Posterior",
+    "categorical",
+    "concrete",
+    "drawn",
+    "encoding",
+    "flow",
+    "full_gaussian",
+    "gaussian",
+    "joint",
+    "mixed",
+    "parameters_of",
+    "power_spherical",
+    "riemannian_normal",
+    "uniform",
+    "von_mises_fisher",
+    "wrapped_normal",
+]
 
 
 class Gaussian(NamedTuple):
@@ -254,7 +247,9 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
     def outputs(latent_size: int) -> int:
         return base.outputs(latent_size) + through.context(latent_size)
 
-    def read(given: Array, latent_size: int, hparams: HParams, own: Any) -> Flowed:
+    def read(
+        given: Array, latent_size: int, hparams: HParams, params: Mapping[str, Any], batch: Batch
+    ) -> Flowed:
         split = base.outputs(latent_size)
         if given.shape[1:] != (outputs(latent_size),):
             raise InputError(
@@ -262,7 +257,8 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
                 f"{outputs(latent_size) - split} for the flow, [B, {outputs(latent_size)}], and "
                 f"gives {list(given.shape)}"
             )
-        return Flowed(base.read(given[:, :split], latent_size, hparams), given[:, split:], own)
+        first = base.read(given[:, :split], latent_size, hparams)
+        return Flowed(first, given[:, split:], params["posterior"])
 
     def draw(key: Array, parameters: Flowed) -> tuple[Array, Array]:
         first = base.sample(key, parameters.base)
@@ -301,6 +297,7 @@ def parameters_of(
     outputs: Array,
     latent_size: int,
     params: Mapping[str, Any],
+    batch: Batch,
     hparams: HParams,
 ) -> Any:
     """Reads a posterior's parameters, with its own where it has some, of an encoder's outputs.
@@ -310,9 +307,10 @@ def parameters_of(
       outputs: [B, O], of the encoder.
       latent_size: Z.
       params: of all networks by name.
+      batch: what the encoder was shown.
       hparams: of the method.
     """
-    own = () if posterior.init is None else (params["posterior"],)
+    own = () if posterior.init is None else (params, batch)
     return posterior.read(outputs, latent_size, hparams, *own)
 
 
@@ -366,3 +364,71 @@ def _directional(density: Any) -> Posterior:
         ),
         support="sphere",
     )
+
+
+def encoding(encoder: Network, latent_size: int, posterior: Posterior | None = None) -> Network:
+    """A VAE's encoder as a network that gives latents: means of the posterior, and draws of it.
+
+    Draws are its `noisy` pass, which a `stage` may see. Its parameters are the encoder's own, so
+    that those of a trained VAE fit.
+
+    Args:
+      encoder: of a VAE, [B, ...] -> the posterior's outputs.
+      latent_size: Z.
+      posterior: `gaussian()` where None.
+
+    Raises:
+      InputError: if one of them is none, or the posterior has parameters of its own; when traced,
+        as the posterior.
+    """
+    posterior = gaussian() if posterior is None else posterior
+    require_networks(encoder=encoder)
+    require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
+    if posterior.init is not None:
+        raise InputError("an encoder has no parameters for this posterior: use a plain one")
+
+    def read(params: Any, x: Array) -> Any:
+        return posterior.read(encoder.apply(params, x), latent_size, posterior.hparams)
+
+    return Network(
+        encoder.init,
+        lambda params, x: posterior.mean(read(params, x)),
+        noisy=lambda key, params, x: drawn(posterior, key, read(params, x))[0],
+    )
+
+
+def mixed(posterior: Posterior, parameters: Any) -> probability.priors.Prior:
+    """The mean of the posteriors of C examples, (1/C) sum_c q(z | x_c), as a density of its own.
+
+    Of pseudo-inputs that is a VampPrior, of all training examples the aggregate posterior.
+
+    Args:
+      posterior: whose density is known everywhere.
+      parameters: of the C posteriors, a pytree of [C, ...].
+
+    Raises:
+      InputError: if the posterior has no density.
+
+    Reference:
+      Tomczak and Welling (2018), VAE with a VampPrior, equations 8 and 9.
+    """
+    if posterior.log_prob is None:
+        raise InputError(
+            "this posterior knows the density of its own draws alone, and cannot be mixed"
+        )
+    components = len(jax.tree.leaves(parameters)[0])
+
+    def draw(key: Array, shape: tuple[int, int], label: Array | None = None) -> Array:
+        which_key, draw_key = jax.random.split(key)
+        which = jax.random.randint(which_key, shape[:1], 0, components)
+        return posterior.sample(draw_key, jax.tree.map(lambda own: own[which], parameters))
+
+    def log_prob(z: Array, label: Array | None = None) -> Array:
+        def of_component(own: Any) -> Array:
+            each = jax.tree.map(lambda one: jnp.broadcast_to(one[None], (len(z), *one.shape)), own)
+            return posterior.log_prob(z, each)
+
+        found = jax.vmap(of_component)(parameters)
+        return jax.nn.logsumexp(found, axis=0) - math.log(components)
+
+    return probability.priors.Prior(draw, log_prob)

@@ -1,8 +1,7 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,6 @@ from ae_jax import probability
 from ae_jax.core import (
     COUNT,
     Array,
-    Domain,
     HParams,
     InputError,
     Network,
@@ -19,38 +17,35 @@ from ae_jax.core import (
     require_kind,
     require_networks,
 )
+from ae_jax.methods.parts.discrete import categorical_prior as categorical
+from ae_jax.methods.parts.discrete import concrete_prior as concrete
 from ae_jax.methods.parts.flows import Flow
-from ae_jax.methods.parts.posteriors import Posterior, Support, gaussian
+from ae_jax.methods.parts.hyperbolic import riemannian_normal_prior as riemannian_normal
+from ae_jax.methods.parts.hyperbolic import wrapped_normal_prior as wrapped_normal
+from ae_jax.methods.parts.joint import joint_prior as joint
+from ae_jax.methods.parts.labels import Classes, require_classes
+from ae_jax.methods.parts.latents import Ball, Prior, Simplex, Vertices
+from ae_jax.methods.parts.posteriors import Posterior, gaussian, mixed
 
-
-class Prior(NamedTuple):
-    """A density of latents.
-
-    Its functions see the parameters of all networks by name: those of a prior that is learned are
-    the entry `prior`, moved by what moves encoder and decoder, and a mixture of an encoder's own
-    posteriors reads `encoder` as well.
-
-    Attributes:
-      sample: (key, params, (count, Z), hparams) -> [count, Z].
-      log_prob: (z [B, Z], params, hparams) -> [B], nats.
-      init: (key, x [B, ...], latent_size) -> its own parameters; None where there are none.
-      predict: (z [B, Z], params, hparams) -> log-probabilities of its clusters, [B, K]; None where
-        it has none.
-      standard: whether it is the standard one of its support, from which a posterior may have its
-        divergence in closed form.
-      support: of its density.
-      hparams: its traced hyperparameters and their defaults.
-      domains: the values that each of them may take.
-    """
-
-    sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
-    log_prob: Callable[[Array, Mapping[str, Any], HParams], Array]
-    init: Callable[[Array, Array, int], Any] | None = None
-    predict: Callable[[Array, Mapping[str, Any], HParams], Array] | None = None
-    standard: bool = False
-    support: Support = "plane"
-    hparams: Mapping[str, float] = {}
-    domains: Mapping[str, Domain] = {}
+__all__ = [
+    "Prior",
+    "autoregressive",
+    "by_class",
+    "categorical",
+    "closed_form",
+    "concrete",
+    "factorised",
+    "fitting_prior",
+    "fixed",
+    "flow",
+    "gaussian_mixture",
+    "joint",
+    "normal",
+    "riemannian_normal",
+    "sphere",
+    "vamp",
+    "wrapped_normal",
+]
 
 
 def fixed(density: probability.priors.Prior) -> Prior:
@@ -76,12 +71,7 @@ def sphere() -> Prior:
 
     Its density is with respect to the sphere's area, 2 pi^(Z/2) / Gamma(Z/2).
     """
-    return Prior(
-        sample=lambda key, params, shape, hparams: probability.sphere.sample(key, shape),
-        log_prob=lambda z, params, hparams: probability.sphere.log_prob(z),
-        standard=True,
-        support="sphere",
-    )
+    return fixed(probability.priors.sphere())._replace(standard=True, support="sphere")
 
 
 def gaussian_mixture(components: int = 10) -> Prior:
@@ -209,6 +199,48 @@ def factorised(components: int = 3) -> Prior:
     )
 
 
+def by_class(classes: Classes) -> Prior:
+    """A learned Gaussian for each class, with a diagonal covariance: p(z | y).
+
+    All start at the standard Gaussian. Of several factors means and log-variances are sums of what
+    the value of each factor brings.
+
+    Args:
+      classes: C, as the VAE's: it has to be told them.
+
+    Raises:
+      InputError: if there are none.
+
+    Reference:
+      Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep Conditional
+      Generative Models, section 4.1, of a class.
+    """
+    require_classes(classes)
+    if not classes:
+        raise InputError("a prior of each class needs classes: use as many as the VAE")
+    told = sum(classes) if isinstance(classes, Sequence) else classes
+    density = probability.gaussian
+
+    def init(key: Array, x: Array, latent_size: int) -> dict[str, Array]:
+        zeros = jnp.zeros((told, latent_size), x.dtype)
+        return {"mean": zeros, "log_var": zeros}
+
+    def of(given: Array) -> Prior:
+        def parameters(params: Mapping[str, Any]) -> tuple[Array, Array]:
+            own = params["prior"]
+            return given @ own["mean"], given @ own["log_var"]
+
+        return Prior(
+            sample=lambda key, params, shape, hparams: density.sample(key, *parameters(params)),
+            log_prob=lambda z, params, hparams: density.log_prob(z, *parameters(params)),
+        )
+
+    def untold(*given: Any) -> Any:
+        raise InputError("this prior is told classes: ask prior.of(labels one-hot) for a density")
+
+    return Prior(untold, untold, init=init, of=of, classes=classes)
+
+
 def flow(through: Flow) -> Prior:
     """Draws of the standard Gaussian, through an invertible map that is learned.
 
@@ -295,23 +327,34 @@ def vamp(
         outputs = encoder.apply(params["encoder"], shown)
         return posterior.read(outputs, latent_size, hparams)
 
-    def sample(key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams):
-        which_key, draw_key = jax.random.split(key)
-        which = jax.random.randint(which_key, shape[:1], 0, components)
-        chosen = jax.tree.map(lambda own: own[which], parameters(params, hparams, shape[1]))
-        return posterior.sample(draw_key, chosen)
+    def mixture(params: Mapping[str, Any], hparams: HParams, latent_size: int):
+        return mixed(posterior, parameters(params, hparams, latent_size))
 
-    def log_prob(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
-        def of_component(own: Any) -> Array:
-            each = jax.tree.map(lambda one: jnp.broadcast_to(one[None], (len(z), *one.shape)), own)
-            return posterior.log_prob(z, each)
-
-        found = jax.vmap(of_component)(parameters(params, hparams, z.shape[1]))
-        return jax.nn.logsumexp(found, axis=0) - math.log(components)
-
-    return Prior(sample, log_prob, init=init, support=posterior.support)
+    return Prior(
+        lambda key, params, shape, hparams: mixture(params, hparams, shape[1])(key, shape),
+        lambda z, params, hparams: mixture(params, hparams, z.shape[1]).log_prob(z),
+        init=init,
+        support=posterior.support,
+    )
 
 
 def closed_form(posterior: Posterior, prior: Prior) -> Callable[[Any], Array] | None:
     """The divergence of a posterior from a prior, parameters -> [B], where it has a closed form."""
     return posterior.kl_standard if prior.standard else None
+
+
+def fitting_prior(posterior: Posterior) -> str:
+    """Says which prior goes with a posterior that was given another one."""
+    match posterior.support:
+        case "plane":
+            return "use priors.normal()"
+        case "sphere":
+            return "use priors.sphere()"
+        case Ball(curvature):
+            return f"use priors.wrapped_normal({curvature:g})"
+        case Simplex(categories):
+            return f"use priors.concrete({categories})"
+        case Vertices(categories):
+            return f"use priors.categorical({categories})"
+        case _:
+            return "use priors.joint(), of parts of the same names"

@@ -26,10 +26,11 @@ from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.game import Move, game
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.parts.latent_regularisers import LatentRegulariser, density_ratio, one_logit
-from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
-from ae_jax.methods.parts.priors import Prior, normal
+from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.posteriors import Posterior
+from ae_jax.methods.parts.priors import Prior
 from ae_jax.methods.variational.bounds import Bound
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from ae_jax.methods.variational.views import vae_views
 
@@ -91,15 +92,11 @@ def factor_vae(
     """
     require_networks(discriminator=discriminator)
     require_each(LatentRegulariser, "latent_regularisers.dip()", regularisers=regularisers)
-    posterior = gaussian() if posterior is None else posterior
-    prior = normal() if prior is None else prior
+    model = latent_model(
+        encoder, decoder, latent_size, likelihood=likelihood, posterior=posterior, prior=prior
+    )
     objective = vae_objective(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood=likelihood,
-        posterior=posterior,
-        prior=prior,
+        model,
         regularisers=[*regularisers, density_ratio(discriminator, tc_weight)],
         bound=bound,
         beta=beta,
@@ -116,8 +113,8 @@ def factor_vae(
                 "4 or more"
             )
         outputs, _ = gradient.forward(encoder, keys[0], params["encoder"], x, training)
-        parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
-        latent = posterior.sample(keys[1], parameters)
+        parameters = model.parameters(outputs, params, batch, hparams)
+        latent = model.posterior.sample(keys[1], parameters)
         permuted = losses.permuted_dimensions(keys[2], latent[half : 2 * half])
         shown = jax.lax.stop_gradient(jnp.concatenate([latent[:half], permuted]))
         logits, moved = gradient.forward(
@@ -137,7 +134,7 @@ def factor_vae(
     ) -> Mapping[str, Array]:
         return objective.terms(key, state.params, batch, hparams, False)[0]
 
-    own = {"prior": prior, "posterior": posterior}
+    own = {"prior": model.prior, "posterior": model.posterior}
     learned = ("encoder", "decoder", *(name for name, part in own.items() if part.init is not None))
     coding = Move("vae", learned, objective.terms, optimizer, learning_rate)
     told = Move(
@@ -147,15 +144,7 @@ def factor_vae(
         discriminator_optimizer or optax.scale_by_adam(b1=0.5, b2=0.9),
         discriminator_learning_rate,
     )
-    views = vae_views(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood or bernoulli(),
-        posterior,
-        prior,
-        importance_samples,
-    )
+    views = vae_views(model, importance_samples)
     return game(
         init, [[coding, told]], evaluate, views, parts=[objective], conclude=objective.conclude
     )

@@ -8,68 +8,55 @@ import jax.numpy as jnp
 
 from ae_jax import losses
 from ae_jax.core import (
-    COUNT,
     NOT_NEGATIVE,
-    WHOLE,
     Array,
     Batch,
     HParams,
     InputError,
-    Network,
-    require,
     require_each,
     require_kind,
-    require_networks,
 )
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined, of_classes
 from ae_jax.methods.learners.objective import Objective
-from ae_jax.methods.parts.labels import beside, given_one_hot
+from ae_jax.methods.parts.labels import beside
 from ae_jax.methods.parts.latent_regularisers import Encoded, LatentRegulariser
-from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, drawn, gaussian, parameters_of
-from ae_jax.methods.parts.priors import Prior, closed_form, normal
+from ae_jax.methods.parts.posteriors import drawn
+from ae_jax.methods.parts.priors import closed_form
 from ae_jax.methods.variational.bounds import Bound, Terms, elbo
+from ae_jax.methods.variational.model import LatentModel
 
 
 def vae_objective(
-    encoder: Network,
-    decoder: Network,
-    latent_size: int,
+    model: LatentModel,
     *,
-    likelihood: Observation | None = None,
-    posterior: Posterior | None = None,
-    prior: Prior | None = None,
     regularisers: Sequence[LatentRegulariser] = (),
     bound: Bound | None = None,
-    classes: int = 0,
     beta: float = 1.0,
 ) -> Objective:
     """Returns what `vae` descends, for learners that do more with it.
 
     Args:
-      encoder: as for `vae`; moved by the name of `encoder`.
-      decoder: as for `vae`; moved by the name of `decoder`.
-      latent_size: as for `vae`, and the others too.
-      likelihood: an Observation with a density.
-      posterior: of each example.
-      prior: of the latents; one that is learned is moved by the name of `prior`.
+      model: of `latent_model`; its parts are moved by the names of `encoder` and `decoder`, and
+        `prior` and `posterior` where those have parameters.
       regularisers: see the parameters of all networks, in training and for single examples.
       bound: what draws of the posterior come to.
-      classes: as for `vae`.
       beta: traced.
 
     Raises:
       InputError: as `vae`.
     """
-    likelihood = bernoulli() if likelihood is None else likelihood
-    posterior = gaussian() if posterior is None else posterior
-    prior = normal() if prior is None else prior
+    encoder, decoder, latent_size, likelihood, posterior, prior, _ = model
     bound = elbo() if bound is None else bound
-    require_networks(encoder=encoder, decoder=decoder)
-    _check_parts(likelihood, posterior, prior, regularisers, bound)
-    require(COUNT, latent_size=latent_size)
-    require(WHOLE, classes=classes)
+    require_kind(Bound, "bounds.iwae(5)", bound=bound)
+    if bound.held and posterior.log_prob is None:
+        raise InputError(
+            "this bound asks for the density of draws whose posterior is held, and this posterior "
+            "knows it with its own draws alone: use bounds.elbo(), or a flow that has an inverse"
+        )
+    require_each(LatentRegulariser, "latent_regularisers.dip()", regularisers=regularisers)
+    for regulariser in regularisers:
+        regulariser.check(posterior)
     closed = closed_form(posterior, prior) if bound.closed else None
     hold = jax.lax.stop_gradient
 
@@ -79,7 +66,7 @@ def vae_objective(
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:
         encoder_key, decoder_key = jax.random.split(key)
-        x, given = batch["image"], given_one_hot(batch, classes)
+        x, given = batch["image"], model.given(batch)
         latent = jnp.zeros((x.shape[0], latent_size), x.dtype)
         params = {
             "encoder": encoder.init(encoder_key, beside(x, given)),
@@ -95,11 +82,12 @@ def vae_objective(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
     ) -> tuple[dict[str, Array], dict[str, Any]]:
         sample_key, encoder_key, decoder_key = jax.random.split(key, 3)
-        x, given = batch["image"], given_one_hot(batch, classes)
+        x, given = batch["image"], model.given(batch)
         outputs, moved = gradient.forward(
             encoder, encoder_key, params["encoder"], beside(x, given), training
         )
-        parameters = parameters_of(posterior, outputs, latent_size, params, hparams)
+        parameters = model.parameters(outputs, params, batch, hparams)
+        own_prior = model.prior_of(given)
         if bound.samples == 1:
             draws = jax.tree.map(lambda own: own[None], drawn(posterior, sample_key, parameters))
         else:
@@ -126,7 +114,7 @@ def vae_objective(
             if bound.held or drawn_at is None:
                 drawn_at = each(lambda z: posterior.log_prob(z, own), latents)
             return Terms(
-                error, drawn_at - each(lambda z: prior.log_prob(z, params, hparams), latents)
+                error, drawn_at - each(lambda z: own_prior.log_prob(z, params, hparams), latents)
             ), moved
 
         apart = training and bound.objective is not None
@@ -152,8 +140,8 @@ def vae_objective(
                 latent=latents[0],
                 parameters=parameters,
                 kl=kl,
-                log_prior=prior.log_prob(latents[0], params, hparams),
-                drawn=prior.sample(keys[-1], params, latents.shape[1:], hparams),
+                log_prior=own_prior.log_prob(latents[0], params, hparams),
+                drawn=own_prior.sample(keys[-1], params, latents.shape[1:], hparams),
                 params=params,
                 posterior=posterior,
             )
@@ -198,37 +186,5 @@ def vae_objective(
         terms,
         **numbers,
         conclude=conclude if wholes else None,
-        ranges=of_classes(classes),
+        ranges=of_classes(model.classes),
     )
-
-
-def _check_parts(
-    likelihood: Observation,
-    posterior: Posterior,
-    prior: Prior,
-    regularisers: Sequence[LatentRegulariser],
-    bound: Bound,
-) -> None:
-    require_kind(Observation, "observations.bernoulli()", likelihood=likelihood)
-    if likelihood.sample is None:
-        raise InputError(
-            "a VAE needs a likelihood, and this is a plain error: use gaussian(0.5) for the "
-            "squared error, student() where the best variance is not known"
-        )
-    require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
-    require_kind(Prior, "priors.normal()", prior=prior)
-    require_kind(Bound, "bounds.iwae(5)", bound=bound)
-    if bound.held and posterior.log_prob is None:
-        raise InputError(
-            "this bound asks for the density of draws whose posterior is held, and this posterior "
-            "knows it with its own draws alone: use bounds.elbo(), or a flow that has an inverse"
-        )
-    if posterior.support != prior.support:
-        where = {"plane": "normal", "sphere": "sphere"}[posterior.support]
-        raise InputError(
-            f"a posterior on the {posterior.support} needs a prior there, and this one is on the "
-            f"{prior.support}: use priors.{where}()"
-        )
-    require_each(LatentRegulariser, "latent_regularisers.dip()", regularisers=regularisers)
-    for regulariser in regularisers:
-        regulariser.check(posterior)

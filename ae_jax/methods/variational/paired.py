@@ -7,7 +7,6 @@ Reference:
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -20,13 +19,13 @@ from ae_jax.core import (
     Method,
     Network,
     require,
-    require_kind,
 )
 from ae_jax.methods.learners.objective import descend
-from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Gaussian, Posterior, gaussian
-from ae_jax.methods.parts.priors import Prior, normal
+from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.posteriors import Gaussian, Posterior
+from ae_jax.methods.parts.priors import Prior
 from ae_jax.methods.variational.bounds import Bound
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from ae_jax.methods.variational.views import vae_views
 from ae_jax.probability import gaussian as densities
@@ -90,9 +89,10 @@ def paired_vae(
         raise InputError(f"latent_size is {latent_size}: a pair shares some of 2 or more")
     if average not in ("group", "multilevel"):
         raise InputError(f"unknown average {average!r}: use group or multilevel")
-    posterior = gaussian() if posterior is None else posterior
-    prior = normal() if prior is None else prior
-    require_kind(Posterior, "posteriors.gaussian()", posterior=posterior)
+    model = latent_model(
+        encoder, decoder, latent_size, likelihood=likelihood, posterior=posterior, prior=prior
+    )
+    posterior = model.posterior
     if posterior.init is not None:
         raise InputError("pairs share dimensions of plain posteriors: use posteriors.gaussian()")
 
@@ -103,16 +103,8 @@ def paired_vae(
             raise InputError("pairs share dimensions of Gaussians: use posteriors.gaussian()")
         return _joined(*shared_posteriors(*_halved(own), average))
 
-    objective = vae_objective(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood=likelihood,
-        posterior=posterior._replace(read=read),
-        prior=prior,
-        bound=bound,
-        beta=beta,
-    )
+    of_both = model._replace(posterior=posterior._replace(read=read))
+    objective = vae_objective(of_both, bound=bound, beta=beta)
 
     def terms(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
@@ -126,15 +118,7 @@ def paired_vae(
         values, moved = objective.terms(key, params, both, hparams, training)
         return {name: jnp.mean(_pairs(value), axis=0) for name, value in values.items()}, moved
 
-    views = vae_views(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood or bernoulli(),
-        posterior,
-        prior,
-        importance_samples,
-    )
+    views = vae_views(model, importance_samples)
     return descend(
         objective._replace(terms=terms), views, optimizer=optimizer, learning_rate=learning_rate
     )
@@ -151,10 +135,9 @@ def shared_posteriors(
         mean = 0.5 * (first.mean + second.mean)
         log_var = jnp.logaddexp(first.log_var, second.log_var) - jnp.log(2.0).astype(mean.dtype)
     else:
-        # by precision: v = 2 / (1/v1 + 1/v2)
-        weight = jax.nn.sigmoid(second.log_var - first.log_var)
-        mean = weight * first.mean + (1 - weight) * second.mean
-        log_var = jnp.log(2.0).astype(mean.dtype) - jnp.logaddexp(-first.log_var, -second.log_var)
+        # of the product of both densities, with twice its variance: v = 2 / (1/v1 + 1/v2)
+        mean, log_var = densities.product(*first, *second)
+        log_var += jnp.log(2.0).astype(mean.dtype)
 
     def with_average(own: Gaussian) -> Gaussian:
         return Gaussian(jnp.where(near, mean, own.mean), jnp.where(near, log_var, own.log_var))

@@ -31,10 +31,11 @@ from ae_jax.methods.learners.composing import joined, of_classes, require_shape
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
 from ae_jax.methods.parts.labels import any_where_unknown, error_of_known, labels_of
-from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian
-from ae_jax.methods.parts.priors import Prior, normal
+from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.posteriors import Posterior
+from ae_jax.methods.parts.priors import Prior
 from ae_jax.methods.variational.bounds import Bound
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from ae_jax.methods.variational.views import vae_views
 
@@ -99,19 +100,16 @@ def semi_supervised_vae(
     """
     require_networks(classifier=classifier)
     require(Domain(2, whole=True), classes=classes)
-    posterior = gaussian() if posterior is None else posterior
-    prior = normal() if prior is None else prior
-    of_pairs = vae_objective(
+    model = latent_model(
         encoder,
         decoder,
         latent_size,
         likelihood=likelihood,
         posterior=posterior,
         prior=prior,
-        bound=bound,
         classes=classes,
-        beta=beta,
     )
+    of_pairs = vae_objective(model, bound=bound, beta=beta)
     log_classes = math.log(classes)
 
     def labelled(batch: Batch, label: Array | int) -> Batch:
@@ -164,16 +162,7 @@ def semi_supervised_vae(
             found["error"] = jnp.where(known, wrong, jnp.nan)
         return found, {**changes, "classifier": moved}
 
-    views = vae_views(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood or bernoulli(),
-        posterior,
-        prior,
-        importance_samples,
-        classes,
-    )
+    views = vae_views(model, importance_samples)
 
     def predict(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return classifier.apply(state.params["classifier"], batch["image"])

@@ -9,16 +9,15 @@ from collections.abc import Sequence
 
 import optax
 
-from ae_jax.core import (
-    Method,
-    Network,
-)
+from ae_jax.core import Method, Network
 from ae_jax.methods.learners.objective import descend
+from ae_jax.methods.parts.labels import Classes
 from ae_jax.methods.parts.latent_regularisers import LatentRegulariser
-from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian
-from ae_jax.methods.parts.priors import Prior, normal
+from ae_jax.methods.parts.observations import Observation
+from ae_jax.methods.parts.posteriors import Posterior
+from ae_jax.methods.parts.priors import Prior
 from ae_jax.methods.variational.bounds import Bound
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from ae_jax.methods.variational.views import vae_views
 
@@ -33,7 +32,7 @@ def vae(
     prior: Prior | None = None,
     regularisers: Sequence[LatentRegulariser] = (),
     bound: Bound | None = None,
-    classes: int = 0,
+    classes: Classes = 0,
     beta: float = 1.0,
     learning_rate: float = 1e-3,
     optimizer: optax.GradientTransformation | None = None,
@@ -58,7 +57,8 @@ def vae(
       bound: of `bounds`; `bounds.elbo()` where None.
       classes: C, values of the batch's `label`, of which both networks are told one-hot: behind the
         latents, and behind a vector or as planes behind the channels of an image. p(x | label) is
-        what is learned. 0 where nobody looks at labels.
+        what is learned. Of several numbers each is that of the values of one of the batch's
+        `factors`, all of which are told, C being their sum. 0 where nobody looks at them.
       beta: weight of the KL divergence in the bound; traced.
       learning_rate: traced.
       optimizer: gives the direction; Adam (0.9, 0.999, 1e-8) where None.
@@ -84,28 +84,15 @@ def vae(
       log-likelihood; Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep
       Conditional Generative Models, for labels.
     """
-    posterior = gaussian() if posterior is None else posterior
-    prior = normal() if prior is None else prior
-    objective = vae_objective(
+    model = latent_model(
         encoder,
         decoder,
         latent_size,
         likelihood=likelihood,
         posterior=posterior,
         prior=prior,
-        regularisers=regularisers,
-        bound=bound,
         classes=classes,
-        beta=beta,
     )
-    views = vae_views(
-        encoder,
-        decoder,
-        latent_size,
-        likelihood or bernoulli(),
-        posterior,
-        prior,
-        importance_samples,
-        classes,
-    )
+    objective = vae_objective(model, regularisers=regularisers, bound=bound, beta=beta)
+    views = vae_views(model, importance_samples)
     return descend(objective, views, optimizer=optimizer, learning_rate=learning_rate)

@@ -5,56 +5,40 @@ from typing import Any
 import jax
 
 from ae_jax import losses
-from ae_jax.core import (
-    COUNT,
-    Array,
-    Batch,
-    HParams,
-    Network,
-    Views,
-    require,
-)
+from ae_jax.core import COUNT, Array, Batch, HParams, Views, require
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
-from ae_jax.methods.parts.labels import beside, drawn_one_hot, given_one_hot
-from ae_jax.methods.parts.observations import Observation
-from ae_jax.methods.parts.posteriors import Posterior, drawn, parameters_of
-from ae_jax.methods.parts.priors import Prior
+from ae_jax.methods.parts.labels import beside, drawn_one_hot
+from ae_jax.methods.parts.posteriors import drawn
+from ae_jax.methods.variational.model import LatentModel
 
 
-def vae_views(
-    encoder: Network,
-    decoder: Network,
-    latent_size: int,
-    likelihood: Observation,
-    posterior: Posterior,
-    prior: Prior,
-    importance_samples: int,
-    classes: int = 0,
-) -> Views:
-    """Returns the views of whoever moves `vae_objective`, of a GradientState.
+def vae_views(model: LatentModel, importance_samples: int) -> Views:
+    """Returns the views of whoever moves a `vae_objective` of the model, of a GradientState.
 
     Raises:
       InputError: if there are no samples.
     """
     require(COUNT, importance_samples=importance_samples)
+    encoder, decoder, latent_size, likelihood, posterior, prior, classes = model
 
     def posteriors(state: GradientState, batch: Batch, hparams: HParams) -> Any:
-        shown = beside(batch["image"], given_one_hot(batch, classes))
+        shown = beside(batch["image"], model.given(batch))
         outputs = encoder.apply(state.params["encoder"], shown)
-        return parameters_of(posterior, outputs, latent_size, state.params, hparams)
+        return model.parameters(outputs, state.params, batch, hparams)
 
     def mean(state: GradientState, batch: Batch, hparams: HParams) -> Array:
         return posterior.mean(posteriors(state, batch, hparams))
 
     def encode(state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        return beside(mean(state, batch, hparams), given_one_hot(batch, classes))
+        return beside(mean(state, batch, hparams), model.given(batch))
 
     def decode(state: GradientState, latent: Array, hparams: HParams) -> Array:
         return likelihood.mean(decoder.apply(state.params["decoder"], latent))
 
     def made(key: Array, state: GradientState, given: Any, count: int, hparams: HParams) -> Array:
-        latent = prior.sample(key, state.params, (count, latent_size), hparams)
+        drawing = model.prior_of(given).sample
+        latent = drawing(key, state.params, (count, latent_size), hparams)
         return decode(state, beside(latent, given), hparams)
 
     def sample(key: Array, state: GradientState, count: int, hparams: HParams) -> Array:
@@ -64,12 +48,13 @@ def vae_views(
         return made(latent_key, state, drawn_one_hot(label_key, count, classes), count, hparams)
 
     def generate(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
-        given = given_one_hot(batch, classes)
+        given = model.given(batch)
         return made(key, state, given, len(given), hparams)
 
     def log_likelihood(key: Array, state: GradientState, batch: Batch, hparams: HParams) -> Array:
         parameters = posteriors(state, batch, hparams)
-        given = given_one_hot(batch, classes)
+        given = model.given(batch)
+        own_prior = model.prior_of(given)
 
         def log_weight(key: Array) -> Array:
             latent, nats = drawn(posterior, key, parameters)
@@ -77,7 +62,7 @@ def vae_views(
             outputs = decoder.apply(state.params["decoder"], beside(latent, given))
             # log w = log p(x|z) + log p(z) - log q(z|x)
             return (
-                prior.log_prob(latent, state.params, hparams)
+                own_prior.log_prob(latent, state.params, hparams)
                 - likelihood.loss(outputs, batch["image"], hparams)
                 - nats
             )

@@ -130,8 +130,9 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
 
     Returns:
       The method, with the hyperparameter `labels`, how many labelled examples it draws from, with
-      replacement, 100 or all by default. Its `init` takes `order`, int [N], places in the pool.
-      Evaluation and views see labels as they are.
+      replacement, 100 or all by default. Its `init` takes `order`, int [N], places in the pool,
+      and hands on whatever else there is, such as the `encoder` of a `stage`. Evaluation and views
+      see labels as they are.
 
     Raises:
       InputError: if the pool has no labels; when initialised, if there is no such start.
@@ -144,8 +145,9 @@ def partly_labelled(method: Method, pool: Dataset) -> Method:
         return {name: jnp.concatenate([own[name], x]) for name, x in hidden.items()}
 
     def init(key: Array, batch: Batch, hparams: HParams, start: Mapping[str, Any]) -> FewLabels:
-        start = _checked(start, "order")
-        return FewLabels(start["order"], method.init(key, batch, hparams))
+        start = dict(_checked(start, "order"))
+        order = start.pop("order")
+        return FewLabels(order, method.init(key, batch, hparams, *([start] if start else [])))
 
     def step(
         key: Array, state: FewLabels, batch: Batch, hparams: HParams

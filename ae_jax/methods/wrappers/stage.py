@@ -37,6 +37,7 @@ def stage(
     decoder: Network | None = None,
     *,
     shown: Shown | None = None,
+    noisy: bool = False,
     likelihood: Observation | None = None,
 ) -> Method:
     """Returns a method that sees latents in the place of images.
@@ -51,6 +52,9 @@ def stage(
         so that `autoencoder(shown=shown.entry("shown"))` learns to undo what was done. What is
         there is a batch as it is, with its mask, say, of what is all known; or its images, of what
         training does not spoil. Views show a batch as it is.
+      noisy: whether training and evaluation see the encoder's noisy pass: with
+        `posteriors.encoding`, draws of a VAE's posteriors in the place of their means. Means have
+        less variance than what the decoder has learned to decode. Views see the plain pass.
       likelihood: what the decoder's outputs say of images, where latents are codes, whole numbers;
         the outputs are data themselves where None. The view `log_likelihood` is then a lower bound
         on log p(x), with the log-likelihood that the method gives codes: of all the codes that an
@@ -63,19 +67,24 @@ def stage(
       method's own, on latents.
 
     Raises:
-      InputError: if the method and what is shown or the likelihood share a hyperparameter, or a
-        likelihood is not one, or is given without a decoder; when initialised, if it is of latents
-        that are no codes.
+      InputError: if the method and what is shown or the likelihood share a hyperparameter, the
+        encoder has no noisy pass that could be seen, or a likelihood is none, or has no decoder;
+        when initialised, if it is of latents that are no codes.
 
     Reference:
       Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3; Xie, Xu and
       Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 2.3, for
-      what is shown.
+      what is shown; Dai and Wipf (2019), Diagnosing and Enhancing VAE Models, section 4, for draws.
     """
     require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     require_networks(encoder=encoder)
     if decoder is not None:
         require_networks(decoder=decoder)
+    if noisy and (encoder.noisy is None or shown is not None):
+        raise InputError(
+            "draws of latents need an encoder with a noisy pass and images as they are: use "
+            "posteriors.encoding(encoder, latent_size), and no shown"
+        )
     if likelihood is not None:
         require_kind(Observation, "observations.bernoulli()", likelihood=likelihood)
         if likelihood.sample is None or decoder is None:
@@ -103,9 +112,12 @@ def stage(
         key: Array, frozen: Mapping[str, Any], batch: Batch, hparams: HParams
     ) -> tuple[Array, Batch]:
         """The method's key, and what it sees by another."""
-        if shown is None:
+        if shown is None and not noisy:
             return key, seen(frozen, batch, hparams)
         own, drawing = jax.random.split(key)
+        if noisy:
+            drawn = encoder.noisy(drawing, frozen["encoder"], batch["image"])
+            return own, {**batch, "image": drawn}
         return own, seen(frozen, batch, hparams, drawing)
 
     def init(

@@ -13,6 +13,7 @@ from ae_jax import methods, nets, training
 from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, POSITIVE, Dataset, InputError, Views
 from ae_jax.methods.learners.composing import Numbers
 from ae_jax.methods.learners.game import Move, game
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from ae_jax.training import engine
 
@@ -317,7 +318,7 @@ def test_a_game_whose_first_move_is_a_vaes_trains_as_the_vae_where_the_rest_has_
     """FactorVAE: a second player tells latents from their permutations."""
     sizes = (4, (5,)), ((3,), (5,)), (2, (4,))
     encoder, decoder, told = (quick(nets.mlp(*size)) for size in sizes)
-    bound = vae_objective(encoder, decoder, 2)
+    bound = vae_objective(latent_model(encoder, decoder, 2))
 
     def latents(params, batch):
         return encoder.apply(params["encoder"], batch["image"])[:, :2]

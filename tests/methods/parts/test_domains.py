@@ -27,6 +27,9 @@ SCALE = ((1e-8, 1e4), (0, -1))
         (penalties.contractive(), {"contractive_weight": WEIGHT}),
         (penalties.l1(), {"l1_weight": WEIGHT}),
         (penalties.weight_decay(), {"weight_decay": WEIGHT}),
+        (penalties.divergence(), {"kl_weight": WEIGHT}),
+        (penalties.matching(), {"matching_weight": WEIGHT, "kernel_scale": SCALE}),
+        (observations.multiscale_ssim(), {"ssim_weight": SCALE}),
         (penalties.latent_norm(), {"latent_norm_weight": WEIGHT}),
         (penalties.decoder_jacobian(), {"decoder_jacobian_weight": WEIGHT}),
         (

@@ -93,7 +93,7 @@ def test_a_posterior_knows_the_density_of_its_draws(kind):
     assert posterior.outputs(SIZE) == 2 * SIZE + KINDS[kind](2).context(SIZE)
     own, _, _ = given(KINDS[kind](2))
     outputs = 0.5 * jax.random.normal(jax.random.key(8), (4, posterior.outputs(SIZE)))
-    parameters = posterior.read(outputs, SIZE, {}, own)
+    parameters = posterior.read(outputs, SIZE, {}, {"posterior": own}, {})
     z, nats = posterior.draw(KEY, parameters)
     np.testing.assert_array_equal(z, posterior.sample(KEY, parameters))
     # by the change of variables of the Gaussian draw underneath
@@ -216,7 +216,7 @@ def test_refuses():
     with pytest.raises(InputError, match=r"starts from a plain posterior"):
         posteriors.flow(flows.planar(), posteriors.von_mises_fisher())
     with pytest.raises(InputError, match=r"6 numbers for 3 latents and 7 for the flow, \[B, 13\]"):
-        posteriors.flow(flows.planar(1)).read(jnp.zeros((2, 6)), 3, {}, {})
+        posteriors.flow(flows.planar(1)).read(jnp.zeros((2, 6)), 3, {}, {}, {})
     with pytest.raises(InputError, match=r"3 means and a triangle of 3x3, \[B, 9\], and gives"):
         posteriors.full_gaussian().read(jnp.zeros((2, 6)), 3, {})
     with pytest.raises(InputError, match="components is 0"):

@@ -188,3 +188,35 @@ def test_classes_are_those_of_the_nearest_centre_and_reconstruct_by_an_annealed_
     ):
         with pytest.raises(InputError, match=message):
             observations.quantised(*wrong)
+
+
+def test_likeness_at_several_scales_is_of_all_pixels_and_no_likelihood():
+    observation = observations.multiscale_ssim(2, 0.5)
+    assert observation.hparams == {"ssim_weight": 0.5}
+    assert observation.sample is None
+    outputs, x = np.random.default_rng(0).random((2, 3, 8, 8, 1)).astype(np.float32)
+
+    @jax.jit
+    def found(outputs, x):
+        twice = [jnp.concatenate([image, image], axis=-1) for image in (outputs, x)]
+        likeness = losses.multiscale_ssim(outputs, x, (0.0448 / 0.3304, 0.2856 / 0.3304))
+        losts = [observation.loss(*pair, observation.hparams) for pair in ((outputs, x), twice)]
+        return *losts, likeness, observation.loss(x, x, observation.hparams)
+
+    once, twice, likeness, equal = found(outputs, x)
+    np.testing.assert_allclose(once, 0.5 * 64 * (1 - likeness), rtol=1e-5)
+    # of twice as many numbers twice the loss, as of every other: beside nats a mean weighs nothing
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-5)
+    np.testing.assert_allclose(equal, 0, atol=0.05)
+    for scales in (0, 6):
+        with pytest.raises(InputError, match=f"scales is {scales}: use a whole number, from 1"):
+            observations.multiscale_ssim(scales)
+
+
+def test_a_decoder_gives_data_by_its_observation():
+    network = observations.decoding(nets.mlp(3, ()), observations.bernoulli())
+    params = {"Dense_0": {"kernel": np.zeros((2, 3)), "bias": np.log([1.0, 3.0, 9.0])}}
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    np.testing.assert_allclose(network.apply(params, jnp.ones((1, 2))), [[0.5, 0.75, 0.9]], 1e-6)
+    with pytest.raises(InputError, match="observation is the function bernoulli: call it"):
+        observations.decoding(nets.mlp(3, ()), observations.bernoulli)

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from ae_jax import methods, nets
+from ae_jax import losses, methods, nets
 from ae_jax.core import InputError, Network
 from ae_jax.methods import penalties
 from tests.methods.drawn import drawn
@@ -251,3 +251,130 @@ def test_a_regularised_autoencoder_is_moved_by_all_three_terms(x64):
     np.testing.assert_allclose(info["loss"], loss, rtol=1e-10)
     moved = jax.tree.map(lambda old, new: old - new, state.params, after.params)
     chex.assert_trees_all_close(moved, slope, rtol=1e-8, atol=1e-12)
+
+
+def test_the_decoders_kernels_alone(x64):
+    params = {"encoder": {"kernel": jnp.full((3, 2), 5.0)}, "decoder": {"kernel": RAE["W"]}}
+    seen = penalties.Pass(params, lambda x: x, jnp.ones((2, 3)), jnp.ones((2, 2)))
+    for of, norm in (("decoder", 1.96), ("encoder", 150.0), (None, 151.96)):
+        penalty = penalties.weight_decay(0.1, of)
+        found = penalty.apply(KEY, seen, penalty.hparams)
+        np.testing.assert_allclose(found, [0.05 * norm] * 2, rtol=1e-12)
+    with pytest.raises(InputError, match="unknown network 'both': use encoder or decoder"):
+        penalties.weight_decay(of="both")
+
+
+def test_a_regularised_decoder_of_spectral_norm_1_composes_with_all_penalties(x64):
+    method = methods.autoencoder(
+        nets.mlp(2, ()),
+        nets.spectral(nets.mlp(SHAPE, (4,), "tanh"), iterations=30),
+        penalties=[
+            penalties.latent_norm(0.3),
+            penalties.decoder_jacobian(0.2),
+            penalties.weight_decay(0.1, "decoder"),
+        ],
+    )
+    hparams, x = dict(method.hparams), batch()
+    state = drawn(method, x)
+    # directions of length 1, or their norms are none
+    unit = jax.tree.map(lambda v: v / jnp.linalg.norm(v), state.params["decoder"]["spectral"])
+    state.params["decoder"]["spectral"] = unit
+    step = jax.jit(method.step)
+    for _ in range(2):  # the second begins with directions that are found
+        state, info = step(KEY, state, x, hparams)
+    assert np.isfinite(info["loss"])
+    z = jax.random.normal(KEY, (1, 2))
+
+    def decode(z):
+        return method.views.decode(state, z[None], hparams).ravel()
+
+    kernels = [k for k in jax.tree.leaves(state.params["decoder"]["params"]) if k.ndim > 1]
+    largest = [np.linalg.norm(kernel, 2) for kernel in kernels]
+    inner = nets.mlp(SHAPE, (4,), "tanh")
+    scaled = jax.tree.map(
+        lambda k: k / np.linalg.norm(k, 2) if k.ndim > 1 else k, state.params["decoder"]["params"]
+    )
+    expected = jax.jit(inner.apply)(scaled, z).ravel()
+    np.testing.assert_allclose(jax.jit(decode)(z[0]), expected, rtol=1e-3)
+    assert max(largest) > 1.1  # what is divided by its norm
+    # two layers of norm 1, and tanh between: the Jacobian's norm is at most 1
+    assert np.linalg.norm(jax.jit(jax.jacobian(decode))(z[0]), 2) <= 1
+
+
+def test_latents_are_compared_with_draws_of_a_prior(x64):
+    z = jax.random.normal(jax.random.key(1), (7, 2))
+    part = methods.discrepancies.inverse_multiquadric()
+    penalty = penalties.matching(3.0, part)
+    drawing = jax.random.split(KEY)[1]
+    drawn_ones = np.asarray(jax.random.normal(drawing, z.shape))
+
+    def kernel(a, b, c):
+        return c / (c + np.sum((a[:, None] - b[None]) ** 2, axis=-1))
+
+    # the seven kernels of 2 Z = 4, summed; unbiased: no point beside itself, cross terms all
+    squares = 0.0
+    for c in 4 * np.array([0.1, 0.2, 0.5, 1, 2, 5, 10]):
+        for a, sign in ((np.asarray(z), 1), (drawn_ones, 1)):
+            squares += sign * (kernel(a, a, c).sum() - len(a)) / (len(a) * (len(a) - 1))
+        squares -= 2 * kernel(np.asarray(z), drawn_ones, c).mean()
+    seen = penalties.Pass({}, lambda x: x, z, z)
+    np.testing.assert_allclose(
+        penalty.apply(KEY, seen, penalty.hparams), [3 * squares] * 7, rtol=1e-9
+    )
+    # padding is not compared
+    padded = jnp.concatenate([z, 100 + z])
+    present = jnp.arange(14) < 7
+    over = jax.jit(penalty.over)
+    moved = jnp.concatenate([z, 50 - z])
+    np.testing.assert_allclose(
+        over(padded, present, penalty.hparams), over(moved, present, penalty.hparams), rtol=1e-12
+    )
+    assert penalty.hparams == {"matching_weight": 3.0, "kernel_scale": 1.0}
+    with pytest.raises(InputError, match="discrepancy is the function mmd: call it"):
+        penalties.matching(discrepancy=methods.discrepancies.mmd)
+    with pytest.raises(InputError, match=r"prior is .*probability.priors.normal\(\)"):
+        penalties.matching(prior=methods.priors.normal())
+
+
+def test_a_perceptual_vae_is_an_autoencoder_with_noise_and_a_divergence(x64):
+    method = methods.autoencoder(
+        nets.mlp(4, ()),
+        nets.mlp(SHAPE, (), output_activation="sigmoid"),
+        reconstruction=methods.observations.multiscale_ssim(1, 0.5),
+        bottlenecks=[methods.bottlenecks.gaussian()],
+        penalties=[penalties.divergence(0.3)],
+        optimizer=optax.identity(),
+    )
+    hparams, x = dict(method.hparams), batch()
+    state = drawn(method, x)
+    assert state.params["decoder"]["Dense_0"]["kernel"].shape == (2, 16)
+    assert method.views.sample is method.views.log_likelihood is None
+
+    @jax.jit
+    def everything(state):
+        values = method.evaluate(KEY, state, x, hparams)
+        steps = [method.step(jax.random.key(i), state, x, hparams)[1]["loss"] for i in range(2)]
+        made = method.views.reconstruct(state, x, hparams)
+        unlike = 1 - losses.ssim(made, x["image"])
+        return values, steps, method.views.encode(state, x, hparams), unlike
+
+    values, steps, code, unlike = everything(state)
+    layer = jax.tree.map(np.asarray, state.params["encoder"]["Dense_0"])
+    outputs = np.asarray(x["image"]).reshape(6, 16) @ layer["kernel"] + layer["bias"]
+    mean, log_var = outputs[:, :2], outputs[:, 2:]
+    np.testing.assert_allclose(code, mean, rtol=1e-12)
+    kl = (mean**2 + np.exp(log_var) - 1 - log_var).sum(1) / 2
+    # for each of 16 pixels, by a weight of 1/2
+    np.testing.assert_allclose(values["reconstruction"], 8 * unlike, rtol=1e-9)
+    np.testing.assert_allclose(values["loss"], 8 * unlike + 0.3 * kl, rtol=1e-9)
+    assert "elbo" not in values
+    assert steps[0] != steps[1]  # draws reach the decoder
+    with pytest.raises(InputError, match="a VAE needs a likelihood, and this is a plain error"):
+        methods.vae(
+            nets.mlp(4), nets.mlp(SHAPE), 2, likelihood=methods.observations.multiscale_ssim()
+        )
+    odd = methods.autoencoder(
+        nets.mlp(3), nets.mlp(SHAPE), bottlenecks=[methods.bottlenecks.gaussian()]
+    )
+    with pytest.raises(InputError, match=r"means and log-variances, side by side, and gives"):
+        begin(odd)

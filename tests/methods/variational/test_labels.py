@@ -1,5 +1,7 @@
 """VAEs that are told labels, of all examples or of some."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -7,10 +9,11 @@ import numpy as np
 import optax
 import pytest
 from scipy.special import log_softmax, logsumexp
+from scipy.stats import norm
 
 from ae_jax import losses, methods, nets
 from ae_jax.core import InputError
-from ae_jax.methods import bounds
+from ae_jax.methods import bounds, priors
 from tests.methods.drawn import drawn
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -241,3 +244,71 @@ def test_refuses():
     )
     with pytest.raises(InputError, match="give it 3 outputs"):
         wide.init(KEY, {**batch, "label": LABEL}, dict(wide.hparams))
+
+
+def test_a_prior_of_each_class_is_in_bound_likelihood_and_samples():
+    method = conditional(prior=priors.by_class(CLASSES), importance_samples=3)
+    plain = conditional(importance_samples=3, bound=bounds.elbo("sampled"))
+    batch, hparams = {"image": X, "label": LABEL}, dict(method.hparams)
+    state = drawn(method, batch)
+    own = state.params["prior"]
+    start = jax.tree.map(jnp.zeros_like, own)
+
+    def seen(method, state, batch):
+        return by(method.evaluate, method.views, state, batch)
+
+    @functools.partial(jax.jit, static_argnums=(0, 1))
+    def by(evaluate, views, state, batch):
+        return (
+            evaluate(KEY, state, batch, hparams),
+            views.log_likelihood(KEY, state, batch, hparams),
+            views.generate(KEY, state, batch, hparams),
+        )
+
+    # at the start every class has N(0, I)
+    networks = {name: state.params[name] for name in ("encoder", "decoder")}
+    first = seen(method, state._replace(params={**networks, "prior": start}), batch)
+    relative = seen(plain, drawn(plain, batch)._replace(params=networks), batch)
+    chex.assert_trees_all_close(first, relative, rtol=1e-12)
+
+    mean, log_var = np.split(dense(networks["encoder"], planes(X, LABEL)), 2, axis=1)
+    noise = jax.random.normal(jax.random.split(KEY, 3)[0], (mean.size,), float).reshape(mean.shape)
+    z = mean + np.exp(log_var / 2) * np.asarray(noise)
+    centre, spread = (np.asarray(own[name])[LABEL] for name in ("mean", "log_var"))
+    nats = norm.logpdf(z, mean, np.exp(log_var / 2)) - norm.logpdf(z, centre, np.exp(spread / 2))
+    values, _, made = seen(method, state, batch)
+    np.testing.assert_allclose(values["kl"], nats.sum(axis=1), rtol=1e-10)
+    latent = centre + np.exp(spread / 2) * np.asarray(jax.random.normal(KEY, (5, 2), float))
+    told = np.concatenate([latent, np.eye(CLASSES)[LABEL]], axis=1)
+    expected = dense(networks["decoder"], told).reshape(X.shape)
+    np.testing.assert_allclose(made, expected, rtol=1e-10)
+
+
+def test_several_factors_are_told_side_by_side():
+    sizes = (3, 2)
+    factors = np.stack([LABEL, LABEL % 2], axis=1)
+    method, batch = conditional(sizes, prior=priors.by_class(sizes)), {"image": X}
+    batch["factors"] = factors
+    code = method.views.encode(drawn(method, batch), batch, dict(method.hparams))
+    np.testing.assert_array_equal(code[:, 2:5], np.eye(3)[factors[:, 0]])
+    np.testing.assert_array_equal(code[:, 5:], np.eye(2)[factors[:, 1]])
+    shape = jax.eval_shape(lambda key: method.views.sample(key, drawn(method, batch), 4, {}), KEY)
+    assert shape.shape == (4, 2, 2, 1)
+    for wrong, message in (
+        ({"factors": factors[:, :1]}, "classes are those of 2 factors, and the data have 1"),
+        ({}, "classes are those of 2 factors, and the data have none"),
+        ({"factors": factors + 1}, r"factors must be from 0 to below \[3, 2\], and reach from"),
+    ):
+        with pytest.raises(InputError, match=message):
+            method.init(KEY, {"image": X, **wrong}, dict(method.hparams))
+
+
+def test_classes_that_nobody_tells_are_refused():
+    with pytest.raises(InputError, match="is of 3 classes, and the VAE is told 0"):
+        conditional(0, prior=priors.by_class(3))
+    with pytest.raises(InputError, match="a prior of each class needs classes"):
+        priors.by_class(())
+    with pytest.raises(InputError, match=r"classes\[1\] is 0"):
+        conditional((3, 0))
+    with pytest.raises(InputError, match="is of 4 classes, and the VAE is told 3"):
+        conditional(prior=priors.by_class(4))

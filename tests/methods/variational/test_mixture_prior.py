@@ -11,6 +11,7 @@ from scipy import special, stats
 from ae_jax import methods, nets
 from ae_jax.core import InputError
 from ae_jax.methods import bounds, priors
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from tests.methods.drawn import drawn
 
@@ -139,9 +140,8 @@ def test_the_published_bound_is_lower_by_what_clusters_do_not_know_of_the_latent
 
 
 def test_gradients_of_all_parameters_are_those_of_the_objective():
-    objective = vae_objective(
-        nets.mlp(4, ()), nets.mlp(3, ()), 2, prior=priors.gaussian_mixture(3), beta=0.7
-    )
+    model = latent_model(nets.mlp(4, ()), nets.mlp(3, ()), 2, prior=priors.gaussian_mixture(3))
+    objective = vae_objective(model, beta=0.7)
     method = made(2, 3)
     params = drawn(method, BATCH).params
 

@@ -14,6 +14,7 @@ from ae_jax.core import REAL, InputError, traced
 from ae_jax.data.parts import Dataset
 from ae_jax.methods import bounds, posteriors, priors
 from ae_jax.methods import latent_regularisers as regularisers
+from ae_jax.methods.variational.model import latent_model
 from ae_jax.methods.variational.objective import vae_objective
 from tests.methods.drawn import drawn
 
@@ -377,7 +378,7 @@ def test_refuses():
     ):
         with pytest.raises(InputError, match=message):
             methods.vae(*given, 2)
-    assert vae_objective(nets.mlp(4, ()), nets.mlp(3, ()), 2).hparams == {"beta": 1.0}
+    assert vae_objective(latent_model(nets.mlp(4, ()), nets.mlp(3, ()), 2)).hparams == {"beta": 1.0}
     for part in (regularisers.total_correlation(data_size=9), regularisers.dip()):
         method = built(regularisers=[part])
         with pytest.raises(InputError, match="a batch of 1 is not defined: use 2 or more"):

@@ -139,6 +139,9 @@ def test_a_partly_labelled_batch_has_a_lanes_own_examples_beside_hidden_labels()
         assert set(hidden) == {-1}
         shown = np.concatenate([known, np.full(300, 7)])
         np.testing.assert_allclose(seen["image"].ravel() * 255, shown, rtol=1e-6)
+    # whatever else there is to start from is the method's
+    more = {**start, "encoder": jnp.asarray(7.0)}
+    assert method.init(jax.random.key(0), batch, method.hparams, more).method.start == 7
     # evaluation and views are the method's own, of labels as they are
     values = method.evaluate(jax.random.key(0), state, batch, method.hparams)
     assert set(np.asarray(values["label"])) == {7}

@@ -105,6 +105,33 @@ def test_parts_that_are_not_given_are_random():
         below.init(KEY, batch(2.0), below.hparams, {"decoder": jnp.ones(2)})
 
 
+def test_the_method_may_see_draws_of_a_posterior():
+    encoder = methods.posteriors.encoding(nets.mlp(2, ()), 1)
+    decoder = methods.observations.decoding(nets.mlp(1, ()), methods.observations.bernoulli())
+    method = methods.stage(encoder, recorder(), decoder, noisy=True)
+    layers = {"kernel": jnp.asarray([[1.0, 0.0]]), "bias": jnp.asarray([0.0, np.log(4.0)])}
+    out = {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}
+    start = {"encoder": {"Dense_0": layers}, "decoder": {"Dense_0": out}}
+    shown = {"image": jnp.full((500, 1), 3.0)}
+    state = method.init(KEY, shown, method.hparams, start)
+    after, _ = jax.jit(method.step)(KEY, state, shown, method.hparams)
+    again, _ = jax.jit(method.step)(jax.random.key(1), state, shown, method.hparams)
+    evaluated = method.evaluate(KEY, state, shown, method.hparams)["seen"][:, None]
+    for seen in (after.method.image, evaluated):
+        np.testing.assert_allclose(seen.mean(), 3, atol=0.3)
+        np.testing.assert_allclose(seen.std(), 2, rtol=0.1)  # the means alone do not differ
+    assert np.all(again.method.image != after.method.image)
+    np.testing.assert_array_equal(method.views.encode(state, shown, method.hparams), 3)
+    made = method.views.decode(state, jnp.ones((2, 1)), method.hparams)
+    np.testing.assert_allclose(made, 1 / (1 + np.exp(-2.0)), rtol=1e-5)
+    for other in (
+        lambda: methods.stage(nets.mlp(2), recorder(), noisy=True),
+        lambda: methods.stage(encoder, recorder(), shown=methods.shown.entry(), noisy=True),
+    ):
+        with pytest.raises(InputError, match="need an encoder with a noisy pass and images"):
+            other()
+
+
 def test_the_method_sees_latents_of_what_is_shown_beside_those_of_what_is_there():
     def told(key, batch, hparams):
         return batch["image"] + hparams["rise"] + jax.random.uniform(key)

@@ -1,0 +1,78 @@
+"""What codes and samples of an autoencoder are worth: the columns of `experiments/vae_zoo.py`."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+
+from ae_jax import methods, metrics
+from ae_jax.core import Array, Batch
+from ae_jax.recipes import samplers
+
+#: Samplers: a model's own prior, and densities that are fitted to codes.
+SAMPLERS = "prior", "gaussian", "mixture", "kernels"
+#: Training images whose codes are looked at, at most.
+MOST = 10_000
+
+
+def binary(batch: Batch) -> Batch:
+    """Returns a batch whose image is drawn as zeros and ones, always the same."""
+    return methods.binarized(jax.random.key(0), dict(batch))
+
+
+def coded(codes: Sequence[Array], batches: Sequence[Batch], made: Array) -> dict[str, float]:
+    """Returns the squared error of reconstructions, and what codes tell of labels.
+
+    Args:
+      codes: of training and of test images, [N, Z] and [M, Z].
+      batches: of training and of test images.
+      made: the reconstructions of the test images.
+
+    Returns:
+      `squared_error`, the mean over images, summed over pixels; `probe`, the percentage of test
+      images that logistic regression is right about, where there are labels.
+    """
+    train, test = batches
+    error = np.sum((_flat(made) - _flat(test["image"])) ** 2, axis=1)
+    found = {"squared_error": float(np.mean(error))}
+    if "label" in train:
+        right = metrics.linear_probe(codes[0], train["label"], codes[1], test["label"])
+        found["probe"] = 100 * right
+    return found
+
+
+def decoded(
+    key: Array, codes: Array, components: int, count: int, decode: Callable[[Array], Array]
+) -> dict[str, Array]:
+    """Returns images [count, ...] of draws of each density that is fitted to codes.
+
+    Args:
+      key: PRNG key.
+      codes: of training images, [N, Z].
+      components: of the mixture of Gaussians.
+      count: of each density's draws.
+      decode: latents [count, Z] -> images.
+
+    Raises:
+      InputError: if there are fewer codes than components.
+    """
+    codes = np.asarray(codes, np.float64)
+    densities = {
+        "gaussian": samplers.gaussian(codes, ridge=1e-6),
+        "mixture": samplers.gaussian_mixture(codes, components),
+        "kernels": samplers.kernel_density(codes),
+    }
+    shape = count, codes.shape[1]
+    return {name: decode(density(key, shape)) for name, density in densities.items()}
+
+
+def distances(made: Mapping[str, Array], real: Array) -> dict[str, float]:
+    """Returns the kernel distance of each sampler's images from given ones, `kernel_NAME`."""
+    return {
+        f"kernel_{name}": float(metrics.kernel_distance(_flat(images), _flat(real)).mean)
+        for name, images in made.items()
+    }
+
+
+def _flat(images: Array) -> np.ndarray:
+    return np.asarray(images).reshape(len(images), -1)

@@ -57,7 +57,7 @@ class Config(experiment.Config):
     learning_rate: Swept[float] = (3e-3,)
     """At first; it falls to 0 as a half cosine."""
     seeds: Count = 3
-    steps: Count = 3000
+    steps: Count = 2000
 
 
 PRESETS = {
@@ -102,7 +102,8 @@ def build(config: Config, spec: Mapping[str, Any], posterior: str) -> Method:
 
 def poincare_vae(config: Config) -> None:
     """Trains VAEs of the plane and of discs side by side, and reports them."""
-    splits, tree = experiment.load_splits(config, kinds=("point",)), trees.named(config.dataset)
+    splits = experiment.load_splits(config, held_out=1000, kinds=("point",))
+    tree = trees.named(config.dataset)
     scales = [curvature**0.5 for curvature in config.curvature]
     trained = experiment.sweep(
         config,

@@ -100,8 +100,6 @@ def means(config: Config) -> Network:
 
 def noisy(config: Config, outputs: int, activation: str = "linear") -> Network:
     """Returns a classifier, or what is below its output, behind noise on its images."""
-    if not config.widths:
-        raise InputError("--widths has no layer: classifiers have one or more")
     hidden = nets.mlp(outputs, config.widths, output_activation=activation)
     return nets.chain(nets.noise(config.noise), hidden)
 
@@ -168,6 +166,8 @@ def starts(config: Config, splits: experiment.Splits, layers: Mapping[str, Any])
 
 def semi_supervised_vae(config: Config) -> None:
     """Trains every way with the same labels, and compares them."""
+    if not config.widths:
+        raise InputError("--widths has no layer: classifiers have one or more")
     splits = experiment.load_splits(config)
     orders, classes = experiment.label_orders(config, splits, config.labels)
     drawn = np.unique(orders)  # what any seed has the labels of

@@ -25,7 +25,8 @@ def load(path: str, split: str, window: int = WINDOW) -> Dataset:
 
     Args:
       path: a CSV file, of which each column of numbers is a channel and each row a step; columns of
-        text, such as dates, are left out with a warning. Or an NPZ file with one array [T, D].
+        text, such as dates, or without a value are left out with a warning. Or an NPZ file with one
+        array [T, D].
       split: as for `windows`.
       window: steps of each.
 
@@ -36,8 +37,8 @@ def load(path: str, split: str, window: int = WINDOW) -> Dataset:
     if file is None:
         raise InputError(f"there is no file {path}")
     table = tables.read(file)
-    if table.left_out:
-        warnings.warn(f"{path}: of text, and left out: {', '.join(table.left_out)}", stacklevel=2)
+    if table.notes:
+        warnings.warn(f"{path}: {'; '.join(table.notes)}", stacklevel=2)
     if (missing := np.isnan(table.values).any(axis=1)).any():
         raise InputError(
             f"{path}: row {table.places[missing][0]} has a missing value: fill it in, or give the "

@@ -44,7 +44,12 @@ class TableEstimator(BaseEstimator):
 
     def _begin(self, rows: np.ndarray, latent_size: int, widths: Sequence[int]) -> np.ndarray:
         """Learns the columns' units, and returns rows [N, D] in deviations."""
-        self._scaler = StandardScaler().fit(rows)
+        # powers of 2, which change no digit, so that no square overflows or vanishes
+        self._unit = np.exp2(np.frexp(np.max(np.abs(rows), axis=0))[1].clip(-1000, 1000))
+        self._scaler = StandardScaler().fit(rows / self._unit)
+        # 1, which nothing below 1 deviates by, is of what is always the same: it keeps its unit
+        still = self._scaler.scale_ == 1
+        self._scaler.scale_[still] = 1 / self._unit[still]
         self._form = (rows.shape[1], latent_size, tuple(np.atleast_1d(widths).tolist()))
         return self._standardised(rows)
 
@@ -53,7 +58,12 @@ class TableEstimator(BaseEstimator):
         return validate_data(self, X, dtype=np.float64, reset=False)
 
     def _standardised(self, X: np.ndarray) -> np.ndarray:
-        return np.clip(self._scaler.transform(X), -_FURTHEST, _FURTHEST)
+        with np.errstate(over="ignore"):  # of what is clipped
+            return np.clip(self._scaler.transform(X / self._unit), -_FURTHEST, _FURTHEST)
+
+    def _in_units(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of `_standardised`."""
+        return self._scaler.inverse_transform(x) * self._unit
 
     def _rows(self) -> Rows:
         return autoencoder_of(*self._form)

@@ -97,6 +97,15 @@ def test_what_lies_very_far_out_has_a_score(fitted):
     assert (fitted.predict(far) == -1).all()
 
 
+def test_units_do_not_matter_however_large_or_small():
+    short = GIVEN | {"steps": 3}
+    units = np.exp2([1000, -1000, 0, 500, -500, 1020])  # which change no digit
+    plain, other = AnomalyDetector(**short).fit(X), AnomalyDetector(**short).fit(X * units)
+    np.testing.assert_array_equal(other.score_samples(NEW * units), plain.score_samples(NEW))
+    made = [plain.reconstruct(NEW), other.reconstruct(NEW * units) / units]
+    np.testing.assert_array_equal(made[1][:, :5], made[0][:, :5])
+
+
 def test_a_seed_repeats_everything(fitted):
     drawn = np.random.RandomState(3)
     again, other = (clone(fitted).set_params(random_state=drawn).fit(X) for _ in range(2))

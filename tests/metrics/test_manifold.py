@@ -196,7 +196,7 @@ def test_tangent_planes_are_those_of_the_jacobian(x64):
 
 def test_dimensions_know_copies_and_distances_among_many_columns():
     wide = np.random.default_rng(0).random((40, 64))
-    with pytest.raises(InputError, match="^80 examples have a copy"):  # by products fewer
+    with pytest.raises(InputError, match=r"^80 examples have a copy"):  # by products fewer
         metrics.intrinsic_dimension(np.repeat(wide, 2, 0))
     away = np.sort(np.linalg.norm(wide[:, None] - wide, axis=2), axis=1)[:, 1:6]
     expected = 4 / np.log(away[:, -1:] / away[:, :-1]).sum(axis=1).mean()

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ae_jax import nets, training
-from ae_jax.core import Array, Dataset, InputError, Method, Network
+from ae_jax.core import REAL, Array, Dataset, InputError, Method, Network, require
 from ae_jax.methods import autoencoder
 
 #: So many rows are taken at a time, by a program that is compiled once.
@@ -44,6 +44,8 @@ class TableEstimator(BaseEstimator):
 
     def _begin(self, rows: np.ndarray, latent_size: int, widths: Sequence[int]) -> np.ndarray:
         """Learns the columns' units, and returns rows [N, D] in deviations."""
+        if np.ndim(widths) > 1:
+            raise InputError(f"widths are {widths!r}: give the size of each hidden layer")
         # powers of 2, which change no digit, so that no square overflows or vanishes
         self._unit = np.exp2(np.frexp(np.max(np.abs(rows), axis=0))[1].clip(-1000, 1000))
         self._scaler = StandardScaler().fit(rows / self._unit)
@@ -84,6 +86,7 @@ def trained(
     Raises:
       InputError: if a number cannot be used, or training broke.
     """
+    require(REAL, learning_rate=learning_rate)
     result = training.run(
         method,
         dataset,

@@ -136,9 +136,11 @@ def test_a_quarter_of_few_rows_is_a_threshold_that_is_said_to_be_loose():
         ({"calibration": 1.0}, "calibration is 1.0: use more than 0 and less than 1"),
         ({"latent_size": 0}, "latent_size is 0: use a whole number"),
         ({"widths": (0,)}, "a size of widths is 0"),
+        ({"widths": ((4,),)}, "widths are .*: give the size of each hidden layer"),
         ({"steps": 0}, "steps is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": -1.0}, "learning_rate"),
+        ({"learning_rate": [0.1, 0.2]}, r"learning_rate is \[0.1, 0.2\]: use a finite number"),
         ({"learning_rate": 1e30}, "broke at step .*: lower learning_rate"),
     ],
 )

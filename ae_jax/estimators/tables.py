@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ae_jax import nets, training
 from ae_jax.core import REAL, Array, Dataset, InputError, Method, Network, require
+from ae_jax.data import tables
 from ae_jax.methods import autoencoder
 
 #: So many rows are taken at a time, by a program that is compiled once.
@@ -46,8 +47,7 @@ class TableEstimator(BaseEstimator):
         """Learns the columns' units, and returns rows [N, D] in deviations."""
         if np.ndim(widths) > 1:
             raise InputError(f"widths are {widths!r}: give the size of each hidden layer")
-        # powers of 2, which change no digit, so that no square overflows or vanishes
-        self._unit = np.exp2(np.frexp(np.max(np.abs(rows), axis=0))[1].clip(-1000, 1000))
+        self._unit = tables.units(rows)
         self._scaler = StandardScaler().fit(rows / self._unit)
         # 1, which nothing below 1 deviates by, is of what is always the same: it keeps its unit
         still = self._scaler.scale_ == 1

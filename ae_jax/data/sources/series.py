@@ -88,7 +88,7 @@ def windows(values: np.ndarray, split: str, window: int, origin: str = "series")
       the part, or 10,000 at most, evenly spaced.
 
     Raises:
-      InputError: if a part is shorter than a window.
+      InputError: if a part is shorter than a window, or nothing changes in the training part.
     """
     steps, channels = values.shape
     fifth = steps // 5
@@ -103,9 +103,12 @@ def windows(values: np.ndarray, split: str, window: int, origin: str = "series")
         "test": (steps - fifth, steps),
         "all": (0, steps),
     }
+    values = values / tables.units(values)
     train = values[slice(*ends["train"])]
-    deviation = train.std(axis=0)
-    standard = (values - train.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    changing = np.ptp(train, axis=0) > 0
+    if not changing.any():
+        raise InputError(f"{origin}: nothing changes in the first three fifths, which are learned")
+    standard = (values - train.mean(axis=0)) / np.where(changing, train.std(axis=0), 1)
     part = standard[slice(*ends[split])]
     every = np.lib.stride_tricks.sliding_window_view(part, window, axis=0).swapaxes(1, 2)
     apart = -(-len(every) // MOST_WINDOWS)

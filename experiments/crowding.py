@@ -11,13 +11,17 @@ Reference: Van der Maaten and Hinton (2008), Visualizing Data using t-SNE, on th
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from ae_jax import cli, data, experiment, metrics, plots
-from ae_jax.experiment import Count
+from ae_jax.core import Domain, InputError
+from ae_jax.experiment import Count, Swept
 
+PERPLEXITY = 30.0
+#: What a plane can be made of, and points that have a distance.
+TwoOrMore = Annotated[int, Domain(2, whole=True)]
 MEASURES = "ball_share", "spread", "expected_spread", "trust", "continuity"
 
 
@@ -25,11 +29,11 @@ MEASURES = "ball_share", "spread", "expected_spread", "trust", "continuity"
 class Config(cli.Execution):
     """Numbers of dimensions, and points of each cube."""
 
-    dimensions: tuple[Count, ...] = (2, 3, 5, 10, 20)
+    dimensions: Swept[TwoOrMore] = (2, 3, 5, 10, 20)
     points: Count = 400
     draws: Count = 3
     neighbours: Count = 10
-    simplex: tuple[Count, ...] = (3, 4, 5, 7, 8, 10, 15, 20, 30)
+    simplex: Swept[TwoOrMore] = (3, 4, 5, 7, 8, 10, 15, 20, 30)
     """Points at one distance from each other."""
 
 
@@ -42,6 +46,12 @@ PRESETS = {
 
 def crowding(config: Config) -> None:
     """Maps cubes, and reports what is lost beside what is known."""
+    least = int(max(2 * config.neighbours, PERPLEXITY)) + 1
+    if config.points < least:
+        raise InputError(
+            f"{config.points} points are too few for {config.neighbours} neighbours and t-SNE's "
+            f"perplexity of {PERPLEXITY:g}: take {least} or more"
+        )
     with experiment.claimed(config, "crowding") as out:
         rows = [
             {**common, "map": name, **kept(config, x, y)}
@@ -92,7 +102,7 @@ def maps(config: Config, x: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     return {
         "PCA": PCA(2).fit_transform(x),
         "Isomap": Isomap(n_neighbors=config.neighbours).fit_transform(x),
-        "t-SNE": TSNE(init="pca", random_state=seed).fit_transform(x),
+        "t-SNE": TSNE(perplexity=PERPLEXITY, init="pca", random_state=seed).fit_transform(x),
     }
 
 

@@ -14,6 +14,7 @@ normal.
 import csv
 import dataclasses
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -59,19 +60,26 @@ class Config(cli.Execution):
 def detect(config: Config) -> None:
     """Scores the rows of a table; see the script's docstring."""
     table, source = read(config.table), printable(config.normal or config.table)
+    target = checked(
+        config.out or config.table.with_name(f"{config.table.name}.scores.csv"),
+        [config.table, *filter(None, [config.normal])],
+    )
     if config.normal is None:
         normal = table = whole_rows(table)
     else:
         normal = whole_rows(read(config.normal))
         if missing := [name for name in normal.names if name not in table.names]:
             raise InputError(f"{printable(config.table)} has no column {missing[0]} of numbers")
+        if others := [name for name in table.names if name not in normal.names]:
+            print(f"not in {source}, and left out: {', '.join(others)}")
         columns = [table.names.index(name) for name in normal.names]
         table = whole_rows(table._replace(values=table.values[:, columns], names=normal.names))
     if len(normal.values) < LEAST:
         raise InputError(f"{source}: {len(normal.values)} rows are too few: give {LEAST} or more")
     if not len(table.values):
         raise InputError(f"{printable(config.table)} has no row without a missing value")
-    still = [normal.names[i] for i in np.flatnonzero(np.ptp(normal.values, axis=0) == 0)]
+    same = np.all(normal.values == normal.values[0], axis=0)
+    still = [normal.names[i] for i in np.flatnonzero(same)]
     if still:
         print(f"always the same: {', '.join(still)}")
     if len(still) == len(normal.names):
@@ -88,30 +96,46 @@ def detect(config: Config) -> None:
     for warning in said:
         print(warning.message)
     errors = detector.errors(table.values)
-    target = config.out or config.table.with_name(f"{config.table.name}.scores.csv")
     write(target, table, errors, detector.threshold_)
     report(table, errors, detector.threshold_, config.rows)
     print(f"scores: {printable(target)}")
 
 
 def read(path: Path) -> Table:
-    """Reads a table, and says which columns are left out.
+    """Reads a table, and says what was guessed or left out.
 
     Raises:
       InputError: it cannot be read, or holds no numbers.
     """
     table = tables.read(path)
-    if table.left_out:
-        print(f"of text, and left out: {', '.join(table.left_out)}")
+    for note in table.notes:
+        print(note)
     return table
+
+
+def checked(target: Path, given: Sequence[Path]) -> Path:
+    """Returns where scores are written, if that can be.
+
+    Raises:
+      InputError: there is no such folder, it is one itself, or one of the files that are given.
+    """
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"there is no folder {printable(target.parent)}: make it first")
+    if target.is_dir():
+        raise InputError(f"{printable(target)} is a folder: give the name of a file")
+    if target.exists() and any(map(target.samefile, given)):
+        raise InputError(f"{printable(target)} is what is looked at: give another --out")
+    return target
 
 
 def whole_rows(table: Table) -> Table:
     """Leaves out the rows with missing values, and says so."""
-    lost = np.isnan(table.values).any(axis=1)
+    missing = np.isnan(table.values)
+    lost = missing.any(axis=1)
     if lost.any():
         print(
-            f"rows with missing values, left out: {lost.sum()}, the first {table.places[lost][0]}"
+            f"rows with missing values, left out: {lost.sum()}, the first {table.places[lost][0]}, "
+            f"most of them of {table.names[missing.sum(axis=0).argmax()]}"
         )
     return table._replace(values=table.values[~lost], places=table.places[~lost])
 

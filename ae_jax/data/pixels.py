@@ -73,7 +73,8 @@ def class_numbers(masks: Sequence[np.ndarray], origin: str) -> list[np.ndarray]:
 
     Args:
       masks: integers from 0 to 254, below 0 or 255 where no class is known; where nothing but 0
-        and 255 is in any of them, 255 is class 1. What is made of 255 is said.
+        and 255 is in any of them, 255 is class 1. What is made of 255 is said, and where most
+        numbers up to the highest are in none, as of grey levels.
       origin: to open a message with.
 
     Raises:
@@ -106,6 +107,13 @@ def class_numbers(masks: Sequence[np.ndarray], origin: str) -> list[np.ndarray]:
         said = f"255 in masks, {share:.2%} of the pixels, is taken for no known class"
     if white:
         warnings.warn(f"{origin}: {said}", stacklevel=2)
+    if not binary and 2 * known.size <= known[-1]:
+        warnings.warn(
+            f"{origin}: of the numbers of classes from 0 to {known[-1]}, masks have {known.size} "
+            f"({', '.join(map(str, known[:10]))}{', ...' if known.size > 10 else ''}): number them "
+            "from 0 without gaps, unless the others are classes too",
+            stacklevel=2,
+        )
     meant = np.int16(1 if binary else -1)
     return [np.where(mask == _UNKNOWN, meant, mask.astype(np.int16)) for mask in found]
 

@@ -136,7 +136,7 @@ class DeepClustering(
         self.n_iter_ = int(state.running["steps"])
         self.cluster_centers_ = np.asarray(state.params["centres"], np.float64)
         decoded = mapped(lambda block: rows.decode(self._params, block), self._params["centres"])
-        self.prototypes_ = self._scaler.inverse_transform(decoded)
+        self.prototypes_ = self._in_units(decoded)
         self.labels_ = self.predict(X)
         return self
 

@@ -136,7 +136,7 @@ class AnomalyDetector(OutlierMixin, TableEstimator):
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Returns what the autoencoder makes of rows [N, D], [N, D], in their own units."""
-        return self._scaler.inverse_transform(self._made(self._standardised(self._checked(X))))
+        return self._in_units(self._made(self._standardised(self._checked(X))))
 
     def _made(self, x: np.ndarray) -> np.ndarray:
         """What is made of standardised rows."""

@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ae_jax import nets, training
-from ae_jax.core import Array, Dataset, InputError, Method, Network
+from ae_jax.core import REAL, Array, Dataset, InputError, Method, Network, require
+from ae_jax.data import tables
 from ae_jax.methods import autoencoder
 
 #: So many rows are taken at a time, by a program that is compiled once.
@@ -44,7 +45,13 @@ class TableEstimator(BaseEstimator):
 
     def _begin(self, rows: np.ndarray, latent_size: int, widths: Sequence[int]) -> np.ndarray:
         """Learns the columns' units, and returns rows [N, D] in deviations."""
-        self._scaler = StandardScaler().fit(rows)
+        if np.ndim(widths) > 1:
+            raise InputError(f"widths are {widths!r}: give the size of each hidden layer")
+        self._unit = tables.units(rows)
+        self._scaler = StandardScaler().fit(rows / self._unit)
+        # 1, which nothing below 1 deviates by, is of what is always the same: it keeps its unit
+        still = self._scaler.scale_ == 1
+        self._scaler.scale_[still] = 1 / self._unit[still]
         self._form = (rows.shape[1], latent_size, tuple(np.atleast_1d(widths).tolist()))
         return self._standardised(rows)
 
@@ -53,7 +60,12 @@ class TableEstimator(BaseEstimator):
         return validate_data(self, X, dtype=np.float64, reset=False)
 
     def _standardised(self, X: np.ndarray) -> np.ndarray:
-        return np.clip(self._scaler.transform(X), -_FURTHEST, _FURTHEST)
+        with np.errstate(over="ignore"):  # of what is clipped
+            return np.clip(self._scaler.transform(X / self._unit), -_FURTHEST, _FURTHEST)
+
+    def _in_units(self, x: np.ndarray) -> np.ndarray:
+        """The inverse of `_standardised`."""
+        return self._scaler.inverse_transform(x) * self._unit
 
     def _rows(self) -> Rows:
         return autoencoder_of(*self._form)
@@ -74,6 +86,7 @@ def trained(
     Raises:
       InputError: if a number cannot be used, or training broke.
     """
+    require(REAL, learning_rate=learning_rate)
     result = training.run(
         method,
         dataset,

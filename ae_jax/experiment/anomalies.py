@@ -52,7 +52,7 @@ def leaving_out(
 
     Raises:
       InputError: if a class is not there, is given twice or is the only one, or there are too few
-        examples.
+        examples, or normal ones that are all the same.
     """
     left_out = left_out or np.unique(label).tolist()
     if missing := sorted(set(left_out) - set(label.tolist())):
@@ -70,11 +70,14 @@ def leaving_out(
             order = random.permutation(np.flatnonzero(label != k))
             ends = [3 * fifth, 4 * fifth, 5 * fifth]
             train, calibration, test = (x[part] for part in np.split(order, ends)[:3])
+            changing = np.any(train != train[0], axis=0)
+            if not changing.any():
+                raise InputError(f"without class {k} all examples are the same: nothing is learned")
             own = random.permutation(np.flatnonzero(label == k))[:odd]
             parts = [train, calibration, np.concatenate([test, x[own]])]
             if x.ndim == 2:
-                mean, deviation = train.mean(axis=0), train.std(axis=0)
-                parts = [(part - mean) / np.where(deviation > 0, deviation, 1) for part in parts]
+                mean, deviation = train.mean(axis=0), np.where(changing, train.std(axis=0), 1)
+                parts = [(part - mean) / deviation for part in parts]
             tasks.append(Task(k, draw, *parts, np.arange(fifth + odd) >= fifth))
     return tasks
 

@@ -24,13 +24,12 @@ def count_classes(name: str, splits: Splits) -> int:
       splits: with masks.
 
     Raises:
-      InputError: if they have one class.
+      InputError: if those to train on have one class.
     """
     parts = [np.asarray(data.head(part, part.size)["mask"]) for part in splits]
-    count = 1 + max(int(part.max()) for part in parts)
-    if len(np.unique(np.maximum(parts[0], 0))) < 2 or count < 2:
-        raise InputError(f"{name} has masks of one class: give two or more")
-    return count
+    if len(np.unique(parts[0][parts[0] >= 0])) < 2:
+        raise InputError(f"{name} has masks of one class to train on: give two or more")
+    return 1 + max(int(part.max()) for part in parts)
 
 
 def largest_class(masks: Array) -> Labeller:

@@ -173,7 +173,7 @@ def detection_quality(scores: Array, anomalous: Array, threshold: float) -> dict
 def _rank(count: int, alpha: float) -> int:
     require(BETWEEN, alpha=alpha)
     # (N + 1)(1 - alpha) may be whole, and rounded to above that
-    rank = math.ceil(round((count + 1) * (1 - alpha), 9))
+    rank = max(1, math.ceil(round((count + 1) * (1 - alpha), 9)))
     if rank > count:
         raise InputError(
             f"{count} scores are too few for alpha {alpha:g}: give {math.ceil(1 / alpha - 1)}, or "

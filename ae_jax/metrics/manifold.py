@@ -387,7 +387,11 @@ def _log_ratios(x: Array, neighbours: int, least: int) -> np.ndarray:
 
     x = _examples("x", x)
     _require_neighbours(neighbours, x, least)
-    distances, _ = NearestNeighbors(n_neighbors=neighbours).fit(x).kneighbors()
+    x = x - x.mean(axis=0)
+    places = NearestNeighbors(n_neighbors=neighbours).fit(x).kneighbors(return_distance=False)
+    # of differences: by products, as of many columns, a copy may be at no distance of 0
+    distances = np.stack([np.linalg.norm(x - x[place], axis=1) for place in places.T], axis=1)
+    distances.sort(axis=1)
     if not np.all(distances[:, 0] > 0):
         raise InputError(
             f"{int(np.sum(distances[:, 0] == 0))} examples have a copy, at a distance of 0: leave "

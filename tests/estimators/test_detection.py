@@ -97,6 +97,15 @@ def test_what_lies_very_far_out_has_a_score(fitted):
     assert (fitted.predict(far) == -1).all()
 
 
+def test_units_do_not_matter_however_large_or_small():
+    short = GIVEN | {"steps": 3}
+    units = np.exp2([1000, -1000, 0, 500, -500, 1020])  # which change no digit
+    plain, other = AnomalyDetector(**short).fit(X), AnomalyDetector(**short).fit(X * units)
+    np.testing.assert_array_equal(other.score_samples(NEW * units), plain.score_samples(NEW))
+    made = [plain.reconstruct(NEW), other.reconstruct(NEW * units) / units]
+    np.testing.assert_array_equal(made[1][:, :5], made[0][:, :5])
+
+
 def test_a_seed_repeats_everything(fitted):
     drawn = np.random.RandomState(3)
     again, other = (clone(fitted).set_params(random_state=drawn).fit(X) for _ in range(2))
@@ -127,9 +136,11 @@ def test_a_quarter_of_few_rows_is_a_threshold_that_is_said_to_be_loose():
         ({"calibration": 1.0}, "calibration is 1.0: use more than 0 and less than 1"),
         ({"latent_size": 0}, "latent_size is 0: use a whole number"),
         ({"widths": (0,)}, "a size of widths is 0"),
+        ({"widths": ((4,),)}, "widths are .*: give the size of each hidden layer"),
         ({"steps": 0}, "steps is 0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"learning_rate": -1.0}, "learning_rate"),
+        ({"learning_rate": [0.1, 0.2]}, r"learning_rate is \[0.1, 0.2\]: use a finite number"),
         ({"learning_rate": 1e30}, "broke at step .*: lower learning_rate"),
     ],
 )

@@ -172,6 +172,8 @@ def test_classes_that_cannot_be_left_out(left_out, words):
 
 
 def test_too_few_examples():
+    with pytest.raises(InputError, match="without class 1 all examples are the same"):
+        anomalies.leaving_out(POINTS * (LABEL == 1)[:, None], LABEL, (1,), 1)
     with pytest.raises(InputError, match="less than 5 normal examples"):
         anomalies.leaving_out(POINTS[:7], np.repeat([0, 1], [3, 4]), (0,), 1)
     with pytest.raises(InputError, match="5 components of"):

@@ -20,9 +20,9 @@ def test_classes_are_those_of_all_splits():
     low, high = np.minimum(MASKS, 1), np.where(MASKS > 1, 4, MASKS)
     assert pixels.count_classes("own", Splits(*map(with_masks, (low, low, low)))) == 2
     assert pixels.count_classes("own", Splits(*map(with_masks, (low, low, high)))) == 5
-    one = np.minimum(MASKS, 0)
-    with pytest.raises(InputError, match="own has masks of one class"):
-        pixels.count_classes("own", Splits(*map(with_masks, (one, low, low))))
+    for one in (np.minimum(MASKS, 0), np.where(MASKS > 0, 1, -1)):
+        with pytest.raises(InputError, match="own has masks of one class"):
+            pixels.count_classes("own", Splits(*map(with_masks, (one, low, low))))
 
 
 def test_the_largest_class_is_of_known_pixels():

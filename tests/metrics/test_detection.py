@@ -63,7 +63,8 @@ def test_average_precision_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("count", "alpha", "rank"), [(99, 0.1, 90), (36, 0.05, 36), (19, 0.05, 19), (4, 0.5, 3)]
+    ("count", "alpha", "rank"),
+    [(99, 0.1, 90), (36, 0.05, 36), (19, 0.05, 19), (4, 0.5, 3), (4, 1 - 1e-12, 1)],
 )
 def test_a_threshold_is_the_score_of_a_rank(count, alpha, rank):
     scores = np.random.default_rng(1).permutation(np.arange(1.0, count + 1))

@@ -194,6 +194,15 @@ def test_tangent_planes_are_those_of_the_jacobian(x64):
         assert len(traced) == 2 + (own is not weights)  # and once for its shape, each time
 
 
+def test_dimensions_know_copies_and_distances_among_many_columns():
+    wide = np.random.default_rng(0).random((40, 64))
+    with pytest.raises(InputError, match=r"^80 examples have a copy"):  # by products fewer
+        metrics.intrinsic_dimension(np.repeat(wide, 2, 0))
+    away = np.sort(np.linalg.norm(wide[:, None] - wide, axis=2), axis=1)[:, 1:6]
+    expected = 4 / np.log(away[:, -1:] / away[:, :-1]).sum(axis=1).mean()
+    np.testing.assert_allclose(metrics.intrinsic_dimension(wide + 1e6, 5), expected, rtol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -44,7 +44,7 @@ def test_the_row_that_does_not_fit_is_found(detect, tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[:3] == [
         "of text, and left out: remark",
-        "rows with missing values, left out: 1, the first 6",  # after a header
+        "rows with missing values, left out: 1, the first 6, most of them of width",
         "always the same: depth",
     ]
     first = next(line for line in said if line.startswith("row "))
@@ -78,7 +78,7 @@ def test_readers(detect, tmp_path):
     ("text", "words"),
     [
         ("", "is empty"),
-        ("a,b\n1,2\n3\n", "line 3 has another number of cells than the first, 2"),
+        ("a,b\n1,2\n3\n", "row 1 has 2 cells, and row 3 1"),
         ("a,b\nx,y\n", "has no column of numbers"),
         ("a,a\n1,2\n", "two columns have one name"),
         ("a,b\n" + 10 * "1,2\n", "10 rows are too few: give 20 or more"),
@@ -104,6 +104,10 @@ def test_files_that_cannot_be_used(detect, tmp_path, capsys):
         ([tmp_path / "none.csv"], "none.csv"),
         ([tmp_path / "two.npz"], "has 2 arrays of numbers"),
         ([other, "--normal", table(tmp_path / "mine.csv", ROWS)], "has no column depth"),
+        ([other, "--out", other], "other.csv is what is looked at: give another --out"),
+        ([other, "--normal", tmp_path / "mine.csv", "--out", tmp_path / "mine.csv"], "is what is"),
+        ([other, "--out", tmp_path], "is a folder: give the name of a file"),
+        ([other, "--out", tmp_path / "none" / "a.csv"], "none: make it first"),
     ):
         with pytest.raises(SystemExit) as caught:
             run(detect, *given)

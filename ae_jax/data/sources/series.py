@@ -25,7 +25,8 @@ def load(path: str, split: str, window: int = WINDOW) -> Dataset:
 
     Args:
       path: a CSV file, of which each column of numbers is a channel and each row a step; columns of
-        text, such as dates, are left out with a warning. Or an NPZ file with one array [T, D].
+        text, such as dates, or without a value are left out with a warning. Or an NPZ file with one
+        array [T, D].
       split: as for `windows`.
       window: steps of each.
 
@@ -36,8 +37,8 @@ def load(path: str, split: str, window: int = WINDOW) -> Dataset:
     if file is None:
         raise InputError(f"there is no file {path}")
     table = tables.read(file)
-    if table.left_out:
-        warnings.warn(f"{path}: of text, and left out: {', '.join(table.left_out)}", stacklevel=2)
+    if table.notes:
+        warnings.warn(f"{path}: {'; '.join(table.notes)}", stacklevel=2)
     if (missing := np.isnan(table.values).any(axis=1)).any():
         raise InputError(
             f"{path}: row {table.places[missing][0]} has a missing value: fill it in, or give the "
@@ -87,7 +88,7 @@ def windows(values: np.ndarray, split: str, window: int, origin: str = "series")
       the part, or 10,000 at most, evenly spaced.
 
     Raises:
-      InputError: if a part is shorter than a window.
+      InputError: if a part is shorter than a window, or nothing changes in the training part.
     """
     steps, channels = values.shape
     fifth = steps // 5
@@ -102,9 +103,12 @@ def windows(values: np.ndarray, split: str, window: int, origin: str = "series")
         "test": (steps - fifth, steps),
         "all": (0, steps),
     }
+    values = values / tables.units(values)
     train = values[slice(*ends["train"])]
-    deviation = train.std(axis=0)
-    standard = (values - train.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    changing = np.ptp(train, axis=0) > 0
+    if not changing.any():
+        raise InputError(f"{origin}: nothing changes in the first three fifths, which are learned")
+    standard = (values - train.mean(axis=0)) / np.where(changing, train.std(axis=0), 1)
     part = standard[slice(*ends[split])]
     every = np.lib.stride_tricks.sliding_window_view(part, window, axis=0).swapaxes(1, 2)
     apart = -(-len(every) // MOST_WINDOWS)

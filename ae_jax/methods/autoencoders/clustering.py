@@ -133,12 +133,14 @@ def deep_clustering(
         log_q = jax.lax.map(block, blocks).reshape(-1, clusters)[: dataset.size]
         labels = jnp.argmax(log_q, axis=1)
         changed = labels != running["labels"]
+        share = jnp.mean(changed.astype(log_q.dtype))
         return {
             **running,
             "snapshot": {name: params[name] for name in ("encoder", "centres")},
             "log_frequencies": losses.log_frequencies(log_q),
             "labels": labels,
-            "changed": jnp.mean(changed.astype(log_q.dtype)),
+            # all of them are 1, whatever 1 / N is rounded to
+            "changed": jnp.where(jnp.all(changed), jnp.ones_like(share), share),
         }
 
     def first(params: Mapping[str, Any], batch: Batch, hparams: HParams) -> dict[str, Any]:

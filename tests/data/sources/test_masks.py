@@ -67,6 +67,16 @@ def test_white_is_of_no_known_class(folder):
     assert np.sum(mask < 0) == 1
 
 
+def test_grey_levels_for_classes_are_said(folder):
+    for i in range(COUNT):
+        write(folder / "masks" / f"{i:02}.png", CLASSES[i] * np.uint8(100))
+    with pytest.warns(
+        UserWarning, match=r"from 0 to 200, masks have 3 \(0, 100, 200\): number the"
+    ):
+        mask = load(f"masks:{folder}", "all").arrays["mask"]
+    assert mask.max() == 200
+
+
 def test_masks_of_black_and_white_have_two_classes(folder):
     for i in range(COUNT):
         write(folder / "masks" / f"{i:02}.png", np.where(CLASSES[i] > 1, 255, 0).astype(np.uint8))

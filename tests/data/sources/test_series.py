@@ -45,6 +45,16 @@ def test_long_recordings_are_thinned(monkeypatch):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_neither_units_nor_what_is_always_the_same_matter():
+    plain = whole(data.windows(VALUES, "test", 8))["sequence"]
+    units = np.exp2([1000, -1000, 0])
+    np.testing.assert_array_equal(whole(data.windows(VALUES * units, "test", 8))["sequence"], plain)
+    tenths = VALUES * [1, 1, 0] + [0, 0, 0.1]  # whose mean is rounded
+    np.testing.assert_allclose(whole(data.windows(tenths, "test", 8))["sequence"], plain, atol=1e-6)
+    with pytest.raises(InputError, match=r"series: nothing changes in the first three fifths"):
+        data.windows(np.arange(103)[:, None] // 63 + 0.1, "test", 8)
+
+
 def test_content_names_it_and_one_function_fetches_all():
     parts = [data.windows(VALUES, split, 8) for split in ("train", "test")]
     assert parts[0].fetch is parts[1].fetch

@@ -136,6 +136,13 @@ def test_it_stops_when_few_examples_change_their_cluster(ours):
     jax.tree.map(np.testing.assert_array_equal, again, after)
 
 
+def test_at_first_all_have_changed_whatever_their_number():
+    dataset = data.stored(np.resize(IMAGES, (49, *SHAPE)))  # 49 times 1 / 49, rounded, is below 1
+    method = methods.deep_clustering(*networks(), K, dataset, optimizer=optax.identity())
+    state, _ = begun(method)
+    assert state.running["changed"] == 1  # of which a tolerance of 1 does not stop it
+
+
 def test_targets_are_of_clean_examples_whatever_is_shown():
     spoiled = shown.corrupted(corruptions.masking, 1.0)  # shows nothing but zeros
     method = made(shown=spoiled)

@@ -54,7 +54,7 @@ class Config(experiment.Config):
     posterior: Swept[Literal[POSTERIORS]] = POSTERIORS
     density: Swept[Literal[DENSITIES]] = DENSITIES
     """Of points in the plane: a mixture of Gaussians, or a flow of one."""
-    planes: Swept[Literal[densities.NAMES]] = ("two_moons", "checkerboard")
+    planes: Swept[Literal[densities.NAMES]] = ("two_moons",)
     """Densities that are known."""
     latent_size: Count = 6
     widths: tuple[Count, ...] = (128, 128)

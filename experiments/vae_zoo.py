@@ -18,9 +18,9 @@ from typing import Annotated, Any, Literal
 import jax
 import numpy as np
 
-from ae_jax import cli, data, experiment, methods, metrics, nets, plots
-from ae_jax.core import Domain, InputError, Method
-from ae_jax.experiment import Count, Model, Splits, Swept, zoo
+from ae_jax import cli, data, experiment, methods, nets, plots
+from ae_jax.core import Array, Batch, Domain, InputError, Method
+from ae_jax.experiment import Count, Model, Swept, zoo
 from ae_jax.methods import (
     bounds,
     flows,
@@ -35,6 +35,9 @@ from ae_jax.methods import (
 #: Of the models that differ in numbers alone, weights that are off where they do not say otherwise.
 GAUSSIAN = dict.fromkeys(("capacity_weight", "tc_weight", "matching_weight"), 0.0) | {"beta": 1.0}
 PLAIN = dict.fromkeys(("latent_norm_weight", "weight_decay", "matching_weight"), 0.0)
+#: Models that are programs of their own, as they are.
+ALONE = ("MIWAE", "PIWAE", "FactorVAE", "planar flow", "IAF", "VampPrior", "flow prior")
+ALONE += ("hyperspherical", "Poincare", "Hamiltonian", "ladder", "adversarial", "VAE-GAN", "VQ-VAE")
 #: Programs, and the models that each trains.
 PROGRAMS: dict[str, dict[str, dict[str, float]]] = {
     "gaussian": {
@@ -45,29 +48,17 @@ PROGRAMS: dict[str, dict[str, dict[str, float]]] = {
         "InfoVAE": GAUSSIAN | {"matching_weight": 100.0},
     },
     "importance": {"IWAE": {"elbo_weight": 0.0}, "CIWAE": {"elbo_weight": 0.5}},
-    "miwae": {"MIWAE": {}},
-    "piwae": {"PIWAE": {}},
-    "factor": {"FactorVAE": {}},
-    "planar": {"planar flow": {}},
-    "iaf": {"IAF": {}},
-    "vamp": {"VampPrior": {}},
-    "flow_prior": {"flow prior": {}},
-    "sphere": {"hyperspherical": {}},
-    "ball": {"Poincare": {}},
-    "hamiltonian": {"Hamiltonian": {}},
-    "ladder": {"ladder": {}},
     "plain": {
         "autoencoder": PLAIN,
         "RAE-L2": PLAIN | {"latent_norm_weight": 0.05, "weight_decay": 1e-3},
         "WAE-MMD": PLAIN | {"matching_weight": 10.0},
     },
     "jacobian": {"RAE-GP": {"latent_norm_weight": 0.05, "decoder_jacobian_weight": 1e-2}},
-    "adversarial": {"adversarial": {}},
-    "vae_gan": {"VAE-GAN": {}},
-    "vq": {"VQ-VAE": {}},
+    **{name: {name: {}} for name in ALONE},
 }
+#: Whose latents lie where a Gaussian's draws do not.
+BOUNDED = "hyperspherical", "Poincare"
 MODELS = tuple(name for models in PROGRAMS.values() for name in models)
-PCA, IMAGES = "PCA", "training images"
 COLUMNS = ("log_likelihood", "squared_error", "probe", *(f"kernel_{name}" for name in zoo.SAMPLERS))
 
 
@@ -108,33 +99,32 @@ PRESETS = {
 def vae_zoo(config: Config) -> None:
     """Trains every model, and measures all in the same way."""
     splits = experiment.load_splits(config)
-    test = zoo.binary(data.head(splits.test, config.test_images))
-    experiment.check_generated(config.samples, len(test["image"]))
+    shown, count = data.head(splits.test, config.test_images), config.samples
+    train, test, real = data.head(splits.train, zoo.MOST), zoo.binary(shown), shown["image"]
+    experiment.check_generated(count, len(real))
     if config.components > splits.train.size:
         raise InputError(f"there are no {config.components} training images, as many as components")
     programs = {
-        program: {name: own for name, own in models.items() if name in config.model}
+        program: chosen
         for program, models in PROGRAMS.items()
+        if (chosen := [own for name, own in models.items() if name in config.model])
     }
-    programs = {program: models for program, models in programs.items() if models}
     built = {program: build(config, splits.train.spec, program) for program in programs}
-    for program, models in programs.items():
-        experiment.check(built[program], experiment.lanes(config, [*models.values()]))
-    parts = [
-        (
-            {"program": program},
-            experiment.sweep(
-                config, "vae_zoo", built[program], splits, [*models.values()], part=program
-            ),
-        )
-        for program, models in programs.items()
-    ]
+    for program, chosen in programs.items():
+        experiment.check(built[program], experiment.lanes(config, chosen))
+
+    def sweep(program: str) -> experiment.Sweep:
+        given = built[program], splits, programs[program]
+        return experiment.sweep(config, "vae_zoo", *given, part=program)
+
+    parts = [({"program": program}, sweep(program)) for program in programs]
     drawn: dict[str, dict[str, Any]] = {name: {} for name in zoo.SAMPLERS}
     rows = experiment.side_by_side(
-        parts, lambda model: describe(config, splits, test, model, drawn), ("program",)
+        parts, lambda model: describe(config, train, test, real, model, drawn), ("program",)
     )
+    classical = zoo.classical(splits, test, real, config.latent_size, config.components, count)
     by = ("model", *experiment.varied(config, "learning_rate"))
-    rows = experiment.numbered([*classical(config, splits, test), *map(named, rows)], by)
+    rows = experiment.numbered([*classical, *map(named, rows)], by)
     experiment.report(
         config,
         parts[0][1].out,
@@ -145,52 +135,42 @@ def vae_zoo(config: Config) -> None:
         lambda: figures(rows, drawn),
         [trained.result for _, trained in parts],
         [
-            f"{config.latent_size} latents, networks of {config.widths}. log_likelihood: of test "
-            "images drawn once as zeros and ones, nats; squared_error: of what is reconstructed of "
-            "them; probe: test images (%) that logistic regression on codes is right about; "
-            "kernel_: distance of samples from test images, of a model's own prior, or of a "
-            "Gaussian, a mixture and kernels fitted to codes of training images.",
+            "log_likelihood: of test images drawn once as zeros and ones, nats; squared_error: of "
+            "what is made of them; probe: test images (%) that logistic regression on codes is "
+            "right about; kernel_: distance from test images of samples of a model's own prior, or "
+            "of a Gaussian, a mixture and kernels fitted to codes of training images.",
         ],
     )
 
 
 def named(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a row with the name of the model whose numbers it has."""
-    models = PROGRAMS[row["program"]]
-    return {"model": name_of(models, row), **row}
-
-
-def name_of(models: Mapping[str, Mapping[str, float]], row: Mapping[str, Any]) -> str:
-    """Returns the model of a program that has a row's numbers."""
-    fits = [
+    names = (
         name
-        for name, own in models.items()
+        for name, own in PROGRAMS[row["program"]].items()
         if all(np.isclose(row[key], value) for key, value in own.items())
-    ]
-    return fits[0]
+    )
+    return {"model": next(names), **row}
 
 
 def build(config: Config, spec: Mapping[str, Any], program: str) -> Method:
     """Returns what a program trains."""
     size, shape, widths = config.latent_size, spec["image"].shape, config.widths
-    two = nets.mlp(2 * size, widths)
+    one, two = (nets.mlp(outputs, widths) for outputs in (size, 2 * size))
     decoder = nets.mlp(shape, widths[::-1])
     shown = nets.mlp(shape, widths[::-1], output_activation="sigmoid")
     judge = nets.mlp(1, (*widths, *widths), "leaky_relu_0.2")
-    halves = (size - size // 2, size // 2)
+    features = nets.mlp(widths[-1], widths[:-1])
+    ladder = hierarchies.ladder((size - size // 2, size // 2), widths=widths)
+    samples = {"importance_samples": config.importance_samples}
 
     def vae(posterior: Any = None, **options: Any) -> Method:
         posterior = posterior or posteriors.gaussian()
         encoder = nets.mlp(posterior.outputs(size), widths)
-        samples = {"importance_samples": config.importance_samples}
         return methods.vae(encoder, decoder, size, posterior=posterior, **samples, **options)
 
     def plain(*parts: Any) -> Method:
-        return methods.autoencoder(nets.mlp(size, widths), shown, penalties=parts)
-
-    def laddered() -> Method:
-        ladder = hierarchies.ladder(halves, widths=widths)
-        return vae(ladder.posterior, prior=ladder.prior)
+        return methods.autoencoder(one, shown, penalties=parts)
 
     regularisers = [
         latent_regularisers.capacity(),
@@ -200,78 +180,49 @@ def build(config: Config, spec: Mapping[str, Any], program: str) -> Method:
     makers = {
         "gaussian": lambda: vae(regularisers=regularisers),
         "importance": lambda: vae(bound=bounds.combined(5)),
-        "miwae": lambda: vae(bound=bounds.multiply_importance_weighted(3, 3)),
-        "piwae": lambda: vae(bound=bounds.partially_importance_weighted(3, 3)),
-        "factor": lambda: methods.factor_vae(
-            two, decoder, judge, size, importance_samples=config.importance_samples
-        ),
-        "planar": lambda: vae(posteriors.flow(flows.planar())),
-        "iaf": lambda: vae(posteriors.flow(flows.inverse_autoregressive())),
-        "vamp": lambda: vae(prior=priors.vamp(two)),
-        "flow_prior": lambda: vae(prior=priors.flow(flows.coupling())),
-        "sphere": lambda: vae(posteriors.von_mises_fisher(), prior=priors.sphere()),
-        "ball": lambda: vae(posteriors.wrapped_normal(), prior=priors.wrapped_normal()),
-        "hamiltonian": lambda: methods.hamiltonian_vae(
-            two, decoder, size, importance_samples=config.importance_samples
-        ),
-        "ladder": laddered,
         "plain": lambda: plain(
             penalties.latent_norm(), penalties.weight_decay(of="decoder"), penalties.matching()
         ),
         "jacobian": lambda: plain(penalties.latent_norm(), penalties.decoder_jacobian()),
-        "adversarial": lambda: methods.adversarial_autoencoder(
-            nets.mlp(size, widths), shown, judge, size
-        ),
-        "vae_gan": lambda: methods.vae_gan(
-            two, decoder, nets.mlp(widths[-1], widths[:-1]), nets.mlp(1, ()), size
-        ),
-        "vq": lambda: methods.vq_vae(
-            nets.mlp(size, widths), shown, size, quantiser=quantisers.codebook(64)
-        ),
+        "MIWAE": lambda: vae(bound=bounds.multiply_importance_weighted(3, 3)),
+        "PIWAE": lambda: vae(bound=bounds.partially_importance_weighted(3, 3)),
+        "FactorVAE": lambda: methods.factor_vae(two, decoder, judge, size, **samples),
+        "planar flow": lambda: vae(posteriors.flow(flows.planar())),
+        "IAF": lambda: vae(posteriors.flow(flows.inverse_autoregressive())),
+        "VampPrior": lambda: vae(prior=priors.vamp(two)),
+        "flow prior": lambda: vae(prior=priors.flow(flows.coupling())),
+        "hyperspherical": lambda: vae(posteriors.von_mises_fisher(), prior=priors.sphere()),
+        "Poincare": lambda: vae(posteriors.wrapped_normal(), prior=priors.wrapped_normal()),
+        "Hamiltonian": lambda: methods.hamiltonian_vae(two, decoder, size, **samples),
+        "ladder": lambda: vae(ladder.posterior, prior=ladder.prior),
+        "adversarial": lambda: methods.adversarial_autoencoder(one, shown, judge, size),
+        "VAE-GAN": lambda: methods.vae_gan(two, decoder, features, nets.mlp(1, ()), size),
+        "VQ-VAE": lambda: methods.vq_vae(one, shown, size, quantiser=quantisers.codebook(64)),
     }
     return methods.prepared(makers[program](), methods.binarized)
 
 
 def describe(
-    config: Config,
-    splits: Splits,
-    test: Mapping[str, Any],
-    model: Model,
-    drawn: dict[str, dict[str, Any]],
+    config: Config, train: Batch, test: Batch, real: Array, model: Model, drawn: dict[str, Any]
 ) -> dict[str, float]:
     """Returns what a model's bound, codes and samples are worth; keeps some of the samples."""
     key, views = jax.random.key(model.row["seed"]), model.method.views
-    name = name_of(PROGRAMS[model.row["program"]], model.row)
-    train, made = data.head(splits.train, zoo.MOST), {}
+    name = named(model.row)["model"]
+    made = {}
     codes = [np.asarray(model.encode(batch)) for batch in (zoo.binary(train), test)]
     found = zoo.coded(codes, (train, test), model.reconstruct(test))
     if views.log_likelihood is not None:
         found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
     if views.sample is not None:
         made["prior"] = model.sample(key, config.samples)
-    if model.row["program"] not in ("sphere", "ball"):  # where a Gaussian's draws do not lie
+    if model.row["program"] not in (
+        "hyperspherical",
+        "Poincare",
+    ):  # where a Gaussian's draws do not lie
         made |= zoo.decoded(key, codes[0], config.components, config.samples, model.decode)
     for way, images in made.items():
         drawn[way].setdefault(name, images[:10])
-    return found | zoo.distances(made, data.head(splits.test, config.test_images)["image"])
-
-
-def classical(config: Config, splits: Splits, test: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns PCA in the place of an autoencoder, and training images in that of samples."""
-    train = data.head(splits.train, zoo.MOST)
-    principal = metrics.pca(zoo.binary(train)["image"], config.latent_size)
-    codes = [metrics.pca_encode(principal, x["image"]) for x in (zoo.binary(train), test)]
-
-    def decode(z: Any) -> np.ndarray:
-        made = np.asarray(z) @ principal.components + principal.mean
-        return np.clip(made, 0, 1).reshape(len(made), *splits.image_shape)
-
-    key, real = jax.random.key(0), data.head(splits.test, config.test_images)["image"]
-    made = zoo.decoded(key, codes[0], config.components, config.samples, decode)
-    found = zoo.coded(codes, (train, test), decode(codes[1])) | zoo.distances(made, real)
-    seen = zoo.distances({"prior": train["image"][: config.samples]}, real)
-    rows = {PCA: found, IMAGES: seen}
-    return [{"model": name, "seed": 0, "status": "ok", **own} for name, own in rows.items()]
+    return found | zoo.distances(made, real)
 
 
 def figures(

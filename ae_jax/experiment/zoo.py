@@ -1,12 +1,14 @@
 """What codes and samples of an autoencoder are worth: the columns of `experiments/vae_zoo.py`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
-from ae_jax import methods, metrics
+from ae_jax import data, methods, metrics
 from ae_jax.core import Array, Batch
+from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import samplers
 
 #: Samplers: a model's own prior, and densities that are fitted to codes.
@@ -72,6 +74,33 @@ def distances(made: Mapping[str, Array], real: Array) -> dict[str, float]:
         f"kernel_{name}": float(metrics.kernel_distance(_flat(images), _flat(real)).mean)
         for name, images in made.items()
     }
+
+
+def classical(
+    splits: Splits, test: Batch, real: Array, size: int, components: int, count: int
+) -> list[dict[str, Any]]:
+    """Returns rows of PCA in the place of an autoencoder, and of training images as samples.
+
+    Args:
+      splits: the data.
+      test: binary images of the test split.
+      real: the same images in grey.
+      size: of the codes.
+      components: as for `decoded`.
+      count: of samples.
+    """
+    train = data.head(splits.train, MOST)
+    principal = metrics.pca(binary(train)["image"], size)
+    codes = [metrics.pca_encode(principal, each["image"]) for each in (binary(train), test)]
+
+    def decode(z: Array) -> np.ndarray:
+        made = np.asarray(z) @ principal.components + principal.mean
+        return np.clip(made, 0, 1).reshape(len(made), *splits.image_shape)
+
+    made = decoded(jax.random.key(0), codes[0], components, count, decode)
+    found = coded(codes, (train, test), decode(codes[1])) | distances(made, real)
+    rows = {"PCA": found, "training images": distances({"prior": train["image"][:count]}, real)}
+    return [{"model": name, "seed": 0, "status": "ok", **own} for name, own in rows.items()]
 
 
 def _flat(images: Array) -> np.ndarray:

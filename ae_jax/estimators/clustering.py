@@ -137,7 +137,7 @@ class DeepClustering(
         self.cluster_centers_ = np.asarray(state.params["centres"], np.float64)
         decoded = mapped(lambda block: rows.decode(self._params, block), self._params["centres"])
         self.prototypes_ = self._in_units(decoded)
-        self.labels_ = self.predict(X)
+        self.labels_ = np.argmin(self._distances(X), axis=1)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -151,14 +151,19 @@ class DeepClustering(
 
     def transform(self, X: Any) -> np.ndarray:
         """Returns distances of rows [N, D] from the centres, among latents, [N, n_clusters]."""
-        away = self.encode(X)[:, None] - self.cluster_centers_
-        return np.sqrt(np.sum(away**2, axis=2))
+        return self._distances(self._checked(X))
 
     def encode(self, X: Any) -> np.ndarray:
         """Returns the latents of rows [N, D], [N, Z]."""
-        x = self._standardised(self._checked(X))
+        return self._latents(self._checked(X))
+
+    def _distances(self, X: np.ndarray) -> np.ndarray:
+        away = self._latents(X)[:, None] - self.cluster_centers_
+        return np.sqrt(np.sum(away**2, axis=2))
+
+    def _latents(self, X: np.ndarray) -> np.ndarray:
         rows = self._rows()
-        return mapped(lambda block: rows.encode(self._params, block), x)
+        return mapped(lambda block: rows.encode(self._params, block), self._standardised(X))
 
     @property
     def _n_features_out(self) -> int:

@@ -29,18 +29,23 @@ def subject(name):
 
 
 def cases(promises, rare=()):
-    """Each promise of each method; those of one are kept in one process, which compiles once."""
+    """Each promise of each method; those of one are kept in one process, which compiles once.
+
+    Those of `rare` methods, or of (method, promise), run with --full alone.
+    """
     found = []
     for name in REGISTRY:
         marks = [pytest.mark.xdist_group(f"contract {name}")]
-        marks += [pytest.mark.full] if name in rare else []
         for promise in promises:
             label = f"{name}: {promise}".replace(" ", "_")
-            found.append(pytest.param(name, promise, marks=marks, id=label))
+            full = [pytest.mark.full] if name in rare or (name, promise) in rare else []
+            found.append(pytest.param(name, promise, marks=[*marks, *full], id=label))
     return found
 
 
 COMPOSED = [name for name, row in REGISTRY.items() if row.tier == "composed"]
+#: Of a game, whose programs take longest to compile: what the engine does with the others as well.
+LONG = [("gan", "backends agree"), ("gan", "a lane that breaks leaves its siblings untouched")]
 NOT_FULL = [name for name, row in REGISTRY.items() if row.tier != "full"]
 
 
@@ -67,6 +72,6 @@ def test_every_step_of_networks_that_draw(name, promise, monkeypatch):
         jax.eval_shape(traced, jax.random.key(0), state, given.batch(), given.hparams)
 
 
-@pytest.mark.parametrize(("name", "promise"), cases(testing.FULL, rare=NOT_FULL))
+@pytest.mark.parametrize(("name", "promise"), cases(testing.FULL, rare=[*NOT_FULL, *LONG]))
 def test_every_kind_of_step(name, promise):
     testing.FULL[promise](subject(name))

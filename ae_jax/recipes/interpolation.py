@@ -1,12 +1,14 @@
 """What lies between two examples, as a trained model sees it."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax.numpy as jnp
 
 from ae_jax import training
 from ae_jax.core import Array, Batch, Domain, InputError, require
-from ae_jax.probability import sphere
+from ae_jax.methods.parts.latents import Ball, Support
+from ae_jax.probability import poincare, sphere
 
 #: Where a share of the way lies: start and end [..., Z], share [..., 1] -> [..., Z].
 Way = Callable[[Array, Array, Array], Array]
@@ -27,7 +29,7 @@ def interpolate(
     end: Batch,
     steps: int = 9,
     *,
-    support: str | Way = "plane",
+    support: Support | Way = "plane",
     classes: int | Sequence[int] = 0,
     keep_label: bool = False,
 ) -> Array:
@@ -38,9 +40,9 @@ def interpolate(
       start: B examples; with labels, for a model that is told them.
       end: as many.
       steps: S, how many places, both ends included.
-      support: where the model's latents lie: in the `plane` the way is straight, on the `sphere` a
-        great circle; or, where there is another geometry, its shortest way, (start, end, share) ->
-        what lies there.
+      support: where the model's latents lie, as its posterior has it: in the `plane` the way is
+        straight, on the `sphere` a great circle, in a `Ball` a geodesic; or, where there is another
+        geometry, its shortest way, (start, end, share) -> what lies there.
       classes: those that a conditional `vae` was made with; its codes end in them, one-hot.
       keep_label: whether the start's label is kept on the whole way; blended where not.
 
@@ -53,9 +55,7 @@ def interpolate(
         encode and decode.
     """
     require(Domain(2, whole=True), steps=steps)
-    if not callable(support) and support not in WAYS:
-        raise InputError(f"unknown support {support!r}: use {' or '.join(WAYS)}")
-    way = support if callable(support) else WAYS[support]
+    way = _way(support)
     ends = model.encode(start), model.encode(end)
     told = classes if isinstance(classes, int) else sum(classes)
     size = ends[0].shape[-1] - told
@@ -73,3 +73,13 @@ def interpolate(
     labels = straight(given[:, None], (given if keep_label else other)[:, None], share)
     made = model.decode(jnp.concatenate([between, labels], axis=-1).reshape(-1, size + told))
     return made.reshape(len(first), steps, *made.shape[1:])
+
+
+def _way(support: Support | Way) -> Way:
+    if isinstance(support, Ball):
+        return functools.partial(poincare.geodesic, curvature=support.curvature)
+    if callable(support):
+        return support
+    if support not in WAYS:
+        raise InputError(f"no way is known in {support}: use {' or '.join(WAYS)}, or a function")
+    return WAYS[support]

@@ -6,6 +6,8 @@ import pytest
 
 from ae_jax import training
 from ae_jax.core import InputError, Method, Views
+from ae_jax.methods.parts.latents import Ball
+from ae_jax.probability import poincare
 from ae_jax.recipes.interpolation import interpolate
 
 VIEWS = Views(
@@ -41,6 +43,18 @@ def test_on_a_sphere_the_way_is_a_great_circle():
     assert np.linalg.norm(between(a, b, 3)[1, 1]) < 0.4
 
 
+def test_in_a_ball_the_way_is_a_geodesic():
+    a, b = A / 4, B / 8
+    made = jnp.asarray(between(a, b, 3, support=Ball(0.7))[:, :, 0])
+    first, last, whole = (
+        poincare.distance(*ends, 0.7)
+        for ends in ((made[:, 0], made[:, 1]), (made[:, 1], made[:, 2]), (made[:, 0], made[:, 2]))
+    )
+    np.testing.assert_allclose(first, whole / 2, rtol=1e-5)
+    np.testing.assert_allclose(last, whole / 2, rtol=1e-5)
+    np.testing.assert_allclose(made[:, 2], b, rtol=1e-5, atol=1e-6)
+
+
 def test_another_geometry_brings_its_own_way():
     made = between(A, B, 3, support=lambda start, end, share: start + share**2 * (end - start))
     np.testing.assert_allclose(made[:, 1, 0], A + (B - A) / 4, rtol=1e-6)
@@ -65,7 +79,7 @@ def test_labels_are_blended_or_kept():
     [
         ((A, B, 1), "steps is 1: use a whole number, 2 or more"),
         ((A, B[:1]), r"codes are \[2, 2\] and \[1, 2\], 0 of each a label: give as many"),
-        ((A, B, 3, "line"), "unknown support 'line': use plane or sphere"),
+        ((A, B, 3, "line"), "no way is known in line: use plane or sphere, or a function"),
         ((A, B, 3, "sphere"), "these latents are not on the unit sphere"),
         ((A, B, 3, "plane", 2), "2 of each a label"),
     ],

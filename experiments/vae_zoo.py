@@ -88,7 +88,7 @@ PRESETS = {
         model=("VAE", "RAE-L2", "VQ-VAE"), latent_size=2, widths=(8,), importance_samples=3,
         components=2, samples=10, test_images=20, seeds=1, steps=3,
     ),
-    # Chadebec et al. (2022), section 4.2: 16 latents, 100 epochs of 50,000 images
+    # Chadebec et al. (2022), section 4.2
     "paper": Config(
         dataset="mnist", latent_size=16, widths=(512, 256), importance_samples=1000,
         samples=10_000, test_images=10_000, batch_size=100, steps=50_000, seeds=5,
@@ -231,20 +231,16 @@ def figures(
     """Draws likelihoods, distances of samples, and samples."""
     distances = {f"kernel_{name}": name for name in zoo.SAMPLERS}
 
-    def dots(columns: Mapping[str, str], words: str) -> Any:
+    def dots(words: str, **columns: str) -> Any:
         found = [row for row in rows if not columns.keys().isdisjoint(row)]
         return plots.dots(plots.mean_table(found, lambda row: row["model"], columns), words)
 
     pictures = {
         "Log-likelihood of test images, by importance sampling.": dots(
-            {"log_likelihood": "log-likelihood"}, "log-likelihood (nats)"
+            "log-likelihood (nats)", log_likelihood="log-likelihood"
         ),
-        "Kernel distance of samples from test images, by sampler.": dots(
-            distances, "kernel distance"
-        ),
-        "Test images that logistic regression on codes is right about.": dots(
-            {"probe": "codes"}, "test images (%)"
-        ),
+        "Kernel distance of samples from test images.": dots("kernel distance", **distances),
+        "Test images that a linear probe is right about.": dots("test images (%)", probe="codes"),
     }
     for way, words in (("prior", "their own priors"), ("mixture", "mixtures of Gaussians")):
         if drawn[way]:

@@ -79,7 +79,7 @@ class Config(experiment.Config):
     test_images: Count = 500
     """At most."""
     steps: Count = 1000
-    seeds: Count = 3
+    seeds: Count = 2
 
 
 PRESETS = {

@@ -56,16 +56,16 @@ class Config(experiment.Config):
     """Weight of the encoder's distance from its codes."""
     restart: Annotated[float, BELOW_ONE] = 0.1
     """Entries with fewer latents in a batch, on average, begin again."""
-    widths: tuple[Count, ...] = (32, 32)
+    widths: tuple[Count, ...] = (16, 32)
     """Channels of convolutions, each of which halves the image; the decoder's are the same,
     backwards."""
-    prior_channels: Count = 32
+    prior_channels: Count = 16
     """Of each of the layers of the network that is told the codes before."""
     prior_layers: Count = 3
     learning_rate: Swept[float] = (2e-3,)
     """Of both stages, at first; it falls to 0 as a half cosine."""
-    steps: Count = 1500
-    prior_steps: Count = 1000
+    steps: Count = 800
+    prior_steps: Count = 500
     """Of the second stage. Both keep their best state by the validation loss."""
     samples: Annotated[int, Domain(16, whole=True)] = 500
     """Of each model, to be measured."""

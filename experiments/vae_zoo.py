@@ -33,7 +33,8 @@ from ae_jax.methods import (
 )
 
 #: Of the models that differ in numbers alone, weights that are off where they do not say otherwise.
-GAUSSIAN = dict.fromkeys(("capacity_weight", "tc_weight", "matching_weight"), 0.0) | {"beta": 1.0}
+WEIGHTS = "capacity_weight", "capacity", "tc_weight", "matching_weight"
+GAUSSIAN = dict.fromkeys(WEIGHTS, 0.0) | {"beta": 1.0}
 PLAIN = dict.fromkeys(("latent_norm_weight", "weight_decay", "matching_weight"), 0.0)
 #: Models that are programs of their own, as they are.
 ALONE = ("MIWAE", "PIWAE", "FactorVAE", "planar flow", "IAF", "VampPrior", "flow prior")

@@ -2,10 +2,10 @@
 
     python experiments/normalizing_flows.py
 
-A Gaussian with independent dimensions is not what a decoder's posterior is: with a covariance, a
-flow, or leapfrog steps along the decoder's own slope the bound is nearer to the likelihood. Beside
-it flows with an inverse are fitted to densities in the plane that are known, by exact likelihoods:
-coupling and masked autoregressive steps bend one Gaussian, and leave bridges where there are none.
+A decoder's posterior is no Gaussian with independent dimensions. What a covariance, a flow, or
+leapfrog steps along the decoder's own slope make of that is how far the bound is below the
+likelihood of test digits. Beside it flows with an inverse are fitted to densities in the plane that
+are known, by exact likelihoods, and their divergence is measured beside that of a mixture.
 Every posterior, and every flow of every density, is a compilation of its own.
 
 Reference: Rezende and Mohamed (2015), Variational Inference with Normalizing Flows; Kingma et al.

@@ -38,7 +38,7 @@ Plan = tuple[Method, quantisers.Coding | None, Method | None]
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    latents: Swept[Literal[(*CODES, "gaussian")]] = (*CODES, "gaussian")
+    latents: Swept[Literal[(*CODES, "gaussian")]] = (*CODES[1:], "gaussian")
     """Codes of a codebook that follows averages, with or without restarts, or the gradient; of one
     that quantises residuals too; rounded scalars; k-means of patches; or Gaussian ones of a VAE."""
     size: SEVERAL = 64
@@ -64,8 +64,8 @@ class Config(experiment.Config):
     prior_layers: Count = 3
     learning_rate: Swept[float] = (2e-3,)
     """Of both stages, at first; it falls to 0 as a half cosine."""
-    steps: Count = 800
-    prior_steps: Count = 500
+    steps: Count = 600
+    prior_steps: Count = 300
     """Of the second stage. Both keep their best state by the validation loss."""
     samples: Annotated[int, Domain(16, whole=True)] = 500
     """Of each model, to be measured."""

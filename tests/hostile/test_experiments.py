@@ -287,6 +287,7 @@ OTHERS = {
     "domain_decoders": ("ring", "invalid choice 'ring' for argument '--dataset'"),
     "gan": ("digits", "unknown density 'digits'"),
     "manifolds": ("ring", "ring is in a plane already"),
+    "poincare_vae": ("ring", "unknown tree 'ring'"),
     "stacked_denoising": ("digits", "photographs are photos or photos11, and not 'digits'"),
     "text_removal": ("digits", "photographs are photos or photos11, and not 'digits'"),
 }

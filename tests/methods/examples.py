@@ -530,7 +530,7 @@ REGISTRY: Mapping[str, Registered] = {
     "segmenter": Registered(_segmenter, digits_with_masks, tier="composed"),
     "stage": Registered(_stage),
     # of draws of an encoder that is not trained, whose noise nobody can explain
-    "two_stage": Registered(_two_stage, tier="composed", improvement=0.9),
+    "two_stage": Registered(_two_stage, tier="composed", steps=600, improvement=0.85),
     "vae": Registered(_vae),
     "regularised_vae": Registered(_regularised_vae, tier="composed"),
     "importance_weighted_vae": Registered(_importance_weighted_vae, tier="composed"),

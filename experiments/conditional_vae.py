@@ -5,8 +5,9 @@
 Told the label, a VAE has an image likelier than without it, and no less likely when labels are
 summed over. Its latents keep the style and leave the class out: a probe reads it from them less
 often than from those of a VAE that is told nothing. So one latent, decoded with every label, is one
-hand writing all of them. Of the relative that is told nothing, the JointVAE, a part of the latents
-is categories, which only partly are the classes.
+hand writing all of them. A part of the JointVAE's latents is categories, and it is told nothing:
+here one category for all images fills their capacity, which is of each image's divergence, and says
+nothing about the class.
 
 Reference: Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep
 Conditional Generative Models; Dupont (2018), Learning Disentangled Joint Continuous and Discrete

@@ -5,8 +5,7 @@
 A decoder's posterior is no Gaussian with independent dimensions: with a covariance, or a flow of
 several dimensions at a time, the bound is nearer to the likelihood of test digits, which is no
 higher for it; leapfrog steps pay for their momenta. Beside it flows with an inverse are fitted to
-densities in the plane that are known, by exact likelihoods, and their divergence is measured beside
-that of a mixture.
+known densities in the plane, and how far they are from these is measured beside a mixture.
 Every posterior, and every flow of every density, is a compilation of its own.
 
 Reference: Rezende and Mohamed (2015), Variational Inference with Normalizing Flows; Kingma et al.

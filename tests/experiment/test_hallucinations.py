@@ -61,7 +61,7 @@ def test_measures_are_those_of_the_images(dreamt):
         np.testing.assert_allclose(measures["gain"][1, place], gain, rtol=1e-4)
         assert gain > 1.05
         # noise of the same length does less
-        assert measures["random_gain"][1, place] < 1 + 0.5 * (gain - 1)
+        assert 0.8 < measures["random_gain"][1, place] < 1 + 0.5 * (gain - 1)
         change = images[1, place] - noisy
         size = np.sqrt(np.mean(change**2))
         np.testing.assert_allclose(measures["change"][1, place], size, rtol=1e-4)

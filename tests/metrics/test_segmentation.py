@@ -38,6 +38,8 @@ def test_pixels_are_counted_by_class_and_by_what_they_were_taken_for():
         # all is background
         ([[9, 0], [1, 0]], (9 / 10, 1 / 2, 9 / 20)),
         ([[5, 0], [0, 2]], (1, 1, 1)),
+        # a single pixel
+        ([[0, 0], [0, 1]], (1, 1, 1)),
     ],
 )
 def test_matrices_by_hand(counts, expected):

@@ -60,6 +60,14 @@ def test_samples_are_draws_of_keys_of_their_own():
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
+def test_one_prediction_has_no_further_axes():
+    whole, one = (
+        metrics.predictive(jnp.asarray(DRAWN)),
+        metrics.predictive(jnp.asarray(DRAWN[:, 2])),
+    )
+    np.testing.assert_allclose(one.entropy, whole.entropy[2], rtol=1e-6)
+
+
 def test_what_cannot_be_used():
     with pytest.raises(InputError, match="samples is 0"):
         metrics.monte_carlo(lambda key: jnp.zeros(2), jax.random.key(0), 0)

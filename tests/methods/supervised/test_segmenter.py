@@ -13,6 +13,8 @@ WEIGHTS = (0.5, 2.0, 1.5)
 def batch():
     drawn = np.random.default_rng(0)
     mask = drawn.integers(-1, CLASSES, (4, *SHAPE)).astype(np.int32)
+    mask[2] = -1
+    mask[2, 1, 1] = 0  # of one pixel known
     mask[3] = -1  # of nothing known
     return {"image": drawn.normal(size=(4, *SHAPE, 2)), "mask": mask}
 

@@ -9,7 +9,7 @@ of them. With few labels M2 alone is ahead of that one, by no more than seeds di
 whose latents keep what reconstructs, and M1 + M2 with it.
 
 Reference: Kingma, Rezende, Mohamed and Welling (2014), Semi-supervised Learning with Deep
-Generative Models, section 4.1.
+Generative Models, section 4.
 """
 
 import dataclasses

@@ -2,7 +2,7 @@
 
     python experiments/vae_zoo.py
 
-By default the fourteen that few programs train, with `--preset all` every one: log-likelihood where
+By default the fifteen that few programs train, with `--preset all` every one: log-likelihood where
 there is one, reconstruction, what a linear classifier makes of the codes, and how far samples are
 from test images under every sampler that fits, of a model's own prior or of densities fitted to
 codes of training images. Models that differ in numbers alone are lanes of one program.

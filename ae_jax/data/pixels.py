@@ -18,6 +18,8 @@ VALUE_RANGE = (
 MOST_CHANNELS = 4
 #: In masks, as bytes have it: of no known class.
 _UNKNOWN = 255
+#: Classes of a part may be few of those that there are; from here on numbers look like grey levels.
+_GREY = 16
 
 
 def layout_of(shape: Sequence[int], origin: str) -> str:
@@ -107,7 +109,7 @@ def class_numbers(masks: Sequence[np.ndarray], origin: str) -> list[np.ndarray]:
         said = f"255 in masks, {share:.2%} of the pixels, is taken for no known class"
     if white:
         warnings.warn(f"{origin}: {said}", stacklevel=2)
-    if not binary and 2 * known.size <= known[-1]:
+    if not binary and known[-1] >= max(2 * known.size, _GREY):
         warnings.warn(
             f"{origin}: of the numbers of classes from 0 to {known[-1]}, masks have {known.size} "
             f"({', '.join(map(str, known[:10]))}{', ...' if known.size > 10 else ''}): number them "

@@ -107,6 +107,7 @@ def test_units_do_not_matter_however_large_or_small():
     np.testing.assert_array_equal(made[1][:, :5], made[0][:, :5])
 
 
+@pytest.mark.full
 def test_a_seed_repeats_everything(fitted):
     drawn = np.random.RandomState(3)
     again, other = (clone(fitted).set_params(random_state=drawn).fit(X) for _ in range(2))

@@ -10,6 +10,7 @@ import pytest
 
 from ae_jax import experiment
 from tests.hostile.without_training import SCRIPTS, UNTRAINED, load, replace_training, run
+from tests.marks import rare
 
 TRAINED = [name for name in SCRIPTS if name not in UNTRAINED]
 
@@ -103,10 +104,12 @@ LATE = [
     ("hyperspherical_vae", "--labels 4", "--labels is 4: use a whole number, 5 or more"),
     ("hyperspherical_vae", "--labels 5", "labels must be from 10, the number of classes, to 1197"),
     ("hyperspherical_vae", "--latent-size 0", "--latent-size is 0: use a whole"),
-    ("hallucination", "--labels 0 10", "--labels (0, 10): numerals has 0 to 9"),
-    ("hallucination", "--layers Conv_9", "no layer 'Conv_9'; use one of: Conv_0, Conv_1, output"),
-    ("hallucination", "--channels 5", "a layer has 4 channels, and not 5: use fewer"),
-    ("hallucination", "--octaves 16", "a scale of images 16x16: use fewer scales"),
+    rare("hallucination", "--labels 0 10", "--labels (0, 10): numerals has 0 to 9"),
+    rare(
+        "hallucination", "--layers Conv_9", "no layer 'Conv_9'; use one of: Conv_0, Conv_1, output"
+    ),
+    rare("hallucination", "--channels 5", "a layer has 4 channels, and not 5: use fewer"),
+    rare("hallucination", "--octaves 16", "a scale of images 16x16: use fewer scales"),
     ("hallucination", "--side 300", "china has no square of 900 pixels a side"),
     ("hallucination", "--rates", "--rates has no value"),
     ("image_compression", "--linear --latent-size 65", "is 65: PCA has 64 components"),
@@ -117,20 +120,24 @@ LATE = [
     ("image_to_image", "--dataset grey:digits", "grey pairs need images of three channels, got 1"),
     ("importance_weighted", "--gradients 1", "--gradients is 1: use a whole number, 2 or more"),
     ("importance_weighted", "--samples 0", "--samples is 0: use a whole"),
-    ("inpainting", "--hole 8", "a hole of 8 pixels a side does not fit images 8x8"),
-    ("inpainting", "--components 65", "65 components of"),
-    ("inpainting", "--hole 6 --components 30", "28 known numbers say too little of 30 components"),
+    rare("inpainting", "--hole 8", "a hole of 8 pixels a side does not fit images 8x8"),
+    rare("inpainting", "--components 65", "65 components of"),
+    rare(
+        "inpainting", "--hole 6 --components 30", "28 known numbers say too little of 30 components"
+    ),
     ("inpainting", "--fill-rate 0", "--fill-rate is 0.0: use more than 0"),
     ("likelihoods", "--levels 1", "--levels is 1: use a whole number, 2 or more"),
     ("likelihoods", "--variance 0", "--variance is 0.0: use more than 0"),
     ("linear_ae", "--latent-size 65", "65 components of"),
-    ("manifolds", "--batch-size 64", "batch_size 64 is larger than the data set: lower it to 60"),
+    rare(
+        "manifolds", "--batch-size 64", "batch_size 64 is larger than the data set: lower it to 60"
+    ),
     ("manifolds", "--counted cube:3in2", "cube:3in2: a cube of 3 takes a space of 3"),
     ("manifolds", "--counted-points 7", "7 counted points do not have 7 neighbours: take more"),
-    ("manifolds", "--dataset shapes32", "shapes32 has neither classes nor coordinates: choose"),
+    rare("manifolds", "--dataset shapes32", "shapes32 has neither classes nor coordinates: choose"),
     ("manifolds", "--dataset nonsense", "unknown data set 'nonsense'"),
     ("manifolds", "--latent-size 1", "--latent-size is 1: use a whole number, 2 or more"),
-    ("manifolds", "--neighbours 15", "30 points of discs2 are too few to judge 15 neighbours"),
+    rare("manifolds", "--neighbours 15", "30 points of discs2 are too few to judge 15 neighbours"),
     ("manifolds", "--perplexity 15", "a perplexity of 15 takes more neighbours than a batch of 16"),
     ("manifolds", "--perplexity 1", "perplexity is 1"),
     ("moment_matching", "--kernel-scale 0", "kernel_scale is 0"),

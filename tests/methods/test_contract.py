@@ -44,8 +44,9 @@ def cases(promises, rare=()):
 
 
 COMPOSED = [name for name, row in REGISTRY.items() if row.tier == "composed"]
-#: Of a game, whose programs take longest to compile: what the engine does with the others as well.
+#: What takes long to compile, and is shown by another kind of step: the engine does it.
 LONG = [("gan", "backends agree"), ("gan", "a lane that breaks leaves its siblings untouched")]
+LONG += [("rbm", "backends agree"), ("rbm", "a lane equals the same run alone")]
 NOT_FULL = [name for name, row in REGISTRY.items() if row.tier != "full"]
 
 

@@ -53,6 +53,7 @@ def pixels_of(path):
         return np.asarray(image)
 
 
+@pytest.mark.full
 def test_pictures_come_back_in_their_size(run, compress, tmp_path, capsys):
     colour = picture(tmp_path / "colour.png")
     grey = picture(tmp_path / "grey.jpg", (9, 20))

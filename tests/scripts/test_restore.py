@@ -109,6 +109,7 @@ def mask(tmp_path):
     return hole, write(tmp_path / "mask.png", np.where(hole, 255, 0).astype(np.uint8))
 
 
+@pytest.mark.full
 def test_a_run_says_what_it_makes_of_other_patches(run):
     out, said = run
     assert {"shown", "restored"} <= set(said.split())

@@ -14,6 +14,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.full
 def test_tensorboard_writes_a_folder_of_events_for_each_lane(tmp_path):
     with reporting.loggers(["tensorboard"], tmp_path, {}) as (log,):
         log(ROWS)

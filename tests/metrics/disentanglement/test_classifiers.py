@@ -7,6 +7,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from ae_jax.core import InputError
 from ae_jax.metrics import dci, explicitness, sap_svc
+from tests.marks import rare
 from tests.metrics.disentanglement.known import ideal, known, rows_permuted, twice
 
 #: Few values of few factors, which trees are quickly fitted to.
@@ -57,7 +58,7 @@ def test_information_needs_no_classifier():
     np.testing.assert_allclose(list(found.values()), [0.593439646, 0.572201679], rtol=1e-6)
 
 
-@pytest.mark.parametrize("importance", ["boosting", "forest"])
+@pytest.mark.parametrize("importance", [rare("boosting"), "forest"])
 def test_ideal_codes_and_codes_that_change_places(importance):
     (latents, factors), (test, test_factors) = ideal(250, **FEW), ideal(250, **FEW, seed=3)
     good = dci(latents, factors, test, test_factors, importance=importance)

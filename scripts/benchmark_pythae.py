@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 #: Names that do not follow the others'.
-CONFIGS = {name: f"{name}_Config" for name in ("INFOVAE_MMD", "WAE_MMD", "RAE_L2", "VAE_LinNF")}
+CONFIGS = {name: f"{name}_Config" for name in ("INFOVAE_MMD", "WAE_MMD", "RAE_L2")}
 
 
 def silence() -> None:

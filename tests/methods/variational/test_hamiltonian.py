@@ -13,6 +13,7 @@ from ae_jax.core import InputError
 from ae_jax.methods import bounds, flows, posteriors, priors
 from tests.marks import rare
 from tests.methods.drawn import drawn
+from tests.methods.slopes import assert_moved_by_the_slope
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -120,24 +121,7 @@ def test_a_step_moves_all_parameters_by_the_gradient_of_the_bound():
     method = small(
         (4,), tempering="free", prior=prior, bound=bounds.iwae(2), learning_rate=rate, steps=2
     )
-    hparams, state = dict(method.hparams), drawn(method, BATCH)
-    leaves, tree = jax.tree.flatten(state.params)
-    random = np.random.default_rng(1)
-    way = jax.tree.unflatten(tree, [random.normal(size=leaf.shape) for leaf in leaves])
-
-    @jax.jit
-    def stepped(step):
-        params = jax.tree.map(lambda p, w: p + step * w, state.params, way)
-        after, info = method.step(KEY, state._replace(params=params), BATCH, hparams)
-        return after.params, info["loss"]
-
-    after, _ = stepped(0.0)
-    moved = jax.tree.map(lambda new, old: (old - new) / rate, after, state.params)
-    for path, slope in jax.tree_util.tree_leaves_with_path(moved):
-        assert np.abs(slope).max() > 0, path
-    numeric = (stepped(1e-5)[1] - stepped(-1e-5)[1]) / 2e-5
-    along = jax.tree.map(lambda slope, w: jnp.sum(slope * w), moved, way)
-    np.testing.assert_allclose(sum(jax.tree.leaves(along)), numeric, rtol=1e-6)
+    assert_moved_by_the_slope(method, BATCH, KEY, rate)
 
 
 def test_steps_are_told_labels_as_the_decoder_is():

@@ -204,8 +204,8 @@ def notes(config: Config, rows: Sequence[Mapping[str, Any]], classes: int) -> li
         better = plots.gains(found, value, by, lambda row: row["way"] == PLAIN)
         for point in plots.aggregate(better, ("way",), ["gain"]):
             lines.append(
-                f"{point['way']}, less {PLAIN}: {point['gain'].mean:+.2f} ± "
-                f"{point['gain'].spread:.2f} {words} (seeds: {point['gain'].count})."
+                f"{point['way']}, less {PLAIN}: {point['gain']:+.2f} {words} "
+                f"(seeds: {point['gain'].count})."
             )
     return lines
 

@@ -372,7 +372,7 @@ def density_ratio(discriminator: Network, weight: float = 10.0) -> LatentRegular
       InputError: when traced, if it does not give such logits.
 
     Reference:
-      Kim and Mnih (2018), Disentangling by Factorising, equations 2 and 3.
+      Kim and Mnih (2018), Disentangling by Factorising, equation 2.
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):

@@ -341,7 +341,7 @@ def test_methods_of_other_weights_train_as_one_program():
     alone = training.run(built(), data, training.grid(beta=[1.0, 4.0], seed=0), 300, batch_size=16)
     for lane in range(2):
         params = [training.lane(run, lane)[1].params for run in (found, alone)]
-        chex.assert_trees_all_close(*params, rtol=1e-6)
+        chex.assert_trees_all_close(*params, rtol=1e-9)
     rows = found.rows
     assert abs(rows[2]["kl"] - 1) < 0.1
     assert rows[4]["dip_i_diagonal"] < 0.5 * rows[0]["dip_i_diagonal"]

@@ -233,7 +233,7 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
         own.
 
     Reference:
-      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows, section 4.
+      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows.
     """
     base = gaussian() if base is None else base
     require_kind(Flow, "flows.planar()", through=through)
@@ -326,7 +326,7 @@ def mixed(posterior: Posterior, parameters: Any) -> probability.priors.Prior:
       InputError: if the posterior has no density.
 
     Reference:
-      Tomczak and Welling (2018), VAE with a VampPrior, equations 8 and 9.
+      Tomczak and Welling (2018), VAE with a VampPrior.
     """
     if posterior.log_prob is None:
         raise InputError(

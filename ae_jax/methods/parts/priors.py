@@ -300,7 +300,7 @@ def vamp(
         no component, or the interval is empty.
 
     Reference:
-      Tomczak and Welling (2018), VAE with a VampPrior, equation 9.
+      Tomczak and Welling (2018), VAE with a VampPrior.
     """
     posterior = gaussian() if posterior is None else posterior
     require_networks(encoder=encoder)

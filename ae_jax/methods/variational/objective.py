@@ -147,7 +147,7 @@ def vae_objective(
             )
             for regulariser, own in zip(regularisers, keys, strict=False):
                 if training or not regulariser.whole:
-                    term, figures = regulariser.apply(own, seen, None, hparams)
+                    term, figures = regulariser.of_batch(own, seen, hparams)
                     raised = {"loss", "objective"} & values.keys()
                     values |= {name: values[name] + term for name in raised} | dict(figures)
             if wholes and not training:

@@ -1,14 +1,17 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import probability
 from ae_jax.core import (
     COUNT,
+    REAL,
     Array,
     HParams,
     InputError,
@@ -16,6 +19,7 @@ from ae_jax.core import (
     require,
     require_kind,
     require_networks,
+    shaped,
 )
 from ae_jax.methods.parts.discrete import categorical_prior as categorical
 from ae_jax.methods.parts.discrete import concrete_prior as concrete
@@ -128,7 +132,8 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
       shape: of an example's codes, (H, W, L).
 
     Raises:
-      InputError: if the network is none, or a length of the shape.
+      InputError: if the network is none, or a length of the shape; when traced, if it gives no such
+        logits.
 
     Reference:
       Van den Oord, Kalchbrenner and Kavukcuoglu (2016), Pixel Recurrent Neural Networks; Van den
@@ -136,12 +141,17 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
       for a prior of codes.
     """
     require_networks(network=network)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    require(COUNT, **{f"shape[{i}]": length for i, length in enumerate(shape)})
+    shape = shaped("shape", shape)
 
     def logits(codes: Array, params: Mapping[str, Any]) -> Array:
         """[B, Z, K] of [B, Z]."""
-        made = network.apply(params["prior"], codes.reshape(-1, *shape))
+        maps = codes.reshape(-1, *shape)
+        made = network.apply(params["prior"], maps)
+        if made.shape[:-1] != maps.shape:
+            wanted = ", ".join(map(str, (*shape, "K")))
+            raise InputError(
+                f"the network must give logits [B, {wanted}] of codes, and gives {list(made.shape)}"
+            )
         return made.reshape(*codes.shape, -1)
 
     def log_prob(codes: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
@@ -165,6 +175,7 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
         log_prob=log_prob,
         init=lambda key, x, size: network.init(key, x.astype(int).reshape(-1, *shape)),
         support="codes",
+        size=math.prod(shape),
     )
 
 
@@ -297,7 +308,8 @@ def vamp(
 
     Raises:
       InputError: if a part is none, the posterior has no density or parameters of its own, there is
-        no component, or the interval is empty.
+        no component, or the interval is empty; in use, if the VAE is told classes, of which
+        pseudo-inputs have none.
 
     Reference:
       Tomczak and Welling (2018), VAE with a VampPrior, equation 9.
@@ -308,8 +320,10 @@ def vamp(
     require(COUNT, components=components)
     if posterior.log_prob is None or posterior.init is not None:
         raise InputError("a VampPrior mixes plain posteriors: use posteriors.gaussian()")
-    if interval is not None and not interval[0] < interval[1]:
-        raise InputError(f"interval is {interval}: use (low, high) with low < high")
+    if interval is not None:
+        ends = np.shape(interval) == (2,) and all(end in REAL for end in interval)
+        if not ends or not interval[0] < interval[1]:
+            raise InputError(f"interval is {interval!r}: use (low, high) with low < high, or None")
     low, high = (0.0, 1.0) if interval is None else interval
 
     def init(key: Array, x: Array, latent_size: int) -> Array:
@@ -335,6 +349,7 @@ def vamp(
         lambda z, params, hparams: mixture(params, hparams, z.shape[1]).log_prob(z),
         init=init,
         support=posterior.support,
+        reads_encoder=True,
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ae_jax import methods, nets, probability
-from ae_jax.core import InputError
+from ae_jax.core import InputError, Network
 from ae_jax.methods import hierarchies, posteriors, priors
 from ae_jax.methods.parts.priors import closed_form
 from ae_jax.probability import gaussian
@@ -97,10 +97,11 @@ def test_an_autoregressive_one_needs_a_network_and_a_shape():
         priors.autoregressive(nets.pixel_cnn(2), (2, 0, 1))
     with pytest.raises(InputError, match="network is the function pixel_cnn: call it"):
         priors.autoregressive(nets.pixel_cnn, (2, 2, 1))
-    prior = priors.autoregressive(nets.mlp(7, ()), (2, 2, 1))
+    flat = Network(lambda key, x: {}, lambda params, x: jnp.zeros((len(x), 7)))
+    prior = priors.autoregressive(flat, (2, 2, 1))
     method = methods.density_model(prior, (2, 2, 1))
     with pytest.raises(InputError, match=r"logits \[B, 2, 2, 1, K\] of codes, and gives \[3, 7\]"):
-        traced(method, jnp.zeros((3, 2, 2, 1), int))
+        traced(method, np.zeros((3, 2, 2, 1), int))
 
 
 def traced(method, x, **entries):
@@ -110,12 +111,12 @@ def traced(method, x, **entries):
     return jax.eval_shape(method.step, KEY, state, batch, hparams)
 
 
-ENCODER, DECODER, X = nets.mlp(4, ()), nets.mlp(3, ()), jnp.zeros((2, 3))
+ENCODER, DECODER, X = nets.mlp(4, ()), nets.mlp(3, ()), np.zeros((2, 3))
 
 
 def test_classes_of_several_factors_are_those_of_any_list():
     method = methods.vae(ENCODER, DECODER, 2, classes=[2, 3], prior=priors.by_class((2, 3)))
-    traced(method, X, factors=jnp.zeros((2, 2), int))
+    traced(method, X, factors=np.zeros((2, 2), int))
     with pytest.raises(InputError, match=r"of \(3, 2\) classes, and the VAE is told \[2, 3\]"):
         methods.vae(ENCODER, DECODER, 2, classes=[2, 3], prior=priors.by_class((3, 2)))
 

@@ -296,8 +296,8 @@ def trained(
     result = training.run(method, shown, lanes, steps, batch_size=min(batch_size, len(codes)))
     if (row := result.rows[0])["status"] != "ok":
         raise InputError(
-            f"the training of this density ended at step {row['frozen_step']} of {steps}, as its "
-            f"{row['frozen_by']} was no number: lower learning_rate"
+            f"the training of this density was frozen at step {row['frozen_step']} of {steps}, "
+            f"{row['frozen_by']} being not finite: lower learning_rate"
         )
     _, _, state, hparams = training.model(result, 0)
 

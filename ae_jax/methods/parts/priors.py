@@ -123,8 +123,9 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
     """A distribution of codes, each given those before it: p(c) = prod_i p(c_i | c_1, ..., c_i-1).
 
     Codes are whole numbers, such as the map of codes of an image that a `quantiser` makes of it, or
-    the pixels of a binary one; `density_model` learns it from them. A sample takes one pass of the
-    network for each code.
+    the pixels of a binary one; `density_model` learns it from them. What is no code, below 0, K or
+    more or between whole numbers, has a density of NaN, so that nobody misses it. A sample takes
+    one pass of the network for each code.
 
     Args:
       network: codes int [B, *shape] -> logits [B, *shape, K], each code's of those before it alone,
@@ -155,9 +156,11 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
         return made.reshape(*codes.shape, -1)
 
     def log_prob(codes: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
-        codes = codes.astype(int)
-        nats = jax.nn.log_softmax(logits(codes, params))
-        return jnp.sum(jnp.take_along_axis(nats, codes[..., None], axis=-1), axis=(1, 2))
+        whole = codes.astype(int)
+        nats = jax.nn.log_softmax(logits(whole, params))
+        each = jnp.take_along_axis(nats, whole[..., None], axis=-1, mode="clip")[..., 0]
+        known = (whole.astype(codes.dtype) == codes) & (whole >= 0) & (whole < nats.shape[-1])
+        return jnp.sum(jnp.where(known, each, jnp.nan), axis=1)
 
     def sample(
         key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams

@@ -92,6 +92,15 @@ def test_probabilities_of_all_codes_sum_to_one_and_are_those_of_samples(shape, s
     assert (prior.standard, prior.support) == (False, "codes")
 
 
+def test_what_is_no_code_is_missed_by_nobody():
+    prior = priors.autoregressive(nets.pixel_cnn(3, 2, 1, 1), (2, 1, 1))
+    params = {"prior": prior.init(KEY, jnp.zeros((1, 2, 1, 1)), 2)}
+    for dtype, strange in ((int, (-1, 3)), (float, (-1, 3, 0.5, np.nan))):
+        codes = np.array([[2, 0], *([2, value] for value in strange)], dtype)
+        nats = jax.jit(prior.log_prob)(jnp.asarray(codes), params, {})
+        np.testing.assert_array_equal(np.isnan(nats), [False, *[True] * len(strange)])
+
+
 def test_an_autoregressive_one_needs_a_network_and_a_shape():
     with pytest.raises(InputError, match=r"shape\[1\] is 0"):
         priors.autoregressive(nets.pixel_cnn(2), (2, 0, 1))

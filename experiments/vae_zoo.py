@@ -118,6 +118,8 @@ def vae_zoo(config: Config) -> None:
     for program, chosen in programs.items():
         experiment.check(built[program], experiment.lanes(config, chosen))
 
+    classical = zoo.classical(splits, test, real, config.latent_size, config.components, count)
+
     def sweep(program: str) -> experiment.Sweep:
         given = built[program], splits, programs[program]
         return experiment.sweep(config, "vae_zoo", *given, part=program)
@@ -127,7 +129,6 @@ def vae_zoo(config: Config) -> None:
     rows = experiment.side_by_side(
         parts, lambda model: describe(config, train, test, real, model, drawn), ("program",)
     )
-    classical = zoo.classical(splits, test, real, config.latent_size, config.components, count)
     by = ("model", *experiment.varied(config, "learning_rate"))
     rows = experiment.numbered([*classical, *map(named, rows)], by)
     experiment.report(
@@ -220,10 +221,7 @@ def describe(
         found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
     if views.sample is not None:
         made["prior"] = model.sample(key, config.samples)
-    if model.row["program"] not in (
-        "hyperspherical",
-        "Poincare",
-    ):  # where a Gaussian's draws do not lie
+    if model.row["program"] not in BOUNDED:
         made |= zoo.decoded(key, codes[0], config.components, config.samples, model.decode)
     for way, images in made.items():
         drawn[way].setdefault(name, images[:10])

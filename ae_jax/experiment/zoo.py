@@ -8,6 +8,7 @@ import numpy as np
 
 from ae_jax import data, methods, metrics
 from ae_jax.core import Array, Batch
+from ae_jax.experiment.generation import densities
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import samplers
 
@@ -46,7 +47,7 @@ def coded(codes: Sequence[Array], batches: Sequence[Batch], made: Array) -> dict
 def decoded(
     key: Array, codes: Array, components: int, count: int, decode: Callable[[Array], Array]
 ) -> dict[str, Array]:
-    """Returns images [count, ...] of draws of each density that is fitted to codes.
+    """Returns images [count, ...] of draws of each density that can be fitted to codes.
 
     Args:
       key: PRNG key.
@@ -54,18 +55,14 @@ def decoded(
       components: of the mixture of Gaussians.
       count: of each density's draws.
       decode: latents [count, Z] -> images.
-
-    Raises:
-      InputError: if there are fewer codes than components.
     """
-    codes = np.asarray(codes, np.float64)
-    densities = {
-        "gaussian": samplers.gaussian(codes, ridge=1e-6),
-        "mixture": samplers.gaussian_mixture(codes, components),
-        "kernels": samplers.kernel_density(codes),
+    fits = {
+        "gaussian": lambda codes: samplers.gaussian(codes, ridge=1e-6),
+        "mixture": lambda codes: samplers.gaussian_mixture(codes, components),
+        "kernels": samplers.kernel_density,
     }
-    shape = count, codes.shape[1]
-    return {name: decode(density(key, shape)) for name, density in densities.items()}
+    fitted, shape = densities(codes, fits), (count, codes.shape[1])
+    return {name: decode(density(key, shape)) for name, density in fitted.items()}
 
 
 def distances(made: Mapping[str, Array], real: Array) -> dict[str, float]:

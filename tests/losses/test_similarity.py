@@ -100,6 +100,9 @@ def test_what_has_too_few_pixels_for_the_scales_is_refused():
         metrics.multiscale_ssim(x, x)
     with pytest.raises(InputError, match="no scale"):
         metrics.multiscale_ssim(x, x, ())
+    for weights, message in ((0.5, "no scale"), ((-1.0,), r"weights\[0\] is -1.0: use 0 or more")):
+        with pytest.raises(InputError, match=message):
+            metrics.multiscale_ssim(x, x, weights)
     with pytest.raises(InputError, match=r"multi-scale ssim needs images \[B, H, W, C\]"):
         metrics.multiscale_ssim(x[0], x[0])
 

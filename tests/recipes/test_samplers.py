@@ -118,6 +118,22 @@ def test_codes_on_a_sphere_are_uniform_there():
         ),
         (lambda: samplers.kernel_density(CODES[:4]), "5 folds needs 5 codes that differ"),
         (lambda: samplers.kernel_density(CODES, [0.1, 0.0]), r"bandwidths are \[0.1, 0.0\]: use"),
+        (lambda: samplers.kernel_density(CODES, 0.5), "bandwidths are 0.5: use a list"),
+        (lambda: samplers.kernel_density(CODES, [np.inf]), r"bandwidths are \[inf\]: use a list"),
+        (lambda: samplers.kernel_density(CODES, seed=-1), "seed is -1: use a whole number"),
+        (lambda: samplers.gaussian_mixture(CODES, 2, seed=-1), "seed is -1: use a whole number"),
+        (lambda: samplers.gaussian(CODES * 1e30), "codes are up to .*30 from 0: scale what makes"),
+        (lambda: samplers.gaussian(CODES.astype(str)), r"codes are numbers \[N, Z\], got <U"),
+        (lambda: samplers.gaussian(CODES).log_prob(jnp.zeros((3, 5))), "use latents of size 2"),
+        (
+            lambda: samplers.kernel_density(CODES).log_prob(jnp.zeros((3, 1))),
+            "use latents of size 2, not 1",
+        ),
+        (lambda: samplers.trained(CODES, samplers.gaussian(CODES)), "method is a Prior: use what"),
+        (
+            lambda: samplers.trained(CODES, samplers.second_stage(2), learning_rate=[0.1, 0.2]),
+            r"learning_rate is \[0.1, 0.2\]: use more than 0",
+        ),
         (lambda: samplers.kernel_density(CODES, folds=1), "folds is 1: use a whole number, 2"),
         (lambda: samplers.gaussian(CODES)(KEY, (3, 5)), "has 2 dimensions: use latents of size 2"),
         (

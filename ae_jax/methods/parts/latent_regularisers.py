@@ -393,13 +393,15 @@ def density_ratio(discriminator: Network, weight: float = 10.0) -> LatentRegular
       weight: gamma.
 
     Raises:
-      InputError: when traced, if it does not give such logits.
+      InputError: when traced, if it does not give such logits, or is not there.
 
     Reference:
       Kim and Mnih (2018), Disentangling by Factorising, equation 2.
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        if "discriminator" not in seen.params:
+            raise InputError("nobody trains this discriminator: methods.factor_vae() does")
         logits = one_logit(discriminator.apply(seen.params["discriminator"], seen.latent))
         return hparams["tc_weight"] * logits, {"total_correlation": logits}
 

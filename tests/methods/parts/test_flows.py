@@ -200,6 +200,25 @@ def test_the_gaussian_of_any_covariance():
     np.testing.assert_array_equal(posterior.kl_standard(plain), 0)
 
 
+@pytest.mark.parametrize(
+    "flow",
+    [
+        flows.planar(1),
+        flows.radial(1),
+        flows.coupling(2, (2,)),
+        flows.masked_autoregressive(1, ()),
+        flows.inverse_autoregressive(1, (), context=2),
+    ],
+)
+def test_latents_in_half_precision_become_single(flow):
+    z, told = jnp.zeros((2, 3), jnp.bfloat16), jnp.zeros((2, flow.context(3)), jnp.bfloat16)
+    own = jax.eval_shape(lambda key: flow.init(key, 3), KEY)
+    own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float32), own)
+    for through in filter(None, (flow.forward, flow.inverse)):
+        found = jax.eval_shape(through, own, z, told)
+        assert {x.dtype for x in found} == {jnp.dtype(jnp.float32)}
+
+
 def test_refuses():
     with pytest.raises(InputError, match="steps is -1: use a whole number, 0 or more"):
         flows.planar(-1)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ae_jax import nets
 from ae_jax.core import InputError
 from ae_jax.methods import quantisers
 
@@ -213,6 +214,19 @@ def test_usage_counts_what_is_there_and_averages_levels(x64):
     np.testing.assert_allclose(whole["perplexity"], np.exp(-np.sum(shares * np.log(shares))))
 
 
+def test_half_precision_is_counted_in_single_precision():
+    # of 300 latents bfloat16 counts 256, and of averages it keeps no hundredth
+    part = quantisers.codebook(2)
+    z = jnp.ones((300, 1), jnp.bfloat16)
+    params = {"codebook": jnp.array([[[1.0], [9.0]]]), "counts": jnp.array([[290.0, 1.0]])}
+    assert {x.dtype for x in part.init(KEY, z).values()} == {jnp.dtype(jnp.float32)}
+    found, changes = part.train(KEY, params, z, part.hparams)
+    np.testing.assert_allclose(changes["counts"], [[290.1, 0.99]], rtol=1e-6)
+    for quantiser, own in ((part, params), (quantisers.finite_scalar((5,)), {})):
+        found = quantiser.apply(own, z, quantiser.hparams)
+        assert (found.latent.dtype, found.loss.dtype) == (jnp.bfloat16, jnp.float32)
+
+
 def test_refuses():
     with pytest.raises(InputError, match=r"^size is 1: use a whole number, 2 or more$"):
         quantisers.codebook(1)
@@ -225,5 +239,9 @@ def test_refuses():
     for levels in ((), 8):
         with pytest.raises(InputError, match="use how many values each dimension has"):
             quantisers.finite_scalar(levels)
+    with pytest.raises(InputError, match="levels are of 8,589,934,592 values: use less than"):
+        quantisers.finite_scalar((8,) * 11)
+    with pytest.raises(InputError, match=r"latent_shape\[1\] is 0: use a whole number, 1 or more"):
+        quantisers.coding(nets.mlp(2, ()), nets.mlp(3, ()), quantisers.codebook(4), (2, 0))
     with pytest.raises(InputError, match=r"levels are of 2 dimensions, .* gives \[1, 3\]"):
         quantisers.finite_scalar((4, 4)).apply({}, jnp.zeros((1, 3)), {})

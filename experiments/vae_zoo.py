@@ -124,10 +124,10 @@ def vae_zoo(config: Config) -> None:
 
     def sweep(program: str) -> experiment.Sweep:
         given, half = (built[program], splits, programs[program]), config.steps // 2
-        # a capacity that is there at once is filled by one category for all images
-        rising = [training.ramp(half, f"{part}_capacity") for part in ("numbers", "kind")]
-        schedules = rising if program == "JointVAE" else []
-        return experiment.sweep(config, "vae_zoo", *given, part=program, schedules=schedules)
+        # capacities that are there at once are filled by one category for all images
+        names = ("numbers", "kind") if program == "JointVAE" else ()
+        rising = [training.ramp(half, f"{name}_capacity") for name in names]
+        return experiment.sweep(config, "vae_zoo", *given, part=program, schedules=rising)
 
     parts = [({"program": program}, sweep(program)) for program in programs]
     drawn: dict[str, dict[str, Any]] = {name: {} for name in zoo.SAMPLERS}

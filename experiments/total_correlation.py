@@ -8,7 +8,7 @@ value and in the direction of the mean gradient; where they are sharp and batche
 far too large, and MSS as it is widely copied is closer in value. That one comes close to MWS
 without its constant. Posteriors are Gaussian with correlated means, and nothing is trained.
 
-Reference: Chen et al. (2018), Isolating Sources of Disentanglement in VAEs, appendix C.
+Reference: Chen et al. (2018), Isolating Sources of Disentanglement in VAEs.
 """
 
 import dataclasses

@@ -111,8 +111,8 @@ def vq_vae(config: Config) -> None:
 
     def describe(model: Model) -> dict[str, Any]:
         name, keys = model.row["latents"], jax.random.split(jax.random.key(model.row["seed"]))
-        made = jax.jit(lambda key: model.sample(key, config.samples))(keys[0])
-        nats = jax.jit(model.log_likelihood)(keys[1], test)
+        made = model.sample(keys[0], config.samples)
+        nats = model.log_likelihood(keys[1], test)
         _, coding, _ = plans[name]
         again, columns = of_codes(coding, model, x) if coding else (model.reconstruct(test), {})
         for kind, images in (("again", again), ("sample", made)):

@@ -40,8 +40,7 @@ def aggregate_weights(
         unknown.
 
     Reference:
-      Chen et al., 2018, "Isolating sources of disentanglement in VAEs", appendices C.1 (mws) and
-      C.2 (mss).
+      Chen et al., 2018, "Isolating sources of disentanglement in VAEs", appendix.
     """
     if batch_size < 2:
         raise InputError("the total correlation of a batch of 1 is not defined: use 2 or more")
@@ -166,7 +165,7 @@ def density_ratio_loss(joint: Array, permuted: Array) -> Array:
       InputError: if the shapes differ.
 
     Reference:
-      Kim and Mnih, 2018, "Disentangling by factorising", equation 3 and algorithm 2.
+      Kim and Mnih, 2018, "Disentangling by factorising", algorithm 2.
     """
     joint, permuted = matched("joint permuted", joint, permuted)
     return 0.5 * (jax.nn.softplus(-joint) + jax.nn.softplus(permuted))

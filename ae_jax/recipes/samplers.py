@@ -243,7 +243,7 @@ def aggregate_posterior(
       InputError: if a part is none, or the posterior has no density or parameters of its own.
 
     Reference:
-      Tomczak and Welling (2018), VAE with a VampPrior, equation 8.
+      Tomczak and Welling (2018), VAE with a VampPrior, for the aggregate posterior.
     """
     posterior = posteriors.gaussian() if posterior is None else posterior
     posteriors.encoding(encoder, latent_size, posterior)  # refuses what is none

@@ -61,6 +61,41 @@ def test_a_mixture_is_scikit_learns(x64):
     np.testing.assert_allclose(one, nats(samplers.gaussian(CODES, 1e-6), PLACES), rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_step_of_expectation_maximisation_is_that_of_the_table(x64):
+    i, j = np.arange(9)[:, None], np.arange(2)[None]
+    x = np.sin(1 + 0.9 * i + 1.7 * j) * (1 + 0.3 * j) + 2 * (i % 3 == 0)
+    start = (
+        np.array([0.4, 0.6]),
+        np.array([[1.0, 1.0], [-0.5, 0.2]]),
+        np.array([[[1.0, 0.2], [0.2, 0.8]], [[0.7, -0.1], [-0.1, 1.1]]]),
+    )
+    after = (
+        [0.532597579207, 0.467402420793],
+        [[1.57197340759, 1.40040567114], [0.0633156639772, -0.178836932199]],
+        [
+            [[0.863738566983, 0.979761072179], [0.979761072179, 1.97839851589]],
+            [[0.669001845149, -0.332270139205], [-0.332270139205, 0.662895148319]],
+        ],
+    )
+    # what the sampler runs, for one step from there
+    weights, means, covariances = start
+    found = GaussianMixture(
+        2,
+        max_iter=1,
+        reg_covar=0,
+        weights_init=weights,
+        means_init=means,
+        precisions_init=np.linalg.inv(covariances),
+    ).fit(x)
+    for own, expected in zip(
+        (found.weights_, found.means_, found.covariances_), after, strict=True
+    ):
+        np.testing.assert_allclose(own, expected, rtol=1e-9)
+    likelier = [nats(priors.correlated_mixture(*own), x).mean() for own in (start, after)]
+    np.testing.assert_allclose(likelier, [-3.45673068097, -2.760013667], rtol=1e-9)
+
+
 def test_a_kernel_density_is_as_wide_as_left_out_codes_are_likeliest(x64):
     codes, widths = CODES[:, :1], [0.02, 0.2, 0.4, 3.0]
     density = samplers.kernel_density(codes, widths)

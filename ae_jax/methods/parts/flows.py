@@ -48,7 +48,8 @@ def planar(steps: int = 4) -> Flow:
       InputError: for less than 0 steps.
 
     Reference:
-      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows, algorithm 1.
+      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows, equations
+      10 to 12.
     """
 
     def step(z: Array, told: Array) -> tuple[Array, Array]:
@@ -97,8 +98,8 @@ def inverse_autoregressive(
       InputError: for an unknown activation or a size that is none.
 
     Reference:
-      Kingma et al. (2016), Improved Variational Inference with Inverse Autoregressive Flow, section
-      4, whose scale is a gate.
+      Kingma et al. (2016), Improved Variational Inference with Inverse Autoregressive Flow, whose
+      scale is a gate.
     """
 
     def network(latent_size: int) -> Network:
@@ -136,8 +137,7 @@ def masked_autoregressive(
       InputError: as there.
 
     Reference:
-      Papamakarios, Pavlakou and Murray (2017), Masked Autoregressive Flow for Density Estimation,
-      section 3.1.
+      Papamakarios, Pavlakou and Murray (2017), Masked Autoregressive Flow for Density Estimation.
     """
     flow = inverse_autoregressive(steps, widths, context, activation)
     return flow._replace(forward=flow.inverse, inverse=flow.forward)
@@ -161,7 +161,7 @@ def coupling(
       InputError: for an unknown activation or a size that is none; in use, for a single latent.
 
     Reference:
-      Dinh, Sohl-Dickstein and Bengio (2017), Density Estimation using Real NVP, equations 4 to 8.
+      Dinh, Sohl-Dickstein and Bengio (2017), Density Estimation using Real NVP.
     """
 
     def network(latent_size: int) -> Network:

@@ -129,7 +129,7 @@ def top_down(
       InputError: as `bottom_up`; if there are no features.
 
     Reference:
-      Tomczak and Welling (2018), VAE with a VampPrior, section 4.
+      Tomczak and Welling (2018), VAE with a VampPrior.
     """
     network = _networks(sizes, widths, activation)
     require(COUNT, features=features)

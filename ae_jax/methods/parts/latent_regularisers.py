@@ -4,7 +4,8 @@ They combine freely, and bring numbers of their own: with the weights of all but
 lane of the same program. A factory's first number is its weight.
 """
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -74,6 +75,8 @@ class LatentRegulariser(NamedTuple):
         each example, and is evaluated beside the others.
       check: posterior -> None, raises InputError where it does not hold for it.
       domains: the values that each hyperparameter may take.
+      weights: of a whole term that costs something, the names of its weights. Where all are 0
+        training does not compute it; so its figures are those of evaluation alone.
     """
 
     hparams: Mapping[str, float]
@@ -81,6 +84,26 @@ class LatentRegulariser(NamedTuple):
     whole: bool = True
     check: Callable[[Posterior], None] = lambda posterior: None
     domains: Mapping[str, Domain] = {}
+    weights: Sequence[str] = ()
+
+    def of_batch(
+        self, key: Array, seen: Encoded, hparams: HParams
+    ) -> tuple[Array, Mapping[str, Array]]:
+        """The term of a batch, in training, and what it reports.
+
+        Lanes that take turns, as on a CPU, pay for their own terms alone.
+        """
+        if not self.weights:
+            return self.apply(key, seen, None, hparams)
+
+        def term() -> Array:
+            return self.apply(key, seen, None, hparams)[0]
+
+        weighted = functools.reduce(jnp.logical_or, (hparams[name] != 0 for name in self.weights))
+        none = jax.eval_shape(term)
+        # computed again for its slope: what it kept for that, a lane without it would write as 0
+        again = jax.checkpoint(term, prevent_cse=False)
+        return jax.lax.cond(weighted, again, lambda: jnp.zeros(none.shape, none.dtype)), {}
 
 
 def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:
@@ -114,6 +137,10 @@ def capacities(weight: float = 30.0, **nats: float) -> LatentRegulariser:
     is called style, `style_capacity`; what it comes to is reported as `style_kl`. With `beta` 0 it
     is a JointVAE's, whose divergence of relaxed categories is that of the categories themselves: no
     bound, which is what `loss` then is not. Of one part it is `capacity`.
+
+    A part's divergence is of each example, and full where all examples have one category for sure.
+    So let capacities rise from 0 by `training.ramp`, and the weight be no more than what
+    reconstructions gain from a nat: the paper's 30 is of images of 32x32 pixels.
 
     Args:
       weight: gamma.
@@ -175,9 +202,9 @@ def total_correlation(
       weights: how a batch estimates the aggregate posterior; see `losses.aggregate_weights`.
 
     Returns:
-      The regulariser. `total_correlation`, `mutual_information` and `dimension_wise_kl` are
-      reported; an estimate may be below 0. Training estimates them from a batch; in evaluation the
-      aggregate posterior is that of the whole data set, exactly, at the draws of at most
+      The regulariser. Training estimates the parts from a batch, and an estimate may be below 0.
+      Evaluation reports `total_correlation`, `mutual_information` and `dimension_wise_kl`, where
+      the aggregate posterior is that of the whole data set, exactly, at the draws of at most
       1000 examples.
 
     Raises:
@@ -236,7 +263,7 @@ def total_correlation(
         "mutual_information_weight": (mutual_information_weight, NOT_NEGATIVE),
         "dimension_wise_weight": (dimension_wise_weight, NOT_NEGATIVE),
     }
-    return LatentRegulariser(**traced(**numbers), apply=apply, check=check)
+    return LatentRegulariser(**traced(**numbers), apply=apply, check=check, weights=(*numbers,))
 
 
 def dip(
@@ -256,7 +283,7 @@ def dip(
         for `i`, and the same for `ii`.
 
     Returns:
-      The regulariser. The two sums of squares are reported as `dip_i_off_diagonal` and
+      The regulariser. Evaluation reports the two sums of squares as `dip_i_off_diagonal` and
       `dip_i_diagonal`, or `dip_ii_...`.
 
     Raises:
@@ -295,7 +322,7 @@ def dip(
         f"{off}_weight": (off_diagonal_weight, NOT_NEGATIVE),
         f"{on}_weight": (diagonal_weight, NOT_NEGATIVE),
     }
-    return LatentRegulariser(**traced(**numbers), apply=apply, check=check)
+    return LatentRegulariser(**traced(**numbers), apply=apply, check=check, weights=(*numbers,))
 
 
 def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> LatentRegulariser:
@@ -309,8 +336,8 @@ def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> La
       discrepancy: from `discrepancies`; `inverse_multiquadric()` where None.
 
     Returns:
-      The regulariser. The discrepancy is reported as `prior_discrepancy`; of a whole data set from
-      at most 1000 of its examples.
+      The regulariser. Evaluation reports the discrepancy as `prior_discrepancy`, from at most 1000
+      examples.
 
     Raises:
       InputError: if that is no discrepancy.
@@ -331,6 +358,7 @@ def matching(weight: float = 10.0, discrepancy: Discrepancy | None = None) -> La
         {**numbers["hparams"], **discrepancy.hparams},
         apply,
         domains={**numbers["domains"], **discrepancy.domains},
+        weights=("matching_weight",),
     )
 
 
@@ -372,7 +400,7 @@ def density_ratio(discriminator: Network, weight: float = 10.0) -> LatentRegular
       InputError: when traced, if it does not give such logits, or is not there.
 
     Reference:
-      Kim and Mnih (2018), Disentangling by Factorising, equations 2 and 3.
+      Kim and Mnih (2018), Disentangling by Factorising, equation 2.
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):

@@ -315,7 +315,7 @@ def vamp(
         pseudo-inputs have none.
 
     Reference:
-      Tomczak and Welling (2018), VAE with a VampPrior, equation 9.
+      Tomczak and Welling (2018), VAE with a VampPrior.
     """
     posterior = gaussian() if posterior is None else posterior
     require_networks(encoder=encoder)

@@ -15,9 +15,9 @@ from ae_jax.core import (
     require_networks,
 )
 from ae_jax.methods.parts.labels import Classes, given_one_hot, require_classes, same_classes
-from ae_jax.methods.parts.latents import require_size
+from ae_jax.methods.parts.latents import parameters_of, require_size
 from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
+from ae_jax.methods.parts.posteriors import Posterior, gaussian
 from ae_jax.methods.parts.priors import Prior, fitting_prior, normal
 
 

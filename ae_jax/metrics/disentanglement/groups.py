@@ -106,7 +106,7 @@ def factor_vae_score(
       InputError: if the shapes do not fit or a number is too small.
 
     Reference:
-      Kim and Mnih, 2018, "Disentangling by factorising", section 4; unused latents left out as in
+      Kim and Mnih, 2018, "Disentangling by factorising"; unused latents left out as in
       Locatello et al., 2019.
     """
     latents, factors = checked(latents, factors)

@@ -26,7 +26,7 @@ def pushed(
       InputError: if the shapes do not fit.
 
     Reference:
-      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows, equation 5.
+      Rezende and Mohamed (2015), Variational Inference with Normalizing Flows.
     """
     z, log_density = jnp.asarray(z), jnp.asarray(log_density)
     y = jax.vmap(transform)(z)

@@ -229,6 +229,75 @@ def test_the_density_ratio_is_of_each_example():
         applied(regularisers.density_ratio(pair), encoded(params=params))
 
 
+WEIGHTED = {
+    "total_correlation": regularisers.total_correlation(data_size=N),
+    "dip_i": regularisers.dip("i"),
+    "dip_ii": regularisers.dip("ii"),
+    "matching": regularisers.matching(),
+}
+
+
+@pytest.mark.parametrize("part", WEIGHTED.values(), ids=WEIGHTED)
+def test_training_computes_the_term_where_a_weight_is_not_0(part):
+    rest = {name: value for name, value in part.hparams.items() if name not in part.weights}
+    assert part.weights == tuple(name for name in part.hparams if name.endswith("_weight"))
+    # a lane for each weight alone, and one without
+    each = np.vstack([np.diag(np.arange(1.0, 1 + len(part.weights))), np.zeros(len(part.weights))])
+    lanes = dict(zip(part.weights, jnp.asarray(each.T), strict=True))
+    seen = encoded()
+    arrays = seen.latent, seen.parameters
+    way = jax.tree.map(lambda x: np.sin(np.arange(1.0, 1 + x.size)).reshape(x.shape), arrays)
+
+    def found(term, lane):
+        def of(step):
+            z, parameters = jax.tree.map(lambda x, w: x + step * w, arrays, way)
+            return term(seen._replace(latent=z, parameters=parameters), {**rest, **lane})
+
+        return *jax.value_and_grad(of)(0.0), (of(1e-5) - of(-1e-5)) / 2e-5
+
+    @jax.jit
+    def run(lanes):
+        def trained(lane):
+            return found(lambda *args: part.of_batch(KEY, *args)[0], lane)
+
+        always = jax.vmap(
+            lambda lane: found(lambda *args: part.apply(KEY, args[0], None, args[1])[0], lane)
+        )
+        return jax.lax.map(trained, lanes), jax.vmap(trained)(lanes), always(lanes)
+
+    in_turn, side_by_side, always = run(lanes)
+    np.testing.assert_allclose(in_turn, always, rtol=1e-9)
+    np.testing.assert_allclose(side_by_side, always, rtol=1e-9)
+    value, slope, difference = in_turn
+    np.testing.assert_allclose(slope, difference, rtol=1e-6, atol=1e-12)
+    assert np.all(value[:-1] != 0)
+    assert np.all(slope[:-1] != 0)
+    assert value[-1] == slope[-1] == 0
+
+
+def test_of_weight_0_it_is_not_computed():
+    def apply(key, seen, present, hparams):
+        away = jnp.sum(seen.latent) / hparams["weight"]  # infinite, and of infinite slope
+        return hparams["weight"] * away, {"away": away}
+
+    part = regularisers.LatentRegulariser({"weight": 1.0}, apply, weights=("weight",))
+
+    def trained(part, weight):
+        def of(z):
+            return part.of_batch(KEY, encoded(latent=z), {"weight": weight})
+
+        return jax.value_and_grad(of, has_aux=True)(jnp.asarray(Z))
+
+    weights = jnp.array([0.0, 2.0, 0.0])
+    (values, figures), slopes = jax.jit(lambda: jax.lax.map(lambda x: trained(part, x), weights))()
+    np.testing.assert_allclose(values, [0, Z.sum(), 0], rtol=1e-12)
+    np.testing.assert_array_equal(slopes, np.broadcast_to([[[0]], [[1]], [[0]]], slopes.shape))
+    assert figures == {}
+    (values, figures), _ = trained(part._replace(weights=()), 0.0)
+    assert np.isnan(values)
+    assert set(figures) == {"away"}
+
+
 WEIGHT = ((0, 1e-8, 1e4), (-1e-8, -1))
 
 

@@ -200,7 +200,7 @@ def points_at():
 def test_regularisers_add_up_in_training_and_in_a_whole_data_set():
     parts = [
         regularisers.capacity(2.0, 0.1),
-        regularisers.total_correlation(3.0, data_size=40),
+        regularisers.total_correlation(3.0, data_size=6),
         regularisers.dip("i", 0.5),
         regularisers.dip("ii", 0.25),
         regularisers.matching(4.0),
@@ -222,9 +222,10 @@ def test_regularisers_add_up_in_training_and_in_a_whole_data_set():
             values,
             plain.evaluate(KEY, state, batch, hparams),
             method.conclude(values, present, hparams),
+            method.conclude(values, jnp.ones(6, bool), hparams),
         )
 
-    info, alone, values, single, whole = seen(state)
+    info, alone, values, single, whole, every = seen(state)
 
     def added(figures, kl):
         return (
@@ -236,7 +237,9 @@ def test_regularisers_add_up_in_training_and_in_a_whole_data_set():
             + 4 * figures["prior_discrepancy"]
         )
 
-    np.testing.assert_allclose(info["loss"], alone["loss"] + added(info, info["kl"]), rtol=1e-10)
+    # of a batch that is the whole data set training's estimates are the exact figures
+    np.testing.assert_allclose(info["loss"], alone["loss"] + added(every, info["kl"]), rtol=1e-10)
+    assert info.keys() == alone.keys()  # which are nobody's where weights are 0
     for name in ("loss", "reconstruction", "kl", "elbo"):
         np.testing.assert_array_equal(values[name], single[name])
     mean = np.mean(values["loss"][:4])
@@ -275,11 +278,10 @@ def test_of_twice_the_pixels_the_error_counts_twice_and_the_regularisers_once():
     once, twice = found
     # a mean over pixels would not change, and beta would mean something else for each image size
     np.testing.assert_allclose(twice["reconstruction"], 2 * once["reconstruction"], rtol=1e-12)
-    for name in ("kl", "total_correlation"):
-        np.testing.assert_allclose(twice[name], once[name], rtol=1e-10)
-    for info in found:
-        expected = info["reconstruction"] + info["kl"] + 4 * info["total_correlation"]
-        np.testing.assert_allclose(info["loss"], expected, rtol=1e-12)
+    np.testing.assert_allclose(twice["kl"], once["kl"], rtol=1e-10)
+    terms = [info["loss"] - info["reconstruction"] - info["kl"] for info in found]
+    np.testing.assert_allclose(terms[1], terms[0], rtol=1e-10)
+    assert abs(terms[0]) > 0.1
 
 
 def test_a_capacity_reaches_the_encoder_through_every_bound():
@@ -339,7 +341,7 @@ def test_methods_of_other_weights_train_as_one_program():
     alone = training.run(built(), data, training.grid(beta=[1.0, 4.0], seed=0), 300, batch_size=16)
     for lane in range(2):
         params = [training.lane(run, lane)[1].params for run in (found, alone)]
-        chex.assert_trees_all_close(*params, rtol=1e-6)
+        chex.assert_trees_all_close(*params, rtol=1e-9)
     rows = found.rows
     assert abs(rows[2]["kl"] - 1) < 0.1
     assert rows[4]["dip_i_diagonal"] < 0.5 * rows[0]["dip_i_diagonal"]

@@ -88,9 +88,7 @@ def _require_enough(dataset: Dataset, restarts: int, **several: int) -> None:
     require(COUNT, **several, restarts=restarts)
     for name, count in several.items():
         if count > dataset.size:
-            raise InputError(
-                f"{name} is {count}: use as many as there are examples, {dataset.size}"
-            )
+            raise InputError(f"{name} is {count}, and of {dataset.size} examples: use fewer")
 
 
 def _begun(

@@ -16,7 +16,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import jax
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, nets, plots, training
@@ -228,19 +227,10 @@ def describe(
     config: Config, train: Batch, test: Batch, real: Array, model: Model, drawn: dict[str, Any]
 ) -> dict[str, float]:
     """Returns what a model's bound, codes and samples are worth; keeps some of the samples."""
-    key, views = jax.random.key(model.row["seed"]), model.method.views
-    name = named(model.row)["model"]
-    made = {}
-    codes = [np.asarray(model.encode(batch)) for batch in (zoo.binary(train), test)]
-    found = zoo.coded(codes, (train, test), model.reconstruct(test))
-    if views.log_likelihood is not None:
-        found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
-    if views.sample is not None:
-        made["prior"] = model.sample(key, config.samples)
-    if model.row["program"] not in BOUNDED:
-        made |= zoo.decoded(key, codes[0], config.components, config.samples, model.decode)
+    fitted = model.row["program"] not in BOUNDED
+    found, made = zoo.measured(model, (train, test), config.components, config.samples, fitted)
     for way, images in made.items():
-        drawn[way].setdefault(name, images[:10])
+        drawn[way].setdefault(named(model.row)["model"], images[:10])
     return found | zoo.distances(made, real)
 
 

@@ -209,8 +209,9 @@ def clusters(config: Config, splits: Splits, seed: int) -> dict[str, Any]:
     x = np.asarray(cut).reshape(-1, cut.shape[-1])
     found = KMeans(config.size, n_init=1, random_state=seed).fit(x)
     counts = np.bincount(found.labels_, minlength=config.size)[:, None]
-    # no pixel is certain: half a white and half a black one more in each cluster
-    book = (found.cluster_centers_ * counts + 0.5) / (counts + 1)
+    # no pixel is certain: half a white and half a black one more in each cluster, whose centre
+    # rounding may have put below 0
+    book = (np.clip(found.cluster_centers_, 0, 1) * counts + 0.5) / (counts + 1)
     return {"encoder": {}, "decoder": {}, "quantiser": {"codebook": book[None].astype(x.dtype)}}
 
 

@@ -117,6 +117,7 @@ def train_ours(kind: str, steps: int, seeds: int) -> dict[str, Any]:
     from ae_jax import data, training
 
     jax.config.update("jax_enable_compilation_cache", False)  # its time is measured
+    training.use_devices()  # a lane on every core, as experiments have it
     dataset = data.load(DATASET)
     chosen = [setting for setting in settings() if setting.kind == kind]
     lanes = [lane for s in chosen for lane in training.grid(**s.ours, seed=range(seeds))]

@@ -11,6 +11,7 @@ from ae_jax.core import Array, Batch
 from ae_jax.experiment.generation import densities
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import samplers
+from ae_jax.training import Model
 
 #: Samplers: a model's own prior, and densities that are fitted to codes.
 SAMPLERS = "prior", "gaussian", "mixture", "kernels"
@@ -21,6 +22,35 @@ MOST = 10_000
 def binary(batch: Batch) -> Batch:
     """Returns a batch whose image is drawn as zeros and ones, always the same."""
     return methods.binarized(jax.random.key(0), dict(batch))
+
+
+def measured(
+    model: Model, batches: Sequence[Batch], components: int, count: int, fitted: bool = True
+) -> tuple[dict[str, float], dict[str, Array]]:
+    """Returns what a model's bound and codes are worth, and samples of all that fit.
+
+    Args:
+      model: to look at.
+      batches: of training and of test images; the latter are binary.
+      components: as for `decoded`.
+      count: of each sampler.
+      fitted: whether densities are fitted to codes too.
+
+    Returns:
+      The columns of `coded`, and `log_likelihood` in nats, where there is one; and images by
+      sampler.
+    """
+    train, test = batches
+    key, views, made = jax.random.key(model.row["seed"]), model.method.views, {}
+    codes = [np.asarray(model.encode(batch)) for batch in (binary(train), test)]
+    found = coded(codes, batches, model.reconstruct(test))
+    if views.log_likelihood is not None:
+        found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
+    if views.sample is not None:
+        made["prior"] = model.sample(key, count)
+    if fitted:
+        made |= decoded(key, codes[0], components, count, model.decode)
+    return found, made
 
 
 def coded(codes: Sequence[Array], batches: Sequence[Batch], made: Array) -> dict[str, float]:

@@ -136,6 +136,16 @@ def test_pseudo_inputs_stay_in_an_interval(interval):
         priors.vamp(ENCODER, 3, interval=interval)
 
 
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 1)])
+def test_pseudo_inputs_begin_about_the_mean_image(low, high):
+    """A tenth of the interval about it, and inside whatever is learned: they are logistic in it."""
+    x = np.linspace(low, high, 12).reshape(4, 3)
+    raw = priors.vamp(ENCODER, 20_000, interval=(low, high)).init(KEY, jnp.asarray(x), 2)
+    shown = low + (high - low) / (1 + np.exp(-np.asarray(raw, float)))
+    np.testing.assert_allclose(shown.mean(axis=0), x.mean(axis=0), atol=0.02 * (high - low))
+    np.testing.assert_allclose(shown.std(axis=0), 0.1 * (high - low), rtol=0.05)
+
+
 def test_a_vamp_prior_reads_the_encoder_of_its_vae():
     with pytest.raises(InputError, match="pseudo-inputs of a VampPrior do not have: use"):
         methods.vae(ENCODER, DECODER, 2, classes=3, prior=priors.vamp(ENCODER, 3))

@@ -54,7 +54,7 @@ class Config(experiment.Config):
     """Of the VAE of M1 and the stacked autoencoder; the belief network's machines take 0.01."""
     learning_rate: Swept[float] = (2e-3,)
     """At first; it falls to 0 as a half cosine."""
-    steps: Count = 1500
+    steps: Count = 1200
     """Of the VAEs, and of each layer of the stacks."""
     classifier_steps: Count = 1000
     """Of classifiers, of which those of least validation loss count."""

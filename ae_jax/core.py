@@ -98,6 +98,30 @@ def require(domain: Domain, **values: Any) -> None:
             raise InputError(f"{name} is {value!r}: use {domain}")
 
 
+def require_counts(**lists: Sequence[int]) -> None:
+    """Raises InputError where what is given by an argument's name is no list of numbers of things.
+
+    A list may be empty.
+    """
+    for name, counts in lists.items():
+        if np.ndim(counts) != 1:
+            raise InputError(f"{name} is {counts!r}: use a list of numbers, as [64, 32]")
+        require(COUNT, **{f"{name}[{i}]": count for i, count in enumerate(counts)})
+
+
+def shaped(name: str, lengths: int | Sequence[int]) -> tuple[int, ...]:
+    """Returns the shape that an argument of that name gives, as one length or as several.
+
+    Raises:
+      InputError: if there is no length, or one is no whole number of 1 or more.
+    """
+    shape = tuple(lengths) if np.ndim(lengths) == 1 else (lengths,)
+    if not shape:
+        raise InputError(f"{name} is {lengths!r}: use one length, or several")
+    require_counts(**{name: shape})
+    return shape
+
+
 def traced(**numbers: tuple[float, Domain]) -> dict[str, dict[str, Any]]:
     """Returns the fields `hparams` and `domains` of a method, or of a part of one.
 
@@ -289,7 +313,9 @@ def check_ranges(ranges: Mapping[str, Domain], dataset: Dataset, which: str) -> 
         # compiled, it reads no array that the entry is not made of
         entry = jax.jit(lambda arrays, rows, name=name: dataset.fetch(arrays, rows)[name])
         values = np.asarray(entry(dataset.arrays, np.arange(dataset.size)))
-        for value in (values.min(), values.max()):
+        whole = ranges[name].whole and np.issubdtype(values.dtype, np.floating)
+        between = values[values % 1 != 0][:1] if whole else ()
+        for value in (values.min(), values.max(), *between):
             if float(value) not in ranges[name]:
                 raise InputError(
                     f"the {which} data have {name} {value}, and the method takes "

@@ -5,9 +5,10 @@
 Told the label, a VAE has an image likelier than without it, and no less likely when labels are
 summed over. Its latents keep the style and leave the class out: a probe reads it from them less
 often than from those of a VAE that is told nothing. So one latent, decoded with every label, is one
-hand writing all of them. A part of the JointVAE's latents is categories, and it is told nothing:
-here one category for all images fills their capacity, which is of each image's divergence, and says
-nothing about the class.
+hand writing all of them. A part of the JointVAE's latents is categories, and it is told nothing: as
+their capacity rises slowly, at a weight that leaves the reconstruction a say, it finds some that
+tell classes apart. At a heavy weight one category for all images fills the capacity, which is of
+each image's divergence, and says nothing about the class.
 
 Reference: Sohn, Lee and Yan (2015), Learning Structured Output Representation using Deep
 Conditional Generative Models; Dupont (2018), Learning Disentangled Joint Continuous and Discrete
@@ -16,7 +17,7 @@ Representations.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -24,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, methods, metrics, nets, plots, training
-from ae_jax.core import NOT_NEGATIVE, Array, Batch, Method
+from ae_jax.core import NOT_NEGATIVE, POSITIVE, Array, Batch, Method
 from ae_jax.experiment import Count, Model, Splits, Swept
 from ae_jax.methods import latent_regularisers, posteriors, priors
 
@@ -37,12 +38,15 @@ class Config(experiment.Config):
     """Numbers of the latents, but for the categories of a JointVAE; not swept."""
     widths: tuple[Count, ...] = (128,)
     """Hidden layers of the encoder, reversed in the decoder; not swept."""
-    capacity_weight: Annotated[float, NOT_NEGATIVE] = 30.0
-    """Of a JointVAE: what a nat of either part costs that is not the capacity; not swept."""
-    continuous_capacity: Annotated[float, NOT_NEGATIVE] = 8.0
-    """Of a JointVAE, nats; raised from 0 over the first half of the training."""
+    capacity_weight: Swept[Annotated[float, NOT_NEGATIVE]] = (2.0, 30.0)
+    """Of a JointVAE: what a nat of either part costs beside its capacity. The paper's 30 is for
+    images of 32x32 pixels: as much for each pixel as 2 for the 64 of digits."""
+    continuous_capacity: Annotated[float, NOT_NEGATIVE] = 5.0
+    """Of a JointVAE, nats; raised from 0 over the first half of the training, and so the next."""
     discrete_capacity: Annotated[float, NOT_NEGATIVE] = 2.3
-    """Likewise."""
+    temperatures: tuple[Annotated[float, POSITIVE], Annotated[float, POSITIVE]] = (2 / 3, 2 / 3)
+    """Of a JointVAE's categories, at first and from half of the training on: the paper's does not
+    change."""
     importance_samples: Count = 100
     """Of each test image's log-likelihood, with each label."""
     test_images: Count = 300
@@ -59,6 +63,7 @@ PRESETS = {
     ),
     "paper": Config(
         dataset="mnist",
+        capacity_weight=(30.0,),
         latent_size=20,
         widths=(500, 500),
         importance_samples=1000,
@@ -86,17 +91,14 @@ def vae(config: Config, spec: Mapping[str, Any], classes: int, way: str) -> Meth
     own: dict[str, Any] = {"classes": classes} if way == TOLD else {}
     outputs, size = 2 * config.latent_size, config.latent_size
     if way == JOINT:
-        kinds = posteriors.concrete(classes)
+        kinds = posteriors.concrete(classes, temperature=config.temperatures[1])
         posterior = posteriors.joint(continuous=posteriors.gaussian(), discrete=kinds)
         outputs, size = outputs + classes, size + classes
-        capacities = {
-            "continuous": config.continuous_capacity,
-            "discrete": config.discrete_capacity,
-        }
+        nats = {"continuous": config.continuous_capacity, "discrete": config.discrete_capacity}
         own = {
             "posterior": posterior,
             "prior": priors.joint(continuous=priors.normal(), discrete=priors.concrete(classes)),
-            "regularisers": [latent_regularisers.capacities(config.capacity_weight, **capacities)],
+            "regularisers": [latent_regularisers.capacities(**nats)],
             "beta": 0.0,
         }
     return methods.vae(
@@ -113,28 +115,27 @@ def conditional_vae(config: Config) -> None:
     splits = experiment.load_splits(config)
     classes = experiment.classes(config.dataset, splits)
     built = {way: build(config, splits.train.spec, classes, way) for way in WAYS}
-    for method in built.values():
-        experiment.check(method, experiment.lanes(config, {}))
-    half = max(config.steps // 2, 1)
-    rising = [training.ramp(half, f"{part}_capacity") for part in ("continuous", "discrete")]
-    trained = {
-        way: experiment.sweep(
-            config,
-            "conditional_vae",
-            method,
-            splits,
-            {},
-            part=way.replace(" ", "_"),
-            schedules=[training.warmup_cosine(config.steps), *(rising if way == JOINT else [])],
-        )
-        for way, method in built.items()
-    }
+    values = {JOINT: {"capacity_weight": config.capacity_weight}}
+    for way, method in built.items():
+        experiment.check(method, experiment.lanes(config, values.get(way, {})))
+    half = config.steps // 2
+    of_joint = [training.ramp(half, f"{part}_capacity") for part in ("continuous", "discrete")]
+    of_joint.append(training.geometric(half, "temperature", config.temperatures[0]))
+    trained = {}
+    for way, method in built.items():
+        schedules = [training.warmup_cosine(config.steps), *(of_joint if way == JOINT else [])]
+        options = {"part": way.replace(" ", "_"), "schedules": schedules}
+        given = method, splits, values.get(way, {})
+        trained[way] = experiment.sweep(config, "conditional_vae", *given, **options)
+    views = {way: vae(config, splits.train.spec, classes, way).views for way in WAYS}
+    likelihoods = {way: jax.jit(own.log_likelihood) for way, own in views.items()}
     rows = experiment.side_by_side(
         [({"way": way}, sweep) for way, sweep in trained.items()],
-        lambda model: describe(config, model, splits, classes),
+        lambda model: describe(config, model, splits, classes, likelihoods[model.row["way"]]),
         ("way",),
     )
-    varied = experiment.varied(config, "learning_rate")
+    varied = experiment.varied(config, "capacity_weight", "learning_rate")
+    rows = [{**dict.fromkeys(varied), **row} for row in rows]
     results = {way: sweep.result for way, sweep in trained.items()}
     experiment.report(
         config,
@@ -145,17 +146,18 @@ def conditional_vae(config: Config) -> None:
         TABLE,
         lambda: figures(config, results, splits, classes),
         [*results.values()],
-        notes(config, rows, classes),
+        notes(config, rows, classes, varied),
     )
 
 
-def describe(config: Config, model: Model, splits: Splits, classes: int) -> dict[str, float]:
+def describe(
+    config: Config, model: Model, splits: Splits, classes: int, view: Callable[..., Array]
+) -> dict[str, float]:
     """Returns how likely test images are, and how much of the class is in the latents."""
     way = model.row["way"]
     train, test = data.head(splits.train, 2000), data.head(splits.test, config.test_images)
     key, drawing = jax.random.split(jax.random.key(model.row["seed"]))
     drawn = methods.binarized(drawing, test)
-    view = jax.jit(vae(config, splits.train.spec, classes, way).views.log_likelihood)
 
     def likelihood(batch: Batch) -> np.ndarray:
         return np.asarray(view(key, model.state, batch, model.hparams), np.float64)
@@ -186,7 +188,9 @@ def labels(k: int, batch: Batch) -> Array:
     return jnp.full_like(batch["label"], k)
 
 
-def notes(config: Config, rows: Sequence[Mapping[str, Any]], classes: int) -> list[str]:
+def notes(
+    config: Config, rows: Sequence[Mapping[str, Any]], classes: int, varied: Sequence[str]
+) -> list[str]:
     """Says what is measured, and what being told comes to."""
     lines = [
         "log_likelihood is of test images of zeros and ones, drawn once, by "
@@ -202,11 +206,9 @@ def notes(config: Config, rows: Sequence[Mapping[str, Any]], classes: int) -> li
     for value, words in (("log_likelihood", "nats"), ("probe", "points of the probe")):
         found = [row for row in rows if value in row]
         better = plots.gains(found, value, by, lambda row: row["way"] == PLAIN)
-        for point in plots.aggregate(better, ("way",), ["gain"]):
-            lines.append(
-                f"{point['way']}, less {PLAIN}: {point['gain'].mean:+.2f} ± "
-                f"{point['gain'].spread:.2f} {words} (seeds: {point['gain'].count})."
-            )
+        for point in plots.aggregate(better, ("way", *varied), ["gain"]):
+            name, gain = experiment.named(point["way"], point, varied), point["gain"]
+            lines.append(f"{name}, less {PLAIN}: {gain:+.2f} {words} (seeds: {gain.count}).")
     return lines
 
 

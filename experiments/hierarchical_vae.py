@@ -168,8 +168,8 @@ def notes(outcome: Outcome) -> list[str]:
     better = plots.gains(found, "log_likelihood", by, lambda row: row["model"] == "vae")
     for point in plots.aggregate(better, ("model", "learning_rate"), ["gain"]):
         lines.append(
-            f"{NAMES[point['model']]} less one level: {point['gain'].mean:+.2f} ± "
-            f"{point['gain'].spread:.2f} nats (seeds: {point['gain'].count})."
+            f"{NAMES[point['model']]} less one level: {point['gain']:+.2f} nats "
+            f"(seeds: {point['gain'].count})."
         )
     return lines
 

@@ -172,8 +172,7 @@ def notes(outcome: Outcome) -> list[str]:
     for point in plots.aggregate(better, ("latent_size", "posterior", "learning_rate"), ["gain"]):
         lines.append(
             f"{point['latent_size']} degrees of freedom, {words(point['posterior'])} less normal: "
-            f"{point['gain'].mean:+.2f} ± {point['gain'].spread:.2f} nats (seeds: "
-            f"{point['gain'].count})."
+            f"{point['gain']:+.2f} nats (seeds: {point['gain'].count})."
         )
     return lines
 

@@ -140,7 +140,8 @@ def normalizing_flows(config: Config) -> None:
     def describe(model: Model) -> dict[str, float]:
         name, form = model.row["data"], model.row["form"]
         count = 16 if name == "images" else SHOWN
-        shown[name].setdefault(NAMES[form], model.sample(jax.random.key(0), count))
+        if NAMES[form] not in shown[name]:
+            shown[name][NAMES[form]] = model.sample(jax.random.key(0), count)
         return parts[name].measured(config, model, parts[name].splits.test)
 
     trained = [({"data": name}, sweep(name)) for name in parts]

@@ -180,15 +180,13 @@ def notes(config: Config, rows: Sequence[Mapping[str, Any]], tree: trees.Tree) -
         "tree, the mean over pairs; correlation, of ranks. Of the vectors themselves, in all "
         f"dimensions: {own['distortion']:.2f} and {own['correlation']:.2f}."
     ]
-    found = [row for row in rows if "log_likelihood" in row]
     by, found = ("learning_rate", "seed"), [row for row in rows if "distortion" in row]
     for value, words in (("log_likelihood", "nats"), ("distortion", "of distortion")):
         better = plots.gains(found, value, by, lambda row: row["posterior"] == "normal")
         for point in plots.aggregate(better, ("posterior", "curvature"), ["gain"]):
             lines.append(
                 f"{point['posterior']}, curvature {point['curvature']:g}, less the plane: "
-                f"{point['gain'].mean:+.2f} ± {point['gain'].spread:.2f} {words} (seeds: "
-                f"{point['gain'].count})."
+                f"{point['gain']:+.2f} {words} (seeds: {point['gain'].count})."
             )
     return lines
 

@@ -159,9 +159,10 @@ def described(
         jnp.sum((model.reconstruct(batch) - batch["image"]) ** 2, axis=(1, 2, 3))
     )
     columns = {"squared_error": float(error.mean)}
-    for sampler, fit in SAMPLERS.items():
+    fits = {name: functools.partial(fit, config=config) for name, fit in SAMPLERS.items()}
+    for sampler, density in experiment.densities(codes, fits).items():
         key = jax.random.key(model.row["seed"])
-        made = samplers.generated(key, model, fit(codes, config), (count, codes.shape[1]))
+        made = samplers.generated(key, model, density, (count, codes.shape[1]))
         made = jnp.clip(made, 0, 1)  # as they are shown
         found = compare(made)
         prefix = "feature_" if featured else ""
@@ -192,7 +193,7 @@ def figures(
     rows: Sequence[Mapping[str, Any]], test: Array, kept: Mapping[tuple[str, str], Array]
 ) -> dict[str, Any]:
     """Draws distances by model and sampler, and samples."""
-    found = [row for row in rows if DISTANCES[-1] in row]
+    found = [row for row in rows if not row.keys().isdisjoint(DISTANCES)]
     columns = {f"{sampler}_distance": WORDS.get(sampler, sampler) for sampler in SAMPLERS}
     table = plots.mean_table(found, lambda row: MODELS[row["model"]], columns)
     drawn = {

@@ -12,13 +12,13 @@ Python.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import jax
 import numpy as np
 
-from ae_jax import cli, data, experiment, methods, nets, plots
+from ae_jax import cli, data, experiment, methods, nets, plots, training
 from ae_jax.core import Array, Batch, Domain, InputError, Method
 from ae_jax.experiment import Count, Model, Swept, zoo
 from ae_jax.methods import (
@@ -38,7 +38,8 @@ GAUSSIAN = dict.fromkeys(WEIGHTS, 0.0) | {"beta": 1.0}
 PLAIN = dict.fromkeys(("latent_norm_weight", "weight_decay", "matching_weight"), 0.0)
 #: Models that are programs of their own, as they are.
 ALONE = ("MIWAE", "PIWAE", "FactorVAE", "planar flow", "IAF", "VampPrior", "flow prior")
-ALONE += ("hyperspherical", "Poincare", "Hamiltonian", "ladder", "adversarial", "VAE-GAN", "VQ-VAE")
+ALONE += ("hyperspherical", "Poincare", "JointVAE", "Hamiltonian", "ladder", "adversarial")
+ALONE += ("VAE-GAN", "VQ-VAE")
 #: Programs, and the models that each trains.
 PROGRAMS: dict[str, dict[str, dict[str, float]]] = {
     "gaussian": {
@@ -58,7 +59,9 @@ PROGRAMS: dict[str, dict[str, dict[str, float]]] = {
     **{name: {name: {}} for name in ALONE},
 }
 #: Whose latents lie where a Gaussian's draws do not.
-BOUNDED = "hyperspherical", "Poincare"
+BOUNDED = "hyperspherical", "Poincare", "JointVAE"
+#: Of the JointVAE, beside its numbers.
+CATEGORIES = 10
 MODELS = tuple(name for models in PROGRAMS.values() for name in models)
 FEW = tuple(name for program, models in PROGRAMS.items() if program not in ALONE for name in models)
 FEW += ("VampPrior", "planar flow", "hyperspherical", "VQ-VAE")
@@ -118,16 +121,20 @@ def vae_zoo(config: Config) -> None:
     for program, chosen in programs.items():
         experiment.check(built[program], experiment.lanes(config, chosen))
 
+    classical = zoo.classical(splits, test, real, config.latent_size, config.components, count)
+
     def sweep(program: str) -> experiment.Sweep:
-        given = built[program], splits, programs[program]
-        return experiment.sweep(config, "vae_zoo", *given, part=program)
+        given, half = (built[program], splits, programs[program]), config.steps // 2
+        # capacities that are there at once are filled by one category for all images
+        names = ("numbers", "kind") if program == "JointVAE" else ()
+        rising = [training.ramp(half, f"{name}_capacity") for name in names]
+        return experiment.sweep(config, "vae_zoo", *given, part=program, schedules=rising)
 
     parts = [({"program": program}, sweep(program)) for program in programs]
     drawn: dict[str, dict[str, Any]] = {name: {} for name in zoo.SAMPLERS}
     rows = experiment.side_by_side(
         parts, lambda model: describe(config, train, test, real, model, drawn), ("program",)
     )
-    classical = zoo.classical(splits, test, real, config.latent_size, config.components, count)
     by = ("model", *experiment.varied(config, "learning_rate"))
     rows = experiment.numbered([*classical, *map(named, rows)], by)
     experiment.report(
@@ -169,10 +176,18 @@ def build(config: Config, spec: Mapping[str, Any], program: str) -> Method:
     ladder = hierarchies.ladder((size - size // 2, size // 2), widths=widths)
     samples = {"importance_samples": config.importance_samples}
 
-    def vae(posterior: Any = None, **options: Any) -> Method:
+    def vae(posterior: Any = None, size: int = size, **options: Any) -> Method:
         posterior = posterior or posteriors.gaussian()
         encoder = nets.mlp(posterior.outputs(size), widths)
         return methods.vae(encoder, decoder, size, posterior=posterior, **samples, **options)
+
+    def joint() -> Method:
+        # for each pixel the paper's weight, which is of images of 32x32
+        weight, most = 30 * math.prod(shape) / 1024, math.log(CATEGORIES)
+        held = latent_regularisers.capacities(weight, numbers=5.0, kind=most)
+        own = posteriors.joint(numbers=posteriors.gaussian(), kind=posteriors.concrete(CATEGORIES))
+        prior = priors.joint(numbers=priors.normal(), kind=priors.concrete(CATEGORIES))
+        return vae(own, size + CATEGORIES, prior=prior, regularisers=[held], beta=0.0)
 
     def plain(*parts: Any) -> Method:
         return methods.autoencoder(one, shown, penalties=parts)
@@ -198,6 +213,7 @@ def build(config: Config, spec: Mapping[str, Any], program: str) -> Method:
         "flow prior": lambda: vae(prior=priors.flow(flows.coupling())),
         "hyperspherical": lambda: vae(posteriors.von_mises_fisher(), prior=priors.sphere()),
         "Poincare": lambda: vae(posteriors.wrapped_normal(), prior=priors.wrapped_normal()),
+        "JointVAE": joint,
         "Hamiltonian": lambda: methods.hamiltonian_vae(two, decoder, size, **samples),
         "ladder": lambda: vae(ladder.posterior, prior=ladder.prior),
         "adversarial": lambda: methods.adversarial_autoencoder(one, shown, judge, size),
@@ -211,22 +227,10 @@ def describe(
     config: Config, train: Batch, test: Batch, real: Array, model: Model, drawn: dict[str, Any]
 ) -> dict[str, float]:
     """Returns what a model's bound, codes and samples are worth; keeps some of the samples."""
-    key, views = jax.random.key(model.row["seed"]), model.method.views
-    name = named(model.row)["model"]
-    made = {}
-    codes = [np.asarray(model.encode(batch)) for batch in (zoo.binary(train), test)]
-    found = zoo.coded(codes, (train, test), model.reconstruct(test))
-    if views.log_likelihood is not None:
-        found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
-    if views.sample is not None:
-        made["prior"] = model.sample(key, config.samples)
-    if model.row["program"] not in (
-        "hyperspherical",
-        "Poincare",
-    ):  # where a Gaussian's draws do not lie
-        made |= zoo.decoded(key, codes[0], config.components, config.samples, model.decode)
+    fitted = model.row["program"] not in BOUNDED
+    found, made = zoo.measured(model, (train, test), config.components, config.samples, fitted)
     for way, images in made.items():
-        drawn[way].setdefault(name, images[:10])
+        drawn[way].setdefault(named(model.row)["model"], images[:10])
     return found | zoo.distances(made, real)
 
 

@@ -150,8 +150,8 @@ def notes(outcome: Outcome) -> list[str]:
     better = plots.gains(found, "log_likelihood", by, lambda row: row["prior"] == "standard")
     for point in plots.aggregate(better, ("prior", "learning_rate"), ["gain"]):
         lines.append(
-            f"{NAMES[point['prior']]} less standard normal: {point['gain'].mean:+.2f} ± "
-            f"{point['gain'].spread:.2f} nats (seeds: {point['gain'].count})."
+            f"{NAMES[point['prior']]} less standard normal: {point['gain']:+.2f} nats "
+            f"(seeds: {point['gain'].count})."
         )
     return lines
 

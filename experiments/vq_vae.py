@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots, training
-from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Domain, Method, Network
+from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Domain, InputError, Method, Network
 from ae_jax.experiment import Count, Model, Splits, Swept
 from ae_jax.methods import observations, priors, quantisers
 
@@ -28,8 +28,6 @@ CODES = ("averages", "restarts", "gradient", "residual", "scalars", "k-means")
 SEVERAL = Annotated[int, Domain(2, whole=True)]
 USED, BITS = ("perplexity", "codes_used"), ("bits_per_dimension", "uniform_bits")
 TABLE = ("squared_error", *USED, "reconstruction", "code_nats", *BITS, "kernel_distance")
-
-
 #: A first stage; and of codes what encodes to them, and a second stage.
 Plan = tuple[Method, quantisers.Coding | None, Method | None]
 
@@ -75,14 +73,8 @@ class Config(experiment.Config):
 PRESETS = {
     "default": Config(),
     "smoke": Config(
-        latents=("residual", "k-means", "gaussian"),
-        size=4,
-        widths=(4, 4),
-        prior_channels=4,
-        steps=20,
-        prior_steps=20,
-        samples=16,
-        seeds=1,
+        latents=("residual", "k-means", "gaussian"), size=4, widths=(4, 4), prior_channels=4,
+        steps=20, prior_steps=20, samples=16, seeds=1,
     ),
     # Van den Oord et al. (2017) have 512 entries of 64 numbers and 256 channels, of larger images.
     "paper": Config(
@@ -99,7 +91,7 @@ PRESETS = {
         prior_steps=250_000,
         seeds=5,
     ),
-}
+}  # fmt: skip
 
 
 def vq_vae(config: Config) -> None:
@@ -108,13 +100,19 @@ def vq_vae(config: Config) -> None:
     test, shape = data.head(splits.test, 5000), splits.image_shape
     x, flat = test["image"], (-1, math.prod(shape))
     plans = {name: plan(config, shape, name) for name in config.latents}
+    patches = splits.train.size * math.prod(shape[:2]) // 4 ** len(config.widths)
+    if "k-means" in config.latents and patches < config.size:
+        raise InputError(
+            f"--size is {config.size}: k-means finds no more clusters than {patches}, "
+            "as many as training images have patches"
+        )
     sweeps = [({"latents": own}, trained(config, own, plans[own], splits)) for own in plans]
     drawn: dict[str, dict[str, Array]] = {"again": {}, "sample": {}}
 
     def describe(model: Model) -> dict[str, Any]:
         name, keys = model.row["latents"], jax.random.split(jax.random.key(model.row["seed"]))
-        made = jax.jit(lambda key: model.sample(key, config.samples))(keys[0])
-        nats = jax.jit(model.log_likelihood)(keys[1], test)
+        made = model.sample(keys[0], config.samples)
+        nats = model.log_likelihood(keys[1], test)
         _, coding, _ = plans[name]
         again, columns = of_codes(coding, model, x) if coding else (model.reconstruct(test), {})
         for kind, images in (("again", again), ("sample", made)):
@@ -211,8 +209,9 @@ def clusters(config: Config, splits: Splits, seed: int) -> dict[str, Any]:
     x = np.asarray(cut).reshape(-1, cut.shape[-1])
     found = KMeans(config.size, n_init=1, random_state=seed).fit(x)
     counts = np.bincount(found.labels_, minlength=config.size)[:, None]
-    # no pixel is certain: half a white and half a black one more in each cluster
-    book = (found.cluster_centers_ * counts + 0.5) / (counts + 1)
+    # no pixel is certain: half a white and half a black one more in each cluster, whose centre
+    # rounding may have put below 0
+    book = (np.clip(found.cluster_centers_, 0, 1) * counts + 0.5) / (counts + 1)
     return {"encoder": {}, "decoder": {}, "quantiser": {"codebook": book[None].astype(x.dtype)}}
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from ae_jax import core
+from ae_jax import core, data
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,37 @@ def test_a_part_of_another_kind_is_refused_by_its_name():
     ):
         with pytest.raises(core.InputError, match=f"^{said}"):
             core.require_each(core.Network, "mlp(8)", networks=wrong)
+
+
+@pytest.mark.parametrize("lengths", [4, np.int64(4), (4,), [4], np.array([4])])
+def test_a_shape_is_one_length_or_several(lengths):
+    assert core.shaped("shape", lengths) == (4,)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ((), r"shape is \(\): use one length, or several"),
+        (4.0, r"shape\[0\] is 4.0: use a whole number, 1 or more"),
+        ("22", r"shape\[0\] is '22'"),
+        ((2, 0), r"shape\[1\] is 0"),
+        (((2, 2),), "shape is .*: use a list of numbers"),
+    ],
+)
+def test_what_is_no_shape_is_refused(lengths, message):
+    with pytest.raises(core.InputError, match=message):
+        core.shaped("shape", lengths)
+
+
+def test_counts_are_a_list():
+    core.require_counts(widths=(), sizes=[3, np.int32(2)])
+    for counts in (8, "64", None):
+        with pytest.raises(core.InputError, match=f"widths is {counts!r}: use a list of numbers"):
+            core.require_counts(widths=counts)
+
+
+def test_whole_numbers_are_whole_between_the_extremes_too():
+    images = data.stored(np.array([0, 0.5, 1], np.float32)[:, None, None])
+    core.check_ranges({"image": core.FRACTION}, images, "training")
+    with pytest.raises(core.InputError, match=r"the training data have image 0\.5, and"):
+        core.check_ranges({"image": core.WHOLE}, images, "training")

@@ -1,5 +1,6 @@
 """Comparing generated images with the data: the columns that experiments share."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ae_jax.experiment.config import Config
 from ae_jax.experiment.models import own_rows
 from ae_jax.experiment.running import sweep
 from ae_jax.experiment.splits import Splits
+from ae_jax.probability.priors import Prior
 from ae_jax.training import Model, model
 
 #: Columns of `generated`; distances of pixels, and again of each kind of features.
@@ -75,6 +77,21 @@ def generated(
     shares = *metrics.precision_recall(real, fake), *metrics.density_coverage(real, fake)
     columns |= dict(zip(SHARES, shares, strict=True)) | metrics.memorisation(fake, seen, real)
     return {name: float(value) for name, value in columns.items()}
+
+
+def densities(codes: Array, fits: Mapping[str, Callable[[Array], Prior]]) -> dict[str, Prior]:
+    """Returns the densities, by name, that can be fitted to the codes of a lane.
+
+    What its codes do not allow, a mixture of more components than there are different codes, say,
+    may cost no more than its own columns: why, is said.
+    """
+    found = {}
+    for name, fit in fits.items():
+        try:
+            found[name] = fit(codes)
+        except InputError as error:
+            print(f"{name} is not fitted: {error}", file=sys.stderr)
+    return found
 
 
 def class_features(

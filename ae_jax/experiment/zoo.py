@@ -8,8 +8,10 @@ import numpy as np
 
 from ae_jax import data, methods, metrics
 from ae_jax.core import Array, Batch
+from ae_jax.experiment.generation import densities
 from ae_jax.experiment.splits import Splits
 from ae_jax.recipes import samplers
+from ae_jax.training import Model
 
 #: Samplers: a model's own prior, and densities that are fitted to codes.
 SAMPLERS = "prior", "gaussian", "mixture", "kernels"
@@ -20,6 +22,35 @@ MOST = 10_000
 def binary(batch: Batch) -> Batch:
     """Returns a batch whose image is drawn as zeros and ones, always the same."""
     return methods.binarized(jax.random.key(0), dict(batch))
+
+
+def measured(
+    model: Model, batches: Sequence[Batch], components: int, count: int, fitted: bool = True
+) -> tuple[dict[str, float], dict[str, Array]]:
+    """Returns what a model's bound and codes are worth, and samples of all that fit.
+
+    Args:
+      model: to look at.
+      batches: of training and of test images; the latter are binary.
+      components: as for `decoded`.
+      count: of each sampler.
+      fitted: whether densities are fitted to codes too.
+
+    Returns:
+      The columns of `coded`, and `log_likelihood` in nats, where there is one; and images by
+      sampler.
+    """
+    train, test = batches
+    key, views, made = jax.random.key(model.row["seed"]), model.method.views, {}
+    codes = [np.asarray(model.encode(batch)) for batch in (binary(train), test)]
+    found = coded(codes, batches, model.reconstruct(test))
+    if views.log_likelihood is not None:
+        found["log_likelihood"] = float(np.mean(model.log_likelihood(key, test)))
+    if views.sample is not None:
+        made["prior"] = model.sample(key, count)
+    if fitted:
+        made |= decoded(key, codes[0], components, count, model.decode)
+    return found, made
 
 
 def coded(codes: Sequence[Array], batches: Sequence[Batch], made: Array) -> dict[str, float]:
@@ -46,7 +77,7 @@ def coded(codes: Sequence[Array], batches: Sequence[Batch], made: Array) -> dict
 def decoded(
     key: Array, codes: Array, components: int, count: int, decode: Callable[[Array], Array]
 ) -> dict[str, Array]:
-    """Returns images [count, ...] of draws of each density that is fitted to codes.
+    """Returns images [count, ...] of draws of each density that can be fitted to codes.
 
     Args:
       key: PRNG key.
@@ -54,18 +85,14 @@ def decoded(
       components: of the mixture of Gaussians.
       count: of each density's draws.
       decode: latents [count, Z] -> images.
-
-    Raises:
-      InputError: if there are fewer codes than components.
     """
-    codes = np.asarray(codes, np.float64)
-    densities = {
-        "gaussian": samplers.gaussian(codes, ridge=1e-6),
-        "mixture": samplers.gaussian_mixture(codes, components),
-        "kernels": samplers.kernel_density(codes),
+    fits = {
+        "gaussian": lambda codes: samplers.gaussian(codes, ridge=1e-6),
+        "mixture": lambda codes: samplers.gaussian_mixture(codes, components),
+        "kernels": samplers.kernel_density,
     }
-    shape = count, codes.shape[1]
-    return {name: decode(density(key, shape)) for name, density in densities.items()}
+    fitted, shape = densities(codes, fits), (count, codes.shape[1])
+    return {name: decode(density(key, shape)) for name, density in fitted.items()}
 
 
 def distances(made: Mapping[str, Array], real: Array) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import NOT_NEGATIVE, Array, InputError, require
 from ae_jax.probability._examples import matched
 
 #: Width of the Gaussian window in pixels, its standard deviation, and the two constants that
@@ -61,8 +61,8 @@ def multiscale_ssim(x_hat: Array, x: Array, weights: Sequence[float] = SCALE_WEI
       [B], from 0 to 1, which is reached where the two are equal.
 
     Raises:
-      InputError: as `ssim`; if there are no weights, or the last scale has less than 3 pixels in
-        height or width.
+      InputError: as `ssim`; if there are no weights, one is below 0, or the last scale has less
+        than 3 pixels in height or width.
 
     Reference:
       Wang, Simoncelli and Bovik (2003), Multi-scale Structural Similarity for Image Quality
@@ -70,9 +70,10 @@ def multiscale_ssim(x_hat: Array, x: Array, weights: Sequence[float] = SCALE_WEI
       authors' code.
     """
     x_hat, x = _images("multi-scale ssim", x_hat, x)
+    if np.ndim(weights) != 1 or not len(weights):
+        raise InputError("multi-scale ssim has no scale: give the weight of each, in a list")
+    require(NOT_NEGATIVE, **{f"weights[{i}]": weight for i, weight in enumerate(weights)})
     scales = len(weights)
-    if not scales:
-        raise InputError("multi-scale ssim has no scale: give the weight of each")
     if min(x.shape[1:3]) < (least := 3 << scales - 1):
         raise InputError(
             f"images of {x.shape[1]}x{x.shape[2]} are too small for {scales} scales, which need "

@@ -69,19 +69,21 @@ from ae_jax.metrics.likelihood import (
     parzen_log_likelihood,
 )
 from ae_jax.metrics.manifold import (
+    intrinsic_dimension,
+    intrinsic_dimensions,
+    log_ball_share,
+    tangent_angles,
+    tangent_planes,
+    two_nn_dimension,
+)
+from ae_jax.metrics.mapping import (
     continuity,
     correlation_of_distances,
     distortion,
     geodesic_distances,
-    intrinsic_dimension,
-    intrinsic_dimensions,
-    log_ball_share,
     simplex_stress,
     stress,
-    tangent_angles,
-    tangent_planes,
     trustworthiness,
-    two_nn_dimension,
 )
 from ae_jax.metrics.neighbourhoods import (
     density_coverage,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from ae_jax.core import COUNT, Array, InputError, Network, require
+from ae_jax.core import COUNT, Array, InputError, Network, require, require_counts
 from ae_jax.nets.activations import activation as activation_named
 from ae_jax.nets.layers import LECUN_NORMAL, Conv, dense
 from ae_jax.nets.mlp import flax_network
@@ -92,7 +92,8 @@ def masked_mlp(
       Germain et al. (2015), MADE: Masked Autoencoder for Distribution Estimation, equations 8 to
       13, with degrees in turn instead of drawn.
     """
-    require(COUNT, size=size, outputs=outputs, **{f"widths[{i}]": w for i, w in enumerate(widths)})
+    require(COUNT, size=size, outputs=outputs)
+    require_counts(widths=widths)
     activation_named(activation)
     return flax_network(MaskedMLP(size, outputs, tuple(widths), activation, last_kernel_init))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flax import linen as nn
 
-from ae_jax.core import COUNT, WHOLE, Array, InputError, Network, require
+from ae_jax.core import COUNT, WHOLE, Array, InputError, Network, require, require_counts
 from ae_jax.nets.layers import Conv, ConvTranspose
 from ae_jax.nets.mlp import flax_network
 
@@ -149,7 +149,8 @@ def _residual(x: Array, blocks: int) -> Array:
 
 
 def _check(widths: Sequence[int], blocks: int, **positive: int) -> None:
+    require_counts(widths=widths)
     if not len(widths):
         raise InputError("a map is made by one strided convolution or more: give their widths")
-    require(COUNT, **positive, **{f"widths[{i}]": width for i, width in enumerate(widths)})
+    require(COUNT, **positive)
     require(WHOLE, blocks=blocks)

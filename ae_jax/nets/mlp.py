@@ -1,9 +1,11 @@
 """Multi-layer perceptrons, and Linen modules as pairs of pure functions."""
 
+import contextlib
 import inspect
 import math
 from collections.abc import Sequence
 
+import flax
 import numpy as np
 from flax import linen as nn
 
@@ -32,7 +34,7 @@ def flax_network(module: nn.Module) -> Network:
 
     Raises:
       InputError: if the argument has another name; when initialised, if the module has other
-        state.
+        state; when applied, if the parameters are not the module's, or of inputs of another shape.
     """
     arguments = inspect.signature(module.__call__).parameters
     trains = "train" in arguments
@@ -57,9 +59,11 @@ def flax_network(module: nn.Module) -> Network:
         stateful = trains and set(parameters) == _STATEFUL
         return parameters if stateful else {"params": parameters}
 
+    @_fitting(module)
     def apply(parameters, x):
         return module.apply(as_variables(parameters), x, **evaluation)
 
+    @_fitting(module)
     def train(key, parameters, x):
         return module.apply(
             as_variables(parameters),
@@ -69,11 +73,25 @@ def flax_network(module: nn.Module) -> Network:
             mutable=["batch_stats"],
         )
 
+    @_fitting(module)
     def noisy(key, parameters, x):
         with nn.intercept_methods(_dropping):
             return module.apply(as_variables(parameters), x, rngs={"dropout": key}, **evaluation)
 
     return Network(init, apply, *(train, noisy) if trains else ())
+
+
+@contextlib.contextmanager
+def _fitting(module: nn.Module):
+    """Says in one line what parameters do not fit a module, or what it is shown."""
+    try:
+        yield
+    except (flax.errors.ScopeParamShapeError, flax.errors.ScopeParamNotFoundError) as error:
+        what = str(error).partition(" (http")[0].rstrip(".").replace("\n", " ")
+        raise InputError(
+            f"{type(module).__name__} is given the parameters of another network, or inputs of "
+            f"another shape than it was made for. {what}"
+        ) from error
 
 
 def _dropping(call, args, kwargs, context):

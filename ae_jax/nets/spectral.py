@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ae_jax.core import Array, InputError, Network
+from ae_jax.core import COUNT, Array, InputError, Network, require, require_networks
 
 #: Power iterations of a network that is initialised.
 _FIRST = 20
@@ -33,14 +33,14 @@ def spectral(network: Network, iterations: int = 1) -> Network:
       A network whose parameters are `{"params": the network's own, "spectral": directions}`.
 
     Raises:
-      InputError: if there are no iterations; when initialised, if there is no kernel.
+      InputError: if there is no network or iteration; when initialised, if there is no kernel.
 
     Reference:
       Miyato et al. (2018), Spectral Normalization for Generative Adversarial Networks,
       equation 8 and algorithm 1.
     """
-    if iterations < 1:
-        raise InputError(f"iterations is {iterations}: use 1 or more")
+    require_networks(network=network)
+    require(COUNT, iterations=iterations)
 
     def init(key: Array, x: Array) -> dict[str, Any]:
         own, direct = jax.random.split(key)

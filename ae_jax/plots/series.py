@@ -16,6 +16,7 @@ _FLOOR = 1e-6  # of the largest singular value; what lies below is rounding in f
 NOTHING = "no lane has a finite value"
 _DASHES = ((0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))  # of formulas
 _WIDEST = 16.0  # inches: what does not fit side by side stands below each other
+_TALLEST = 9.0  # inches, where groups below each other can be so close
 _TICKED = 12  # so many x values at most have a tick each
 
 
@@ -249,9 +250,12 @@ def dots(
     groups, labels, cells = _cells(table)
     across = 3.0 + len(groups) * max(0.4 * (len(labels) + 1), _room(groups))
     down = across > _WIDEST
+    size = 10.0
     if down:
-        height = 1.5 + len(groups) * max(0.25 * len(labels), 0.45)
-        figure = style.figure(ylabel, 7.0 + _room(groups), height)
+        # of many groups the points become smaller, so that all stand on a page
+        own = max(min(0.25 * len(labels), _TALLEST / len(groups)), 0.45)
+        size = min(size, 72 * own / (len(labels) + 0.5))
+        figure = style.figure(ylabel, 7.0 + _room(groups), 1.5 + len(groups) * own)
     else:
         figure = style.figure(ylabel, max(across, 6.5), 4.8)
     axes = figure.subplots()
@@ -262,7 +266,7 @@ def dots(
         mean, band = cells[:, index].T
         points = (mean, at) if down else (at, mean)
         whiskers = {"xerr" if down else "yerr": np.nan_to_num(band)}
-        style_of = {"fmt": "o", "ms": 10, "mec": "white", "capsize": 4, "elinewidth": 1.8}
+        style_of = {"fmt": "o", "ms": size, "mec": "white", "capsize": 4, "elinewidth": 1.8}
         drawn = axes.errorbar(
             *points, **whiskers, color=_shade(index), label=style.plain(label), **style_of
         )

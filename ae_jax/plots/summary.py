@@ -36,9 +36,9 @@ class Estimate(NamedTuple):
     count: int
 
     def __format__(self, spec: str) -> str:
-        """The mean ± the spread, 0 where it is not known."""
-        spread = 0.0 if math.isnan(self.spread) else self.spread
-        return f"{self.mean:{spec}} ± {spread:{spec}}"
+        """The mean ± the spread, or alone where that is not known; a sign is the mean's."""
+        spread = "" if math.isnan(self.spread) else f" ± {self.spread:{spec.removeprefix('+')}}"
+        return f"{self.mean:{spec}}{spread}"
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:

@@ -18,13 +18,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from ae_jax.core import Array, InputError
+from ae_jax.core import NOT_NEGATIVE, Array, InputError
 from ae_jax.probability._examples import matched
 
 
 def require_curvature(curvature: Array | float) -> None:
     """Raises InputError where a curvature's c, unless it is traced, is no number of 0 or more."""
-    if not isinstance(curvature, jax.core.Tracer) and not 0 <= curvature < float("inf"):
+    if not isinstance(curvature, jax.core.Tracer) and curvature not in NOT_NEGATIVE:
         raise InputError(f"curvature is {curvature!r}: use 0 or more, as it is taken negative")
 
 

@@ -113,6 +113,7 @@ def mixture(centres: np.ndarray, deviation: float) -> Prior:
         return centre + deviation * jax.random.normal(keys[2], shape, dtype)
 
     def log_prob(z: Array, label: Array | None = None) -> Array:
+        _require_size(z.shape, size)
         z = widened(z)
         flat = jnp.asarray(centres.reshape(-1, size), z.dtype)
         squares = jnp.sum((z[:, None] - flat[None]) ** 2, axis=-1)
@@ -170,6 +171,7 @@ def correlated_mixture(weights: np.ndarray, means: np.ndarray, covariances: np.n
         return centre + jnp.einsum("bij,bj->bi", triangle, noise, precision="highest")
 
     def log_prob(z: Array, label: Array | None = None) -> Array:
+        _require_size(z.shape, size)
         z = widened(z)
         away = z[:, None] - jnp.asarray(means, z.dtype)[None]
         white = jnp.einsum(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from ae_jax import data, training
-from ae_jax.core import COUNT, Dataset, require
+from ae_jax.core import COUNT, Dataset, InputError, require
 
 
 def begun(
@@ -25,13 +25,16 @@ def begun(
       For each lane, what to give `training.run` as `start`: `encoder`, `decoder` and `centres`
       [K, Z]. None for lanes of processes that died.
 
+    Raises:
+      InputError: if there are more clusters than examples, or none.
+
     Reference:
       Xie, Girshick and Farhadi (2016), Unsupervised Deep Embedding for Clustering Analysis,
       section 3.3.
     """
     from sklearn.cluster import KMeans
 
-    require(COUNT, clusters=clusters, restarts=restarts)
+    _require_enough(dataset, restarts, clusters=clusters)
 
     def centres(latent: np.ndarray, seed: int) -> dict[str, Any]:
         means = KMeans(clusters, n_init=restarts, random_state=seed).fit(latent)
@@ -57,12 +60,15 @@ def begun_mixture(
       For each lane, what to give `training.run` as `start`: `encoder`, `decoder` and `prior`, the
       mixture of the means of the posteriors. None for lanes of processes that died.
 
+    Raises:
+      InputError: if there are more components than examples, or none.
+
     Reference:
       Jiang, Zheng, Tan, Tang and Zhou (2017), Variational Deep Embedding, section 4.
     """
     from sklearn.mixture import GaussianMixture
 
-    require(COUNT, components=components, restarts=restarts)
+    _require_enough(dataset, restarts, components=components)
 
     def prior(latent: np.ndarray, seed: int) -> dict[str, Any]:
         mixture = GaussianMixture(
@@ -76,6 +82,13 @@ def begun_mixture(
         return {"prior": {name: value.astype(latent.dtype) for name, value in found.items()}}
 
     return _begun(result, dataset, prior)
+
+
+def _require_enough(dataset: Dataset, restarts: int, **several: int) -> None:
+    require(COUNT, **several, restarts=restarts)
+    for name, count in several.items():
+        if count > dataset.size:
+            raise InputError(f"{name} is {count}, and of {dataset.size} examples: use fewer")
 
 
 def _begun(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ae_jax import training
 from ae_jax.core import Array, Batch, Domain, InputError, require
+from ae_jax.methods.parts.labels import require_classes
 from ae_jax.methods.parts.latents import Ball, Support
 from ae_jax.probability import poincare, sphere
 
@@ -55,6 +56,7 @@ def interpolate(
         encode and decode.
     """
     require(Domain(2, whole=True), steps=steps)
+    require_classes(classes)
     way = _way(support)
     ends = model.encode(start), model.encode(end)
     told = classes if isinstance(classes, int) else sum(classes)
@@ -68,6 +70,8 @@ def interpolate(
     lengths = jnp.linalg.norm(jnp.concatenate([first, last]), axis=1)
     if support == "sphere" and not jnp.allclose(lengths, 1, atol=1e-3):
         raise InputError("these latents are not on the unit sphere: use support='plane'")
+    if isinstance(support, Ball) and not jnp.all(support.curvature * lengths**2 < 1):
+        raise InputError(f"these latents are not in the {support}: use support='plane'")
     share = jnp.linspace(0, 1, steps, dtype=first.dtype)[None, :, None]
     between = way(first[:, None], last[:, None], share)
     labels = straight(given[:, None], (given if keep_label else other)[:, None], share)
@@ -80,6 +84,6 @@ def _way(support: Support | Way) -> Way:
         return functools.partial(poincare.geodesic, curvature=support.curvature)
     if callable(support):
         return support
-    if support not in WAYS:
+    if not isinstance(support, str) or support not in WAYS:
         raise InputError(f"no way is known in {support}: use {' or '.join(WAYS)}, or a function")
     return WAYS[support]

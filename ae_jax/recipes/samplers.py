@@ -20,6 +20,7 @@ from ae_jax import data, methods, nets, training
 from ae_jax.core import (
     COUNT,
     NOT_NEGATIVE,
+    POSITIVE,
     Array,
     Dataset,
     Domain,
@@ -29,6 +30,7 @@ from ae_jax.core import (
     Network,
     State,
     require,
+    require_kind,
     require_networks,
 )
 from ae_jax.methods import observations, posteriors
@@ -36,6 +38,10 @@ from ae_jax.probability import priors
 from ae_jax.probability.priors import Prior
 from ae_jax.recipes.clustering import latents
 
+#: What scikit-learn takes.
+SEED = Domain(0, 2**32 - 1, whole=True)
+#: How far from the origin codes may be for their squares to be numbers in single precision.
+FARTHEST = 1e18
 #: How many of the codes are kernels of a density, at most.
 KERNELS = 5000
 
@@ -140,6 +146,7 @@ def gaussian_mixture(
 
     require(COUNT, components=components, restarts=restarts)
     require(NOT_NEGATIVE, ridge=ridge)
+    require(SEED, seed=seed)
     codes = _checked(codes, components, f"a mixture of {components} components")
     mixture = GaussianMixture(
         components, reg_covar=ridge, n_init=restarts, max_iter=500, random_state=seed
@@ -179,14 +186,19 @@ def kernel_density(
     from sklearn.neighbors import KernelDensity
 
     require(Domain(2, whole=True), folds=folds)
+    require(SEED, seed=seed)
     codes = _checked(codes, folds, f"a kernel density of {folds} folds")
     if len(codes) > KERNELS:
         codes = np.random.default_rng(seed).permutation(codes)[:KERNELS]
     if bandwidths is None:
         scott = np.sqrt(codes.var(axis=0).mean()) * len(codes) ** (-1 / (codes.shape[1] + 4))
         bandwidths = scott * np.geomspace(1 / 8, 4, 16)
-    if not len(bandwidths) or not np.all(np.asarray(bandwidths) > 0):
-        raise InputError(f"bandwidths are {list(bandwidths)}: use one or more, above 0")
+    if (
+        np.ndim(bandwidths) != 1
+        or not len(bandwidths)
+        or any(b not in POSITIVE for b in bandwidths)
+    ):
+        raise InputError(f"bandwidths are {bandwidths!r}: use a list of one or more, above 0")
     search = GridSearchCV(
         KernelDensity(),
         {"bandwidth": bandwidths},
@@ -267,9 +279,13 @@ def trained(
       `vae` is a bound.
 
     Raises:
-      InputError: if a code is not finite, or the method has no samples; as `training.run`.
+      InputError: if a code is not finite, or the method has no samples; as `training.run`; if the
+        training ends in numbers that are not finite.
     """
     codes = _checked(codes, 2, "what is trained")
+    require_kind(Method, "methods.density_model(priors.flow(flows.coupling()), 2)", method=method)
+    require(POSITIVE, learning_rate=learning_rate)
+    require(SEED, seed=seed)
     sample, likelihood = method.views.sample, method.views.log_likelihood
     if sample is None:
         raise InputError("a method that has no samples is no sampler: use methods.density_model")
@@ -278,9 +294,16 @@ def trained(
     shown = data.stored((codes - mean) / deviation)
     lanes = training.grid(learning_rate=learning_rate, seed=seed)
     result = training.run(method, shown, lanes, steps, batch_size=min(batch_size, len(codes)))
+    if (row := result.rows[0])["status"] != "ok":
+        raise InputError(
+            f"the training of this density was frozen at step {row['frozen_step']} of {steps}, "
+            f"{row['frozen_by']} being not finite: lower learning_rate"
+        )
     _, _, state, hparams = training.model(result, 0)
 
     def draw(key: Array, shape: tuple[int, int], label: Array | None = None) -> Array:
+        if tuple(shape[1:]) != codes.shape[1:]:
+            raise InputError(f"this density is of {codes.shape[1]} numbers, not {list(shape[1:])}")
         z = sample(key, state, shape[0], hparams)
         return z * jnp.asarray(deviation, z.dtype)[None] + jnp.asarray(mean, z.dtype)[None]
 
@@ -383,12 +406,20 @@ def two_stage(
 
 def _checked(codes: np.ndarray, least: int, what: str) -> np.ndarray:
     """Returns codes [N, Z] in double precision, of which `least` differ."""
-    codes = np.asarray(codes, np.float64)
+    codes = np.asarray(codes)
+    if codes.dtype.kind not in "biuf":
+        raise InputError(f"codes are numbers [N, Z], got {codes.dtype}")
+    codes = codes.astype(np.float64)
     if codes.ndim != 2 or not codes.size:
         raise InputError(f"codes are [N, Z], got {list(codes.shape)}")
     broken = int(np.sum(~np.isfinite(codes).all(axis=1)))
     if broken:
         raise InputError(f"{broken} of {len(codes)} codes are not finite: no density is of them")
+    if np.abs(codes).max() > FARTHEST:
+        raise InputError(
+            f"codes are up to {np.abs(codes).max():.3g} from 0: scale what makes them, "
+            f"{FARTHEST:g} is the most"
+        )
     different = len(np.unique(codes, axis=0)) if least > 1 else least
     if different < least:
         raise InputError(

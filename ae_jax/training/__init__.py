@@ -13,6 +13,7 @@ from ae_jax.training.run import run
 from ae_jax.training.schedules import (
     Schedule,
     all_rates,
+    geometric,
     ramp,
     step_decay,
     warmup,
@@ -26,6 +27,7 @@ __all__ = [
     "Trained",
     "all_rates",
     "export",
+    "geometric",
     "grid",
     "import_parameters",
     "join_rows",

@@ -37,8 +37,8 @@ def lane(result: Result, index: int, best: bool = False) -> tuple[Method, State,
 class Model(NamedTuple):
     """One lane, ready to be looked at: the views without their state and hyperparameters.
 
-    Each raises InputError where the method has no such view, or is given arrays and no batch, or
-    no number of samples.
+    They are compiled, once for all lanes of a group. Each raises InputError where the method has no
+    such view, or is given arrays and no batch, or no number of samples.
 
     Attributes:
       row: what the run says of the lane.
@@ -70,7 +70,7 @@ class Model(NamedTuple):
 
     def sample(self, key: Array, count: int) -> Array:
         """-> [count, ...]."""
-        sample = self._view("sample")
+        sample = self._view("sample", count_at=2)
         require(COUNT, count=count)
         return sample(key, self.state, count, self.hparams)
 
@@ -86,14 +86,16 @@ class Model(NamedTuple):
         """-> [B, ...], as `predict`, with dropout."""
         return self._view("predict_noisy", batch)(key, self.state, batch, self.hparams)
 
-    def _view(self, name: str, batch: Batch | None = None) -> Callable[..., Array]:
+    def _view(
+        self, name: str, batch: Batch | None = None, count_at: int | None = None
+    ) -> Callable[..., Array]:
         views = self.method.views._asdict()
         if views[name] is None:
             known = ", ".join(view for view in views if views[view]) or "none"
             raise InputError(f"the method has no view {name}: its views are {known}")
         if batch is not None and not isinstance(batch, Mapping):
             raise InputError(f"{name} takes a batch, arrays by name: as {{'image': x}}")
-        return views[name]
+        return jax.jit(views[name], static_argnums=count_at)
 
 
 def model(result: Result, index: int, best: bool = False) -> Model:

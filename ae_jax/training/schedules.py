@@ -118,6 +118,39 @@ def ramp(steps: float, name: str, start: float = 0.0) -> Schedule:
     )
 
 
+def geometric(steps: float, name: str, start: float = 1.0) -> Schedule:
+    """Change by one factor at every step to a hyperparameter's own value: a temperature.
+
+    It has that value from then on. From 1, with steps = log(1 / value) / r, it is
+    max(value, exp(-r t)), as relaxed categories are annealed; an encoder's relaxation alone is the
+    `temperature`, the prior's is `prior_temperature`.
+
+    Args:
+      steps: the first step at that value; swept as `NAME_geometric_steps`.
+      name: the hyperparameter that is scheduled, NAME.
+      start: its value at the first step; swept as `NAME_geometric_start`.
+
+    Raises:
+      InputError: if it is to start at 0 or less.
+
+    Reference:
+      Jang, Gu and Poole (2017), Categorical Reparameterization with Gumbel-Softmax, section 4.
+    """
+    require(POSITIVE, start=start)
+
+    def apply(step: Array, hparams: HParams) -> HParams:
+        whole, first = (hparams[f"{name}_geometric_{number}"] for number in ("steps", "start"))
+        step, end = jnp.asarray(step, jnp.result_type(float)), hparams[name]
+        on_the_way = first * (end / first) ** (step / jnp.maximum(whole, 1.0))
+        return {**hparams, name: jnp.where(step < whole, on_the_way, end)}
+
+    return Schedule(
+        {f"{name}_geometric_steps": steps, f"{name}_geometric_start": start},
+        apply,
+        {f"{name}_geometric_steps": NOT_NEGATIVE, f"{name}_geometric_start": POSITIVE},
+    )
+
+
 def all_rates(schedule: Schedule) -> Schedule:
     """A schedule of the learning rate, for the learning rates of all moves of a game alike.
 

@@ -12,7 +12,7 @@ import pytest
 from scipy.linalg import sqrtm
 from scipy.special import logsumexp, xlogy
 
-from ae_jax import data, training
+from ae_jax import data, experiment, training
 from tests.loading import script
 from tests.methods.drawn import drawn
 
@@ -355,3 +355,26 @@ def test_a_method_of_disentanglement_is_a_vae_and_one_term():
         ("FactorVAE", 6.0): {"tc_weight": 6.0, "discriminator_learning_rate": 0.5},
         ("Ada-GVAE", 2.0): {"beta": 2.0},
     }
+
+
+def test_clusters_of_patches_are_means_of_zeros_and_ones_and_never_certain(monkeypatch):
+    module = script("vq_vae")
+    images = np.random.default_rng(0).integers(2, size=(6, 4, 4, 1)).astype(np.float32)
+    labels = np.array([0] * 20 + [1] * 4)
+    centres = np.array([[-1e-4, 1 + 1e-4, 0.25, 0.5], [1, 0, 0.5, 0.5]])  # rounding, in single
+
+    class Known:
+        def __init__(self, *given, **options):
+            self.labels_, self.cluster_centers_ = labels, centres
+
+        def fit(self, x):
+            assert x.shape == (24, 4)
+            return self
+
+    monkeypatch.setattr("sklearn.cluster.KMeans", Known)
+    splits = experiment.Splits(*[data.stored(images)] * 3)
+    found = module.clusters(changed(module, size=2, widths=(3,)), splits, 0)
+    means = np.array([[0, 1, 0.25, 0.5], [1, 0, 0.5, 0.5]])
+    counts = np.array([[20], [4]])
+    expected = (means * counts + 0.5) / (counts + 1)
+    np.testing.assert_allclose(found["quantiser"]["codebook"], expected[None], rtol=1e-6)

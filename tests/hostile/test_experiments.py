@@ -172,6 +172,8 @@ LATE = [
     ("sampling", "--width 0.9", "--width is 0.9: use 1 or more"),
     ("sparse_ae", "--regulariser", "--regulariser has no value to sweep"),
     ("sparse_ae", "--contractive-weight 1 1", "--contractive-weight has a value twice"),
+    ("vae_zoo", "--latent-size 65", "65 components of"),
+    ("vq_vae", "--size 5000 --latents k-means", "k-means finds no more clusters than 4788, as"),
     ("semi_supervised_vae", "--labels 5", "labels must be from 10, the number of classes, to 1197"),
     ("semi_supervised_vae", "--variance 0", "--variance is 0.0: use more than 0"),
     ("semi_supervised_vae", "--widths", "--widths has no layer"),

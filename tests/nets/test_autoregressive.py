@@ -71,6 +71,8 @@ def test_before_it_has_learned_all_values_are_alike():
 def test_refuses():
     with pytest.raises(InputError, match="size is 0: use a whole number, 1 or more"):
         nets.masked_mlp(0)
+    with pytest.raises(InputError, match="widths is 8: use a list of numbers"):
+        nets.masked_mlp(2, widths=8)
     with pytest.raises(InputError, match="unknown activation"):
         nets.masked_mlp(2, activation="swirl")
     network = nets.masked_mlp(3)

@@ -126,3 +126,13 @@ def test_a_chain_is_noisy_where_its_parts_are():
     expected, _ = network.train(jax.random.key(1), params, X)
     np.testing.assert_array_equal(network.noisy(jax.random.key(1), params, X), expected)
     assert nets.chain(nets.mlp(6, ()), nets.mlp(2, ())).noisy is None
+
+
+def test_parameters_of_another_network_are_refused_in_one_line():
+    small, large = nets.mlp(2, (3,)), nets.mlp(2, (5,))
+    params = jax.eval_shape(small.init, jax.random.key(0), X)
+    for network, x in ((large, X), (small, X[:, :2]), (nets.mlp(2, (3, 3)), X)):
+        with pytest.raises(InputError, match="MLP is given the parameters of another") as refused:
+            jax.eval_shape(network.apply, params, x)
+        assert "\n" not in str(refused.value)
+        assert "http" not in str(refused.value)

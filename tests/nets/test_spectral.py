@@ -200,8 +200,10 @@ def test_half_precision_is_summed_in_single():
 
 
 def test_what_cannot_be_normalised_is_refused():
-    with pytest.raises(InputError, match="iterations is 0: use 1 or more"):
+    with pytest.raises(InputError, match="iterations is 0: use a whole number, 1 or more"):
         nets.spectral(linear(None), iterations=0)
+    with pytest.raises(InputError, match="network is the function mlp: call it"):
+        nets.spectral(nets.mlp)
     bare = Network(lambda key, x: {"bias": jnp.ones(3)}, lambda params, x: x)
     with pytest.raises(InputError, match="needs a network with kernels"):
         nets.spectral(bare).init(KEY, None)

@@ -53,7 +53,8 @@ def test_aggregate_leaves_values_that_are_not_finite_out_and_counts_the_rest():
 def test_an_estimate_is_written_with_its_spread():
     first, second = (row["mig"] for row in aggregate(ROWS, ["beta"]))
     assert f"{second:.2f}" == "0.30 ± 0.26"
-    assert f"{first:.1f}" == "0.5 ± 0.0"  # of one seed
+    assert f"{second:+.2f}" == "+0.30 ± 0.26"
+    assert f"{first:.1f}" == "0.5"  # of one seed
 
 
 def test_mean_curves_are_aggregates_by_label():

@@ -66,3 +66,7 @@ def test_nothing_to_cluster(dataset, result):
         clustering.begun(result, dataset, 0)
     with pytest.raises(InputError, match="components is 0"):
         clustering.begun_mixture(result, dataset, 0)
+    with pytest.raises(InputError, match="clusters is 61, and of 60 examples: use fewer"):
+        clustering.begun(result, dataset, 61)
+    with pytest.raises(InputError, match="components is 61, and of 60 examples"):
+        clustering.begun_mixture(result, dataset, 61)

@@ -82,6 +82,9 @@ def test_labels_are_blended_or_kept():
         ((A, B, 3, "line"), "no way is known in line: use plane or sphere, or a function"),
         ((A, B, 3, "sphere"), "these latents are not on the unit sphere"),
         ((A, B, 3, "plane", 2), "2 of each a label"),
+        ((A, B, 3, "plane", -1), "classes is -1: use a whole number, 0 or more"),
+        ((A, B, 3, Ball(0.1)), "these latents are not in the ball of curvature -0.1: use"),
+        ((A, B, 3, ["plane"]), r"no way is known in \['plane'\]"),
     ],
 )
 def test_what_has_no_way_between_is_refused(given, message):

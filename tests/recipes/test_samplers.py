@@ -61,6 +61,41 @@ def test_a_mixture_is_scikit_learns(x64):
     np.testing.assert_allclose(one, nats(samplers.gaussian(CODES, 1e-6), PLACES), rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_step_of_expectation_maximisation_is_that_of_the_table(x64):
+    i, j = np.arange(9)[:, None], np.arange(2)[None]
+    x = np.sin(1 + 0.9 * i + 1.7 * j) * (1 + 0.3 * j) + 2 * (i % 3 == 0)
+    start = (
+        np.array([0.4, 0.6]),
+        np.array([[1.0, 1.0], [-0.5, 0.2]]),
+        np.array([[[1.0, 0.2], [0.2, 0.8]], [[0.7, -0.1], [-0.1, 1.1]]]),
+    )
+    after = (
+        [0.532597579207, 0.467402420793],
+        [[1.57197340759, 1.40040567114], [0.0633156639772, -0.178836932199]],
+        [
+            [[0.863738566983, 0.979761072179], [0.979761072179, 1.97839851589]],
+            [[0.669001845149, -0.332270139205], [-0.332270139205, 0.662895148319]],
+        ],
+    )
+    # what the sampler runs, for one step from there
+    weights, means, covariances = start
+    found = GaussianMixture(
+        2,
+        max_iter=1,
+        reg_covar=0,
+        weights_init=weights,
+        means_init=means,
+        precisions_init=np.linalg.inv(covariances),
+    ).fit(x)
+    for own, expected in zip(
+        (found.weights_, found.means_, found.covariances_), after, strict=True
+    ):
+        np.testing.assert_allclose(own, expected, rtol=1e-9)
+    likelier = [nats(priors.correlated_mixture(*own), x).mean() for own in (start, after)]
+    np.testing.assert_allclose(likelier, [-3.45673068097, -2.760013667], rtol=1e-9)
+
+
 def test_a_kernel_density_is_as_wide_as_left_out_codes_are_likeliest(x64):
     codes, widths = CODES[:, :1], [0.02, 0.2, 0.4, 3.0]
     density = samplers.kernel_density(codes, widths)
@@ -118,6 +153,22 @@ def test_codes_on_a_sphere_are_uniform_there():
         ),
         (lambda: samplers.kernel_density(CODES[:4]), "5 folds needs 5 codes that differ"),
         (lambda: samplers.kernel_density(CODES, [0.1, 0.0]), r"bandwidths are \[0.1, 0.0\]: use"),
+        (lambda: samplers.kernel_density(CODES, 0.5), "bandwidths are 0.5: use a list"),
+        (lambda: samplers.kernel_density(CODES, [np.inf]), r"bandwidths are \[inf\]: use a list"),
+        (lambda: samplers.kernel_density(CODES, seed=-1), "seed is -1: use a whole number"),
+        (lambda: samplers.gaussian_mixture(CODES, 2, seed=-1), "seed is -1: use a whole number"),
+        (lambda: samplers.gaussian(CODES * 1e30), "codes are up to .*30 from 0: scale what makes"),
+        (lambda: samplers.gaussian(CODES.astype(str)), r"codes are numbers \[N, Z\], got <U"),
+        (lambda: samplers.gaussian(CODES).log_prob(jnp.zeros((3, 5))), "use latents of size 2"),
+        (
+            lambda: samplers.kernel_density(CODES).log_prob(jnp.zeros((3, 1))),
+            "use latents of size 2, not 1",
+        ),
+        (lambda: samplers.trained(CODES, samplers.gaussian(CODES)), "method is a Prior: use what"),
+        (
+            lambda: samplers.trained(CODES, samplers.second_stage(2), learning_rate=[0.1, 0.2]),
+            r"learning_rate is \[0.1, 0.2\]: use more than 0",
+        ),
         (lambda: samplers.kernel_density(CODES, folds=1), "folds is 1: use a whole number, 2"),
         (lambda: samplers.gaussian(CODES)(KEY, (3, 5)), "has 2 dimensions: use latents of size 2"),
         (

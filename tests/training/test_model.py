@@ -1,6 +1,8 @@
 """A lane whose views need nothing more."""
 
+import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,9 +40,23 @@ def test_every_view_is_bound_to_its_lane(result):
     echo = model.method._replace(views=Views(*[lambda *given: given] * len(GIVEN)))
     for name, (before, after) in GIVEN.items():
         seen = getattr(model._replace(method=echo), name)(*before, *after)
-        expected = (*before, model.state, *after, model.hparams)
-        assert len(seen) == len(expected)
-        assert all(a is b for a, b in zip(seen, expected, strict=True)), name
+        given = (*before, model.state, *after, model.hparams)
+        chex.assert_trees_all_equal(seen, jax.tree.map(jnp.asarray, given))
+
+
+def test_lanes_of_a_group_share_one_compilation(result):
+    traced = []
+
+    def encode(state, batch, hparams):
+        traced.append(1)
+        return hparams["noise"] * state.weights
+
+    method = result.groups[0].method._replace(views=Views(encode=encode))
+    lanes = [training.model(result, lane)._replace(method=method) for lane in range(2)]
+    for lane in lanes:
+        found = lane.encode(BATCH)
+        np.testing.assert_allclose(found, lane.hparams["noise"] * lane.state.weights, rtol=1e-6)
+    assert len(traced) == 1
 
 
 def test_a_state_can_be_indexed_with_traced_numbers(result):

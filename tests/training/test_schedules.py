@@ -48,6 +48,25 @@ def test_ramp():
             training.ramp(2, "beta", start=start)
 
 
+def test_geometric():
+    # a relaxation's temperature, max(0.5, exp(-r t)) from 1
+    rate, steps = 0.1, [0, 1, 3, 6, 7, 20]
+    cooled = training.geometric(np.log(2) / rate, "temperature")
+    expected = np.maximum(0.5, np.exp(-rate * np.array(steps)))
+    np.testing.assert_allclose(values(cooled, steps, "temperature", 0.5), expected, rtol=1e-6)
+    rising = training.geometric(2, "beta", start=0.25)
+    np.testing.assert_allclose(values(rising, [0, 1, 2, 3], "beta", 4.0), [0.25, 1, 4, 4])
+    assert values(training.geometric(0, "beta"), [0, 1], "beta") == [2, 2]
+    assert rising.hparams == {"beta_geometric_steps": 2, "beta_geometric_start": 0.25}
+    assert rising.domains == {
+        "beta_geometric_steps": NOT_NEGATIVE,
+        "beta_geometric_start": POSITIVE,
+    }
+    for start in (0.0, math.nan):
+        with pytest.raises(InputError, match=f"start is {start}: use more than 0"):
+            training.geometric(2, "beta", start=start)
+
+
 def test_step_decay():
     schedule = training.step_decay(3, 0.5)
     expected = [2.0, 2.0, 1.0, 1.0, 0.5]

@@ -9,16 +9,15 @@ import optax
 
 from ae_jax import losses
 from ae_jax.core import (
-    COUNT,
     Array,
     Batch,
     HParams,
     InputError,
     Method,
     Network,
-    require,
     require_kind,
     require_networks,
+    shaped,
 )
 from ae_jax.methods.learners import gradient
 from ae_jax.methods.learners.composing import joined, require_shape
@@ -77,8 +76,7 @@ def vq_vae(
     reconstruction = squared_error() if reconstruction is None else reconstruction
     require_kind(Quantiser, "quantisers.codebook(512)", quantiser=quantiser)
     require_kind(Observation, "observations.bernoulli()", reconstruction=reconstruction)
-    shape = (latent_shape,) if isinstance(latent_shape, int) else tuple(latent_shape)
-    require(COUNT, **{f"latent_shape[{i}]": length for i, length in enumerate(shape)})
+    shape = shaped("latent_shape", latent_shape)
     nats = math.prod(shape[:-1]) * quantiser.levels * math.log(quantiser.size)
 
     def init(key: Array, batch: Batch, hparams: HParams) -> dict[str, Any]:

@@ -9,6 +9,8 @@ Of what is drawn and what is compared there are three pairs, two of which are bo
 - relaxed draws, and the divergence of the categories that they relax: a bound on neither, as a
   decoder may tell by values that no category has. No prior here gives it. A JointVAE is trained so,
   by `latent_regularisers.capacities` and a `beta` of 0; what it reports remains the first pair's.
+
+Temperatures are numbers that schedules change: `training.geometric(steps, "temperature")` anneals.
 """
 
 import math

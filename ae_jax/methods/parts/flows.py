@@ -10,6 +10,7 @@ from flax import linen as nn
 
 from ae_jax import nets, probability
 from ae_jax.core import WHOLE, Array, InputError, Network, require
+from ae_jax.probability._examples import widened
 
 #: Log-scales of affine steps stay between plus and minus this, near the identity at 0.
 LOG_SCALE_BOUND = 5.0
@@ -20,6 +21,8 @@ Map = Callable[[Any, Array, Array], tuple[Array, Array]]
 
 class Flow(NamedTuple):
     """An invertible map of latents, for each example its own.
+
+    Latents in half precision become ones in single precision.
 
     Attributes:
       forward: from what is drawn to what is modelled.
@@ -197,6 +200,7 @@ def _told(steps: int, numbers: Callable[[int], int], step: Callable[..., Any]) -
     require(WHOLE, steps=steps)
 
     def forward(own: Any, z: Array, context: Array) -> tuple[Array, Array]:
+        z, context = widened(z), widened(context)
         parts = context.reshape(len(z), steps, numbers(z.shape[1])).swapaxes(0, 1)
         return _chained(step, z, parts)
 
@@ -231,7 +235,7 @@ def _learned(
 
     def through(step: Any, reverse: bool) -> Map:
         def all_steps(own: Any, z: Array, told: Array) -> tuple[Array, Array]:
-            net = network(z.shape[1])
+            z, told, net = widened(z), widened(told), network(z.shape[1])
 
             def one(z: Array, params: Any) -> tuple[Array, Array]:
                 def made(x: Array) -> Array:

@@ -14,7 +14,17 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax import nets
-from ae_jax.core import COUNT, Array, Batch, HParams, InputError, Network, require, require_kind
+from ae_jax.core import (
+    COUNT,
+    Array,
+    Batch,
+    HParams,
+    InputError,
+    Network,
+    require,
+    require_counts,
+    require_kind,
+)
 from ae_jax.methods.parts.latent_regularisers import Encoded, LatentRegulariser
 from ae_jax.methods.parts.posteriors import Gaussian, Posterior
 from ae_jax.methods.parts.priors import Prior, normal
@@ -29,7 +39,8 @@ class Hierarchy(NamedTuple):
       prior: likewise. Its parameters are those of the top, `top`, where it has some, and of the
         networks of the levels below by their numbers, `1` the lowest.
       levels: a regulariser that adds nothing, and reports each level's part of the divergence,
-        log q(z_l | ...) - log p(z_l | z_{l+1}) of the draws, as `kl_1`, ..., `kl_L`, nats.
+        log q(z_l | ...) - log p(z_l | z_{l+1}) of the draws, as `kl_1`, ..., `kl_L`, nats. It goes
+        with the posterior and the prior of the same hierarchy.
     """
 
     posterior: Posterior
@@ -176,9 +187,9 @@ def ladder(
 
 def _networks(sizes: Sequence[int], widths: Sequence[int], activation: str) -> list[Network]:
     """One of the outputs of each level's distribution, which posterior and prior both build on."""
-    if not sizes:
+    require_counts(sizes=sizes)
+    if not len(sizes):
         raise InputError("a hierarchy needs at least one level: use sizes=(8, 4)")
-    require(COUNT, **{f"sizes[{level}]": size for level, size in enumerate(sizes)})
     return [nets.mlp(2 * size, widths, activation) for size in sizes]
 
 
@@ -233,6 +244,11 @@ def _hierarchy(
                 f"latent_size is {latent_size}"
             )
 
+    def require_prior(params: Mapping[str, Any], who: str) -> None:
+        prior = params.get("prior")
+        if not (isinstance(prior, Mapping) and {*map(str, range(1, count))} <= {*prior}):
+            raise InputError(f"{who} its own prior: give the method that one too")
+
     def read(
         given: Array, latent_size: int, hparams: HParams, params: Mapping[str, Any], batch: Batch
     ) -> Levels:
@@ -245,10 +261,8 @@ def _hierarchy(
             )
         if not shares:
             return Levels(given, params["posterior"])
-        prior = params.get("prior")
-        if not (isinstance(prior, Mapping) and {*map(str, range(1, count))} <= {*prior}):
-            raise InputError("a ladder reads its own prior: give the method that one too")
-        return Levels(given, params["posterior"], prior)
+        require_prior(params, "a ladder reads")
+        return Levels(given, params["posterior"], params["prior"])
 
     def walked(
         parameters: Levels, choose: Callable[[int, Gaussian], Array]
@@ -303,7 +317,15 @@ def _hierarchy(
     def predict(z: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
         return top.predict(z[:, size - sizes[-1] :], of_top(params), hparams)
 
+    def check(posterior: Posterior) -> None:
+        if posterior.read is not read:
+            raise InputError(
+                "these levels are of another posterior: use posterior, prior and levels of one "
+                "hierarchy"
+            )
+
     def by_level(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        require_prior(seen.params, "a hierarchy's levels are parts of")
         posterior = posterior_nats(seen.latent, seen.parameters)
         prior = prior_nats(seen.latent, seen.params, hparams)
         pairs = enumerate(zip(posterior, prior, strict=True), 1)
@@ -331,6 +353,7 @@ def _hierarchy(
             standard=top.standard and count == 1,
             hparams=top.hparams,
             domains=top.domains,
+            reads_encoder=top.reads_encoder,
         ),
-        LatentRegulariser(hparams={}, apply=by_level, whole=False),
+        LatentRegulariser(hparams={}, apply=by_level, whole=False, check=check),
     )

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ae_jax.core import Array, HParams, InputError, mistaken
+from ae_jax.methods.parts.labels import same_classes
 from ae_jax.methods.parts.latents import Posterior, Prior, Product
 
 
@@ -85,7 +86,7 @@ def joint_prior(**parts: Prior) -> Prior:
     """
     numbers = _checked(Prior, "priors.normal()", parts)
     told = [part.classes for part in parts.values() if part.of is not None]
-    if any(classes != told[0] for classes in told):
+    if not all(same_classes(classes, told[0]) for classes in told):
         raise InputError(
             f"the parts of a joint prior are of the classes {told}: give them the same"
         )
@@ -129,6 +130,7 @@ def joint_prior(**parts: Prior) -> Prior:
         of=of if told else None,
         classes=told[0] if told else 0,
         size=_size(parts),
+        reads_encoder=any(part.reads_encoder for part in parts.values()),
         **numbers,
     )
 

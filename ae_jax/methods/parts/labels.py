@@ -21,6 +21,11 @@ def require_classes(classes: Classes) -> None:
         require(WHOLE, classes=classes)
 
 
+def same_classes(one: Classes, other: Classes) -> bool:
+    """Whether they are the same ones, those of several factors in whatever kind of list."""
+    return np.array_equal(one, other)
+
+
 def labels_of(batch: Batch, classes: int, advice: str = "", unknown: bool = False) -> Array:
     """Returns the labels of a batch, int [B], after looking at them where they are not traced.
 

@@ -148,6 +148,10 @@ def capacities(weight: float = 30.0, **nats: float) -> LatentRegulariser:
     is a JointVAE's, whose divergence of relaxed categories is that of the categories themselves: no
     bound, which is what `loss` then is not. Of one part it is `capacity`.
 
+    A part's divergence is of each example, and full where all examples have one category for sure.
+    So let capacities rise from 0 by `training.ramp`, and the weight be no more than what
+    reconstructions gain from a nat: the paper's 30 is of images of 32x32 pixels.
+
     Args:
       weight: gamma.
       **nats: the capacity of each part, by its name. Of V variables of K categories no more than
@@ -403,13 +407,15 @@ def density_ratio(discriminator: Network, weight: float = 10.0) -> LatentRegular
       weight: gamma.
 
     Raises:
-      InputError: when traced, if it does not give such logits.
+      InputError: when traced, if it does not give such logits, or is not there.
 
     Reference:
       Kim and Mnih (2018), Disentangling by Factorising, equation 2.
     """
 
     def apply(key: Array, seen: Encoded, present: Array | None, hparams: HParams):
+        if "discriminator" not in seen.params:
+            raise InputError("nobody trains this discriminator: methods.factor_vae() does")
         logits = one_logit(discriminator.apply(seen.params["discriminator"], seen.latent))
         return hparams["tc_weight"] * logits, {"total_correlation": logits}
 

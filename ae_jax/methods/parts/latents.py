@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
-from ae_jax.core import Array, Domain, HParams
+from ae_jax.core import Array, Batch, Domain, HParams, InputError
 from ae_jax.methods.parts.labels import Classes
 
 
@@ -123,6 +123,7 @@ class Prior(NamedTuple):
         it is of all alike.
       classes: C, or those of several factors, that it has to be told.
       size: Z, where it takes no other; None where it takes any.
+      reads_encoder: whether it is made of the encoder's posteriors, of what no label goes with.
     """
 
     sample: Callable[[Array, Mapping[str, Any], tuple[int, int], HParams], Array]
@@ -136,3 +137,39 @@ class Prior(NamedTuple):
     of: Callable[[Array], "Prior"] | None = None
     classes: Classes = 0
     size: int | None = None
+    reads_encoder: bool = False
+
+
+def require_size(what: str, part: Posterior | Prior, size: int, advice: str) -> None:
+    """Raises InputError where a part that takes one number of latents only is given another."""
+    if part.size not in (None, size):
+        raise InputError(f"the {what} is of {part.size} numbers, and is given {size}: {advice}")
+
+
+def drawn(posterior: Posterior, key: Array, parameters: Any) -> tuple[Array, Array | None]:
+    """One draw each, [B, Z], and its nats [B] where they are found with it, else None."""
+    if posterior.draw is not None:
+        return posterior.draw(key, parameters)
+    return posterior.sample(key, parameters), None
+
+
+def parameters_of(
+    posterior: Posterior,
+    outputs: Array,
+    latent_size: int,
+    params: Mapping[str, Any],
+    batch: Batch,
+    hparams: HParams,
+) -> Any:
+    """Reads a posterior's parameters, with its own where it has some, of an encoder's outputs.
+
+    Args:
+      posterior: of whom.
+      outputs: [B, O], of the encoder.
+      latent_size: Z.
+      params: of all networks by name.
+      batch: what the encoder was shown.
+      hparams: of the method.
+    """
+    own = () if posterior.init is None else (params, batch)
+    return posterior.read(outputs, latent_size, hparams, *own)

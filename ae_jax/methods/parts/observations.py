@@ -31,6 +31,7 @@ from ae_jax.methods.parts.quantisers import nearest
 from ae_jax.probability import continuous_bernoulli as continuous
 from ae_jax.probability import discretised_logistic as discretised
 from ae_jax.probability import gaussian as normal
+from ae_jax.probability._examples import matched
 
 
 class Observation(NamedTuple):
@@ -79,11 +80,22 @@ def continuous_bernoulli() -> Observation:
 
 
 def categorical() -> Observation:
-    """Outputs are logits [B, V]; data are one-hot [B, V]."""
+    """Outputs are logits [B, V]; data are one-hot [B, V].
+
+    Raises:
+      InputError: when traced, if they are of other shapes, such as images.
+    """
+
+    def loss(logits: Array, x: Array, hparams: HParams) -> Array:
+        logits, x = matched("logits x", logits, x)
+        if x.ndim != 2:
+            raise InputError(f"categories are one-hot, [B, V], got {list(x.shape)}")
+        # -log softmax(logits)_x
+        return optax.losses.softmax_cross_entropy(logits, x)
+
     return Observation(
         hparams={},
-        # -log softmax(logits)_x
-        loss=lambda logits, x, hparams: optax.losses.softmax_cross_entropy(logits, x),
+        loss=loss,
         mean=jax.nn.softmax,
         sample=lambda key, logits, hparams: jax.nn.one_hot(
             jax.random.categorical(key, logits), logits.shape[1], dtype=logits.dtype

@@ -26,27 +26,24 @@ from ae_jax.methods.parts.flows import Flow
 from ae_jax.methods.parts.hyperbolic import riemannian_normal_posterior as riemannian_normal
 from ae_jax.methods.parts.hyperbolic import wrapped_normal_posterior as wrapped_normal
 from ae_jax.methods.parts.joint import joint_posterior as joint
-from ae_jax.methods.parts.latents import Posterior
+from ae_jax.methods.parts.latents import Posterior, drawn
+from ae_jax.methods.parts.spherical import power_spherical, von_mises_fisher
 from ae_jax.probability import gaussian as normal
-from ae_jax.probability import sphere
 from ae_jax.probability._examples import sum_dimensions
 
 __all__ = [
     "Correlated",
-    "Directional",
     "Flowed",
     "Gaussian",
     "Posterior",
     "categorical",
     "concrete",
-    "drawn",
     "encoding",
     "flow",
     "full_gaussian",
     "gaussian",
     "joint",
     "mixed",
-    "parameters_of",
     "power_spherical",
     "riemannian_normal",
     "uniform",
@@ -282,87 +279,6 @@ def flow(through: Flow, base: Posterior | None = None) -> Posterior:
         domains=base.domains,
         init=through.init,
         draw=draw,
-    )
-
-
-def drawn(posterior: Posterior, key: Array, parameters: Any) -> tuple[Array, Array | None]:
-    """One draw each, [B, Z], and its nats [B] where they are found with it, else None."""
-    if posterior.draw is not None:
-        return posterior.draw(key, parameters)
-    return posterior.sample(key, parameters), None
-
-
-def parameters_of(
-    posterior: Posterior,
-    outputs: Array,
-    latent_size: int,
-    params: Mapping[str, Any],
-    batch: Batch,
-    hparams: HParams,
-) -> Any:
-    """Reads a posterior's parameters, with its own where it has some, of an encoder's outputs.
-
-    Args:
-      posterior: of whom.
-      outputs: [B, O], of the encoder.
-      latent_size: Z.
-      params: of all networks by name.
-      batch: what the encoder was shown.
-      hparams: of the method.
-    """
-    own = () if posterior.init is None else (params, batch)
-    return posterior.read(outputs, latent_size, hparams, *own)
-
-
-class Directional(NamedTuple):
-    """Parameters of a distribution on the sphere."""
-
-    direction: Array
-    concentration: Array
-
-
-def von_mises_fisher() -> Posterior:
-    """The von Mises-Fisher distribution on the sphere in R^Z, a latent's length being 1.
-
-    Outputs are Z + 1 numbers: Z whose direction is the mean's, whatever their length, and one, o,
-    of which the concentration is softplus(o) + 1.
-
-    Reference:
-      Davidson et al. (2018), Hyperspherical Variational Auto-Encoders.
-    """
-    return _directional(probability.von_mises_fisher)
-
-
-def power_spherical() -> Posterior:
-    """The power spherical distribution on the sphere in R^Z; outputs as `von_mises_fisher`'s.
-
-    Reference:
-      De Cao and Aziz (2020), The Power Spherical distribution.
-    """
-    return _directional(probability.power_spherical)
-
-
-def _directional(density: Any) -> Posterior:
-    def read(outputs: Array, latent_size: int, hparams: HParams) -> Directional:
-        if outputs.shape[1:] != (latent_size + 1,):
-            raise InputError(
-                f"the encoder must give a direction and a concentration for {latent_size} latents, "
-                f"[B, {latent_size + 1}], and gives {list(outputs.shape)}"
-            )
-        sphere.require_dim(latent_size)
-        direction, raw = outputs[:, :latent_size], outputs[:, latent_size]
-        return Directional(sphere.unit(direction), jax.nn.softplus(raw) + 1)
-
-    return Posterior(
-        outputs=lambda latent_size: latent_size + 1,
-        read=read,
-        sample=lambda key, parameters: density.sample(key, *parameters),
-        log_prob=lambda z, parameters: density.log_prob(z, *parameters),
-        mean=lambda parameters: parameters.direction,
-        kl_standard=lambda parameters: density.kl_uniform(
-            parameters.concentration, parameters.direction.shape[1]
-        ),
-        support="sphere",
     )
 
 

@@ -1,14 +1,17 @@
 """What latents are drawn from before anything is seen, p(z); it may be learned."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ae_jax import probability
 from ae_jax.core import (
     COUNT,
+    REAL,
     Array,
     HParams,
     InputError,
@@ -16,6 +19,7 @@ from ae_jax.core import (
     require,
     require_kind,
     require_networks,
+    shaped,
 )
 from ae_jax.methods.parts.discrete import categorical_prior as categorical
 from ae_jax.methods.parts.discrete import concrete_prior as concrete
@@ -119,8 +123,9 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
     """A distribution of codes, each given those before it: p(c) = prod_i p(c_i | c_1, ..., c_i-1).
 
     Codes are whole numbers, such as the map of codes of an image that a `quantiser` makes of it, or
-    the pixels of a binary one; `density_model` learns it from them. A sample takes one pass of the
-    network for each code.
+    the pixels of a binary one; `density_model` learns it from them. What is no code, below 0, K or
+    more or between whole numbers, has a density of NaN, so that nobody misses it. A sample takes
+    one pass of the network for each code.
 
     Args:
       network: codes int [B, *shape] -> logits [B, *shape, K], each code's of those before it alone,
@@ -128,7 +133,8 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
       shape: of an example's codes, (H, W, L).
 
     Raises:
-      InputError: if the network is none, or a length of the shape.
+      InputError: if the network is none, or a length of the shape; when traced, if it gives no such
+        logits.
 
     Reference:
       Van den Oord, Kalchbrenner and Kavukcuoglu (2016), Pixel Recurrent Neural Networks; Van den
@@ -136,18 +142,25 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
       for a prior of codes.
     """
     require_networks(network=network)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    require(COUNT, **{f"shape[{i}]": length for i, length in enumerate(shape)})
+    shape = shaped("shape", shape)
 
     def logits(codes: Array, params: Mapping[str, Any]) -> Array:
         """[B, Z, K] of [B, Z]."""
-        made = network.apply(params["prior"], codes.reshape(-1, *shape))
+        maps = codes.reshape(-1, *shape)
+        made = network.apply(params["prior"], maps)
+        if made.shape[:-1] != maps.shape:
+            wanted = ", ".join(map(str, (*shape, "K")))
+            raise InputError(
+                f"the network must give logits [B, {wanted}] of codes, and gives {list(made.shape)}"
+            )
         return made.reshape(*codes.shape, -1)
 
     def log_prob(codes: Array, params: Mapping[str, Any], hparams: HParams) -> Array:
-        codes = codes.astype(int)
-        nats = jax.nn.log_softmax(logits(codes, params))
-        return jnp.sum(jnp.take_along_axis(nats, codes[..., None], axis=-1), axis=(1, 2))
+        whole = codes.astype(int)
+        nats = jax.nn.log_softmax(logits(whole, params))
+        each = jnp.take_along_axis(nats, whole[..., None], axis=-1, mode="clip")[..., 0]
+        known = (whole.astype(codes.dtype) == codes) & (whole >= 0) & (whole < nats.shape[-1])
+        return jnp.sum(jnp.where(known, each, jnp.nan), axis=1)
 
     def sample(
         key: Array, params: Mapping[str, Any], shape: tuple[int, int], hparams: HParams
@@ -165,6 +178,7 @@ def autoregressive(network: Network, shape: int | Sequence[int]) -> Prior:
         log_prob=log_prob,
         init=lambda key, x, size: network.init(key, x.astype(int).reshape(-1, *shape)),
         support="codes",
+        size=math.prod(shape),
     )
 
 
@@ -297,7 +311,8 @@ def vamp(
 
     Raises:
       InputError: if a part is none, the posterior has no density or parameters of its own, there is
-        no component, or the interval is empty.
+        no component, or the interval is empty; in use, if the VAE is told classes, of which
+        pseudo-inputs have none.
 
     Reference:
       Tomczak and Welling (2018), VAE with a VampPrior.
@@ -308,8 +323,10 @@ def vamp(
     require(COUNT, components=components)
     if posterior.log_prob is None or posterior.init is not None:
         raise InputError("a VampPrior mixes plain posteriors: use posteriors.gaussian()")
-    if interval is not None and not interval[0] < interval[1]:
-        raise InputError(f"interval is {interval}: use (low, high) with low < high")
+    if interval is not None:
+        ends = np.shape(interval) == (2,) and all(end in REAL for end in interval)
+        if not ends or not interval[0] < interval[1]:
+            raise InputError(f"interval is {interval!r}: use (low, high) with low < high, or None")
     low, high = (0.0, 1.0) if interval is None else interval
 
     def init(key: Array, x: Array, latent_size: int) -> Array:
@@ -335,6 +352,7 @@ def vamp(
         lambda z, params, hparams: mixture(params, hparams, z.shape[1]).log_prob(z),
         init=init,
         support=posterior.support,
+        reads_encoder=True,
     )
 
 

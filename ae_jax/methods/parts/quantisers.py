@@ -20,9 +20,10 @@ from ae_jax.core import (
     require,
     require_kind,
     require_networks,
+    shaped,
     traced,
 )
-from ae_jax.probability._examples import sum_dimensions
+from ae_jax.probability._examples import sum_dimensions, widened
 
 _SEVERAL = Domain(2, whole=True)
 
@@ -104,6 +105,8 @@ def codebook(
       origin; of those in use it changes some parts in a million.
     - By the gradient of |r - e|^2, of weight 1, that the loss has beside the commitment.
 
+    Of latents in half precision entries and counts are in single precision.
+
     Entries begin at draws of a Gaussian with the mean and the deviations of the first latents.
 
     Args:
@@ -132,7 +135,8 @@ def codebook(
 
     def passed(books: Array, z: Array, hparams: HParams) -> tuple[Quantised, list[Array]]:
         """And what each level is to quantise."""
-        left, total, error, codes, seen = z, jnp.zeros_like(z), jnp.zeros(len(z), z.dtype), [], []
+        left = widened(z)
+        total, error, codes, seen = jnp.zeros_like(left), jnp.zeros(len(z), left.dtype), [], []
         for book in books:
             code = nearest(left, book)
             entry = jnp.take(book, code, axis=0)
@@ -142,15 +146,17 @@ def codebook(
             codes.append(code)
             seen.append(hold(left))
             left, total = left - hold(entry), total + hold(entry)
-        return Quantised(_straight_through(z, total), jnp.stack(codes, axis=-1), error), seen
+        latent = _straight_through(z, total.astype(z.dtype))
+        return Quantised(latent, jnp.stack(codes, axis=-1), error), seen
 
     def init(key: Array, z: Array) -> dict[str, Array]:
-        books, left = [], z.reshape(-1, z.shape[-1])
+        books, left = [], widened(z).reshape(-1, z.shape[-1])
         for own in jax.random.split(key, levels):
             mean, deviation = (f(left, axis=0, keepdims=True) for f in (jnp.mean, jnp.std))
-            books.append(mean + deviation * jax.random.normal(own, (size, z.shape[-1]), z.dtype))
+            noise = jax.random.normal(own, (size, z.shape[-1]), left.dtype)
+            books.append(mean + deviation * noise)
             left = left - books[-1][nearest(left, books[-1])]
-        counts = {"counts": jnp.ones((levels, size), z.dtype)} if ema else {}
+        counts = {"counts": jnp.ones((levels, size), left.dtype)} if ema else {}
         return {"codebook": jnp.stack(books), **counts}
 
     def train(
@@ -211,8 +217,8 @@ def finite_scalar(levels: Sequence[int] = (8, 5, 5, 5)) -> Quantiser:
       levels: how many values each of the D dimensions has; K is their product.
 
     Raises:
-      InputError: if a dimension has less than two values, or there is none; when traced, if the
-        encoder gives another number of dimensions.
+      InputError: if a dimension has less than two values, there is none, or K is 2^31 or more; when
+        traced, if the encoder gives another number of dimensions.
 
     Reference:
       Mentzer et al. (2023), Finite Scalar Quantization: VQ-VAE Made Simple, section 3.1.
@@ -220,6 +226,8 @@ def finite_scalar(levels: Sequence[int] = (8, 5, 5, 5)) -> Quantiser:
     if np.ndim(levels) != 1 or not len(levels):
         raise InputError(f"levels is {levels!r}: use how many values each dimension has, (8, 5, 5)")
     require(_SEVERAL, **{f"levels[{i}]": count for i, count in enumerate(levels)})
+    if (size := math.prod(map(int, levels))) >= 2**31:  # codes are 32-bit numbers
+        raise InputError(f"levels are of {size:,} values: use less than 2^31")
     counts, weights = np.asarray(levels), np.cumprod([1, *levels[:-1]])
 
     def values(digits: Array, dtype: Any) -> Array:
@@ -231,17 +239,18 @@ def finite_scalar(levels: Sequence[int] = (8, 5, 5, 5)) -> Quantiser:
                 f"levels are of {len(counts)} dimensions, and the encoder gives {list(z.shape)}: "
                 f"use [B, ..., {len(counts)}]"
             )
-        bounded = jnp.tanh(z)
-        digits = jnp.round((bounded + 1) * _row((counts - 1) / 2, z).astype(z.dtype)).astype(int)
+        bounded = jnp.tanh(widened(z))
+        steps = _row((counts - 1) / 2, z).astype(bounded.dtype)
+        digits = jnp.round((bounded + 1) * steps).astype(int)
         codes = jnp.sum(digits * _row(weights, z).astype(digits.dtype), axis=-1, keepdims=True)
-        latent = _straight_through(bounded, values(digits, z.dtype))
-        return Quantised(latent, codes, jnp.zeros(len(z), z.dtype))
+        latent = _straight_through(bounded, values(digits, bounded.dtype)).astype(z.dtype)
+        return Quantised(latent, codes, jnp.zeros(len(z), bounded.dtype))
 
     def decode(params: Mapping[str, Array], codes: Array) -> Array:
         digits = codes // _row(weights, codes).astype(codes.dtype)
         return values(digits % _row(counts, codes).astype(codes.dtype), jnp.result_type(float))
 
-    return Quantiser(math.prod(levels), 1, lambda key, z: {}, apply, decode)
+    return Quantiser(size, 1, lambda key, z: {}, apply, decode)
 
 
 def usage(codes: Array, size: int, present: Array | None = None) -> dict[str, Array]:
@@ -299,11 +308,12 @@ def coding(
       latent_shape: D, or (H, W, D).
 
     Raises:
-      InputError: if a network or the quantiser is none.
+      InputError: if a network or the quantiser is none, or a length of a latent; when traced, if
+        the encoder does not give such latents.
     """
     require_networks(encoder=encoder, decoder=decoder)
     require_kind(Quantiser, "quantisers.codebook(512)", quantiser=quantiser)
-    shape = (latent_shape,) if isinstance(latent_shape, int) else tuple(latent_shape)
+    shape = shaped("latent_shape", latent_shape)
 
     def to_codes_init(key: Array, x: Array) -> dict[str, Any]:
         own, other = jax.random.split(key)

@@ -4,23 +4,23 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import optax
 
 from ae_jax.core import (
-    COUNT,
+    WHOLE,
     Array,
     Batch,
     HParams,
     InputError,
     Method,
     Views,
-    require,
     require_kind,
+    shaped,
 )
 from ae_jax.methods.learners.composing import joined
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.objective import Objective, descend
+from ae_jax.methods.parts.latents import require_size
 from ae_jax.methods.parts.priors import Prior
 
 
@@ -47,8 +47,9 @@ def density_model(
       exact.
 
     Raises:
-      InputError: if the prior is none or has nothing to learn, or a length is none; when
-        initialised, for examples of another shape, or a prior that reads other networks.
+      InputError: if the prior is none, of another size, has nothing to learn or is told of more
+        than examples, or a length is none; when initialised, for examples of another shape; if the
+        data of a prior of codes are no whole numbers.
 
     Reference:
       Papamakarios, Pavlakou and Murray (2017), Masked Autoregressive Flow for Density Estimation;
@@ -56,11 +57,16 @@ def density_model(
       of latents.
     """
     require_kind(Prior, "priors.flow(flows.coupling())", prior=prior)
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    require(COUNT, **{f"shape[{i}]": length for i, length in enumerate(shape)})
+    shape = shaped("shape", shape)
+    if prior.reads_encoder or prior.of is not None:
+        raise InputError(
+            "a density of examples has neither an encoder nor classes to be told, as a VampPrior "
+            "and priors.by_class() need: use priors.flow(flows.coupling())"
+        )
     if prior.init is None:
         raise InputError("this density has nothing to learn: use priors.flow(flows.coupling())")
     size = math.prod(shape)
+    require_size("density", prior, size, "give it examples of another shape")
 
     def nats(params: Mapping[str, Any], x: Array, hparams: HParams) -> Array:
         return prior.log_prob(x.reshape(len(x), size), params, hparams)
@@ -69,12 +75,7 @@ def density_model(
         x = batch["image"]
         if x.shape[1:] != shape:
             raise InputError(f"a density of examples {list(shape)} is shown {list(x.shape)}")
-        params = {"prior": prior.init(key, x, size)}
-        try:
-            jax.eval_shape(nats, params, x, hparams)
-        except KeyError as missing:
-            raise InputError(f"this density reads a network that is not here: {missing}") from None
-        return params
+        return {"prior": prior.init(key, x, size)}
 
     def terms(
         key: Array, params: Mapping[str, Any], batch: Batch, hparams: HParams, training: bool
@@ -89,5 +90,6 @@ def density_model(
         return nats(state.params, batch["image"], hparams)
 
     views = Views(sample=sample, log_likelihood=log_likelihood)
-    objective = Objective(init, terms, **joined(prior))
+    ranges = {"image": WHOLE} if prior.support == "codes" else {}
+    objective = Objective(init, terms, **joined(prior), ranges=ranges)
     return descend(objective, views, optimizer=optimizer, learning_rate=learning_rate)

@@ -14,9 +14,10 @@ from ae_jax.core import (
     require_kind,
     require_networks,
 )
-from ae_jax.methods.parts.labels import Classes, given_one_hot, require_classes
+from ae_jax.methods.parts.labels import Classes, given_one_hot, require_classes, same_classes
+from ae_jax.methods.parts.latents import parameters_of, require_size
 from ae_jax.methods.parts.observations import Observation, bernoulli
-from ae_jax.methods.parts.posteriors import Posterior, gaussian, parameters_of
+from ae_jax.methods.parts.posteriors import Posterior, gaussian
 from ae_jax.methods.parts.priors import Prior, fitting_prior, normal
 
 
@@ -90,9 +91,16 @@ def latent_model(
             f"a posterior on the {posterior.support} needs a prior there, and this one is on the "
             f"{prior.support}: {fitting_prior(posterior)}"
         )
-    if prior.of is not None and prior.classes != classes:
+    for name, part in (("posterior", posterior), ("prior", prior)):
+        require_size(name, part, latent_size, "use latent_size, or the part's own sizes, to fit")
+    if prior.of is not None and not same_classes(prior.classes, classes):
         raise InputError(
             f"the prior is of {prior.classes} classes, and the VAE is told {classes}: give it "
             f"classes={prior.classes}"
+        )
+    if prior.reads_encoder and classes:
+        raise InputError(
+            "the encoder is told classes, which the pseudo-inputs of a VampPrior do not have: use "
+            "priors.by_class(), or no classes"
         )
     return LatentModel(encoder, decoder, latent_size, likelihood, posterior, prior, classes)

@@ -21,7 +21,7 @@ from ae_jax.methods.learners.composing import joined, of_classes
 from ae_jax.methods.learners.objective import Objective
 from ae_jax.methods.parts.labels import beside
 from ae_jax.methods.parts.latent_regularisers import Encoded, LatentRegulariser
-from ae_jax.methods.parts.posteriors import drawn
+from ae_jax.methods.parts.latents import drawn
 from ae_jax.methods.parts.priors import closed_form
 from ae_jax.methods.variational.bounds import Bound, Terms, elbo
 from ae_jax.methods.variational.model import LatentModel

@@ -9,7 +9,7 @@ from ae_jax.core import COUNT, Array, Batch, HParams, Views, require
 from ae_jax.methods.learners.gradient import GradientState
 from ae_jax.methods.learners.views import coded
 from ae_jax.methods.parts.labels import beside, drawn_one_hot
-from ae_jax.methods.parts.posteriors import drawn
+from ae_jax.methods.parts.latents import drawn
 from ae_jax.methods.variational.model import LatentModel
 
 

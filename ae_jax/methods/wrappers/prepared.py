@@ -73,4 +73,6 @@ def prepared(method: Method, preparation: Preparation) -> Method:
         step=of_state(method.step),
         evaluate=of_state(method.evaluate),
         views=method.views._replace(**drawn),
+        # of images as they are prepared
+        ranges={name: method.ranges[name] for name in method.ranges.keys() - {"image"}},
     )

@@ -1,7 +1,7 @@
 """A stage of greedy training: a method that learns from the latents of a frozen encoder."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def stage(
     decoder: Network | None = None,
     *,
     shown: Shown | None = None,
-    noisy: bool = False,
+    noisy: bool | Literal["training"] = False,
     likelihood: Observation | None = None,
 ) -> Method:
     """Returns a method that sees latents in the place of images.
@@ -54,7 +54,8 @@ def stage(
         training does not spoil. Views show a batch as it is.
       noisy: whether training and evaluation see the encoder's noisy pass: with
         `posteriors.encoding`, draws of a VAE's posteriors in the place of their means. Means have
-        less variance than what the decoder has learned to decode. Views see the plain pass.
+        less variance than what the decoder has learned to decode. Where it is `training`, what is
+        evaluated are means, as of a classifier on latents. Views see the plain pass.
       likelihood: what the decoder's outputs say of images, where latents are codes, whole numbers;
         the outputs are data themselves where None. The view `log_likelihood` is then a lower bound
         on log p(x), with the log-likelihood that the method gives codes: of all the codes that an
@@ -68,18 +69,23 @@ def stage(
 
     Raises:
       InputError: if the method and what is shown or the likelihood share a hyperparameter, the
-        encoder has no noisy pass that could be seen, or a likelihood is none, or has no decoder;
+        encoder has no noisy pass that could be seen, noisy is another word, or a likelihood is
+        none, or has no decoder;
         when initialised, if it is of latents that are no codes.
 
     Reference:
       Bengio et al. (2007), Greedy Layer-Wise Training of Deep Networks, section 3; Xie, Xu and
       Chen (2012), Image Denoising and Inpainting with Deep Neural Networks, section 2.3, for
-      what is shown; Dai and Wipf (2019), Diagnosing and Enhancing VAE Models, section 4, for draws.
+      what is shown; Dai and Wipf (2019), Diagnosing and Enhancing VAE Models, section 4, for draws;
+      Kingma et al. (2014), Semi-supervised Learning with Deep Generative Models, M1 + M2, for those
+      of training.
     """
     require_kind(Method, "methods.vae(encoder, decoder, 2)", method=method)
     require_networks(encoder=encoder)
     if decoder is not None:
         require_networks(decoder=decoder)
+    if noisy not in (False, True, "training"):
+        raise InputError(f"noisy is {noisy!r}: use training, or True for evaluation as well")
     if noisy and (encoder.noisy is None or shown is not None):
         raise InputError(
             "draws of latents need an encoder with a noisy pass and images as they are: use "
@@ -109,13 +115,13 @@ def stage(
         return {**batch, **latents}
 
     def spoiled(
-        key: Array, frozen: Mapping[str, Any], batch: Batch, hparams: HParams
+        key: Array, frozen: Mapping[str, Any], batch: Batch, hparams: HParams, draws: bool
     ) -> tuple[Array, Batch]:
         """The method's key, and what it sees by another."""
-        if shown is None and not noisy:
+        if shown is None and not draws:
             return key, seen(frozen, batch, hparams)
         own, drawing = jax.random.split(key)
-        if noisy:
+        if draws:
             drawn = encoder.noisy(drawing, frozen["encoder"], batch["image"])
             return own, {**batch, "image": drawn}
         return own, seen(frozen, batch, hparams, drawing)
@@ -141,12 +147,12 @@ def stage(
     def step(
         key: Array, state: StageState, batch: Batch, hparams: HParams
     ) -> tuple[StageState, Info]:
-        own, latents = spoiled(key, state.frozen, batch, hparams)
+        own, latents = spoiled(key, state.frozen, batch, hparams, draws=bool(noisy))
         learned, info = method.step(own, state.method, latents, hparams)
         return state._replace(method=learned), info
 
     def evaluate(key: Array, state: StageState, batch: Batch, hparams: HParams):
-        own, latents = spoiled(key, state.frozen, batch, hparams)
+        own, latents = spoiled(key, state.frozen, batch, hparams, draws=noisy is True)
         return method.evaluate(own, state.method, latents, hparams)
 
     def back(state: StageState, below: Array) -> Array:

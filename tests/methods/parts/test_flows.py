@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal, norm
+from scipy.stats import norm
 
 from ae_jax import nets, probability
 from ae_jax.core import InputError, Network
@@ -175,29 +175,23 @@ def test_pseudo_inputs_start_in_the_datas_range_and_are_learned():
         assert all(np.abs(slope).max() > 0 for slope in jax.tree.leaves(slopes))
 
 
-def test_the_gaussian_of_any_covariance():
-    posterior = posteriors.full_gaussian()
-    assert posterior.outputs(3) == 9
-    outputs = jax.random.normal(KEY, (4, 9))
-    parameters = posterior.read(outputs, 3, {})
-    lower = np.zeros((4, 3, 3))
-    lower[:, *np.tril_indices(3)] = outputs[:, 3:]
-    diagonal = np.arange(3)
-    lower[:, diagonal, diagonal] = np.exp(lower[:, diagonal, diagonal])
-    np.testing.assert_allclose(parameters.triangle, lower, rtol=1e-12)
-    z, covariance = np.random.default_rng(0).normal(size=(4, 3)), lower @ lower.swapaxes(1, 2)
-    pairs = list(zip(np.asarray(outputs[:, :3]), covariance, strict=True))
-    expected = [multivariate_normal(*own).logpdf(one) for own, one in zip(pairs, z, strict=True)]
-    np.testing.assert_allclose(posterior.log_prob(z, parameters), expected, rtol=1e-10)
-    kl = [(np.trace(c) + m @ m - 3 - np.linalg.slogdet(c)[1]) / 2 for m, c in pairs]
-    np.testing.assert_allclose(posterior.kl_standard(parameters), kl, rtol=1e-10)
-    wide = jax.tree.map(lambda own: jnp.broadcast_to(own[:1], (20_000, *own.shape[1:])), parameters)
-    drawn = np.asarray(posterior.sample(KEY, wide))
-    np.testing.assert_allclose(drawn.mean(axis=0), outputs[0, :3], atol=0.1)
-    np.testing.assert_allclose(np.cov(drawn.T), covariance[0], rtol=0.1, atol=0.1)
-    # zeros say: the standard one
-    plain = posterior.read(jnp.zeros((1, 9)), 3, {})
-    np.testing.assert_array_equal(posterior.kl_standard(plain), 0)
+@pytest.mark.parametrize(
+    "flow",
+    [
+        flows.planar(1),
+        flows.radial(1),
+        flows.coupling(2, (2,)),
+        flows.masked_autoregressive(1, ()),
+        flows.inverse_autoregressive(1, (), context=2),
+    ],
+)
+def test_latents_in_half_precision_become_single(flow):
+    z, told = jnp.zeros((2, 3), jnp.bfloat16), jnp.zeros((2, flow.context(3)), jnp.bfloat16)
+    own = jax.eval_shape(lambda key: flow.init(key, 3), KEY)
+    own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float32), own)
+    for through in filter(None, (flow.forward, flow.inverse)):
+        found = jax.eval_shape(through, own, z, told)
+        assert {x.dtype for x in found} == {jnp.dtype(jnp.float32)}
 
 
 def test_refuses():

@@ -299,3 +299,11 @@ def test_refuses():
         init(6, 3, posterior=ladder.posterior)
     with pytest.raises(InputError, match="DIP-VAE needs a posterior of independent dimensions"):
         init(6, 3, **parts, regularisers=[methods.latent_regularisers.dip()])
+    with pytest.raises(InputError, match="sizes is 3: use a list of numbers"):
+        hierarchies.ladder(3)
+    for other in ({}, parts):
+        with pytest.raises(InputError, match="these levels are of another posterior: use"):
+            init(6, 3, **other, regularisers=[hierarchies.ladder((2, 1)).levels])
+    below = hierarchies.bottom_up((2, 1))
+    with pytest.raises(InputError, match="levels are parts of its own prior: give the method"):
+        init(4, 3, posterior=below.posterior, regularisers=[below.levels])

@@ -150,3 +150,5 @@ def test_a_curvature_is_not_negative():
     for make in (posteriors.wrapped_normal, priors.riemannian_normal):
         with pytest.raises(InputError, match="curvature is -1: use 0 or more"):
             make(-1)
+        with pytest.raises(InputError, match="curvature is 'round': use 0 or more"):
+            make("round")

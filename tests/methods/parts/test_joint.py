@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
-from ae_jax import methods, nets
+from ae_jax import methods, nets, training
 from ae_jax.core import InputError, Network
 from ae_jax.methods import bounds, latent_regularisers, posteriors, priors
 from ae_jax.probability import categorical, concrete, gaussian
@@ -147,6 +147,20 @@ def test_a_joint_posterior_is_its_parts_side_by_side():
     assert first.shape == (4, 8)
 
 
+def test_a_schedule_anneals_the_relaxation():
+    posterior, logits = posteriors.concrete(3), np.random.default_rng(2).normal(size=(4, 3))
+    schedule = training.geometric(10, "temperature", start=2.0)
+
+    @jax.jit
+    def drawn(step):
+        hparams = schedule.apply(step, {**posterior.hparams, **schedule.hparams})
+        return posterior.sample(KEY, posterior.read(logits, 3, hparams))
+
+    noisy = logits + np.asarray(jax.random.gumbel(KEY, (4, 1, 3), float))[:, 0]
+    for step, temperature in ((0, 2.0), (5, np.sqrt(4 / 3)), (30, 2 / 3)):
+        np.testing.assert_allclose(drawn(step), softmax(noisy / temperature, axis=1), rtol=1e-6)
+
+
 def test_capacities_are_of_each_part_and_reduce_to_one():
     held = latent_regularisers.capacities(30.0, style=2.0, kind=5.0)
     method, state = joint([held], beta=0.0)
@@ -164,10 +178,13 @@ def test_capacities_are_of_each_part_and_reduce_to_one():
     dense = state.params["encoder"]
     hidden = np.tanh(X @ dense["Dense_0"]["kernel"] + np.asarray(dense["Dense_0"]["bias"])[None])
     outputs = np.asarray(hidden @ dense["Dense_1"]["kernel"]) + np.asarray(dense["Dense_1"]["bias"])
-    style = np.mean(gaussian.kl_standard(outputs[:, :2], outputs[:, 2:4]))
+    each = np.asarray(gaussian.kl_standard(outputs[:, :2], outputs[:, 2:4]))
+    style = np.mean(each)
     kind = np.mean(categorical.kl_uniform(outputs[:, 4:]))
     # no more is asked of three categories than log 3
     excess = 30 * (abs(style - 2) + abs(kind - np.log(3)))
+    # of each example's own distance the mean is another number
+    assert np.mean(np.abs(each - 2)) > abs(style - 2) + 0.1
     np.testing.assert_allclose(found["step"]["loss"], bare["step"]["loss"] + excess, rtol=1e-10)
     np.testing.assert_allclose(found["step"]["style_kl"], style, rtol=1e-10)
     np.testing.assert_allclose(found["step"]["kind_kl"], kind, rtol=1e-10)

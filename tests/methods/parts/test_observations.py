@@ -220,3 +220,13 @@ def test_a_decoder_gives_data_by_its_observation():
     np.testing.assert_allclose(network.apply(params, jnp.ones((1, 2))), [[0.5, 0.75, 0.9]], 1e-6)
     with pytest.raises(InputError, match="observation is the function bernoulli: call it"):
         observations.decoding(nets.mlp(3, ()), observations.bernoulli)
+
+
+def test_categories_are_one_hot():
+    # of images it was one number for each pixel, or a traceback
+    loss = observations.categorical().loss
+    x = jnp.asarray(np.eye(3, dtype=np.float32))
+    np.testing.assert_allclose(loss(jnp.zeros((3, 3)), x, {}), np.log(3), rtol=1e-6)
+    for logits, image in ((jnp.zeros((3, 2)), x), (x[None, ..., None], x[None, ..., None])):
+        with pytest.raises(InputError, match=r"shapes must be equal|one-hot, \[B, V\], got"):
+            loss(logits, image, {})

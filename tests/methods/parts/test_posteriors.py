@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import kstest, norm
+from scipy.stats import kstest, multivariate_normal, norm
 
 from ae_jax.core import InputError
 from ae_jax.methods import posteriors
 
 pytestmark = pytest.mark.usefixtures("x64")
 
+KEY = jax.random.key(0)
 OUTPUTS = np.random.default_rng(0).standard_normal((5, 4))
 Z = np.random.default_rng(1).standard_normal((5, 2))
 
@@ -75,3 +76,28 @@ def test_draws_at_the_edge_of_the_uniform_one_are_inside_in_single_precision():
 def test_the_uniform_one_refuses():
     with pytest.raises(InputError, match=r"centres of 3 latents, \[B, 3\], and gives \[5, 4\]"):
         posteriors.uniform().read(OUTPUTS, 3, {})
+
+
+def test_the_gaussian_of_any_covariance():
+    posterior = posteriors.full_gaussian()
+    assert posterior.outputs(3) == 9
+    outputs = jax.random.normal(KEY, (4, 9))
+    parameters = posterior.read(outputs, 3, {})
+    lower = np.zeros((4, 3, 3))
+    lower[:, *np.tril_indices(3)] = outputs[:, 3:]
+    diagonal = np.arange(3)
+    lower[:, diagonal, diagonal] = np.exp(lower[:, diagonal, diagonal])
+    np.testing.assert_allclose(parameters.triangle, lower, rtol=1e-12)
+    z, covariance = np.random.default_rng(0).normal(size=(4, 3)), lower @ lower.swapaxes(1, 2)
+    pairs = list(zip(np.asarray(outputs[:, :3]), covariance, strict=True))
+    expected = [multivariate_normal(*own).logpdf(one) for own, one in zip(pairs, z, strict=True)]
+    np.testing.assert_allclose(posterior.log_prob(z, parameters), expected, rtol=1e-10)
+    kl = [(np.trace(c) + m @ m - 3 - np.linalg.slogdet(c)[1]) / 2 for m, c in pairs]
+    np.testing.assert_allclose(posterior.kl_standard(parameters), kl, rtol=1e-10)
+    wide = jax.tree.map(lambda own: jnp.broadcast_to(own[:1], (20_000, *own.shape[1:])), parameters)
+    drawn = np.asarray(posterior.sample(KEY, wide))
+    np.testing.assert_allclose(drawn.mean(axis=0), outputs[0, :3], atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn.T), covariance[0], rtol=0.1, atol=0.1)
+    # zeros say: the standard one
+    plain = posterior.read(jnp.zeros((1, 9)), 3, {})
+    np.testing.assert_array_equal(posterior.kl_standard(plain), 0)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ae_jax import nets, probability
-from ae_jax.core import InputError
-from ae_jax.methods import posteriors, priors
+from ae_jax import methods, nets, probability
+from ae_jax.core import InputError, Network
+from ae_jax.methods import hierarchies, posteriors, priors
 from ae_jax.methods.parts.priors import closed_form
 from ae_jax.probability import gaussian
 from tests.methods.drawn import drawn_like
@@ -92,8 +92,95 @@ def test_probabilities_of_all_codes_sum_to_one_and_are_those_of_samples(shape, s
     assert (prior.standard, prior.support) == (False, "codes")
 
 
+def test_what_is_no_code_is_missed_by_nobody():
+    prior = priors.autoregressive(nets.pixel_cnn(3, 2, 1, 1), (2, 1, 1))
+    params = {"prior": prior.init(KEY, jnp.zeros((1, 2, 1, 1)), 2)}
+    for dtype, strange in ((int, (-1, 3)), (float, (-1, 3, 0.5, np.nan))):
+        codes = np.array([[2, 0], *([2, value] for value in strange)], dtype)
+        nats = jax.jit(prior.log_prob)(jnp.asarray(codes), params, {})
+        np.testing.assert_array_equal(np.isnan(nats), [False, *[True] * len(strange)])
+
+
 def test_an_autoregressive_one_needs_a_network_and_a_shape():
     with pytest.raises(InputError, match=r"shape\[1\] is 0"):
         priors.autoregressive(nets.pixel_cnn(2), (2, 0, 1))
     with pytest.raises(InputError, match="network is the function pixel_cnn: call it"):
         priors.autoregressive(nets.pixel_cnn, (2, 2, 1))
+    flat = Network(lambda key, x: {}, lambda params, x: jnp.zeros((len(x), 7)))
+    prior = priors.autoregressive(flat, (2, 2, 1))
+    method = methods.density_model(prior, (2, 2, 1))
+    with pytest.raises(InputError, match=r"logits \[B, 2, 2, 1, K\] of codes, and gives \[3, 7\]"):
+        traced(method, np.zeros((3, 2, 2, 1), int))
+
+
+def traced(method, x, **entries):
+    """A step of a method, which is not run."""
+    batch, hparams = {"image": x, **entries}, dict(method.hparams)
+    state = jax.eval_shape(method.init, KEY, batch, hparams)
+    return jax.eval_shape(method.step, KEY, state, batch, hparams)
+
+
+ENCODER, DECODER, X = nets.mlp(4, ()), nets.mlp(3, ()), np.zeros((2, 3))
+
+
+def test_classes_of_several_factors_are_those_of_any_list():
+    method = methods.vae(ENCODER, DECODER, 2, classes=[2, 3], prior=priors.by_class((2, 3)))
+    traced(method, X, factors=np.zeros((2, 2), int))
+    with pytest.raises(InputError, match=r"of \(3, 2\) classes, and the VAE is told \[2, 3\]"):
+        methods.vae(ENCODER, DECODER, 2, classes=[2, 3], prior=priors.by_class((3, 2)))
+
+
+@pytest.mark.parametrize("interval", [(1, 0), (0,), 5, (0, np.inf), (np.nan, 1), "01"])
+def test_pseudo_inputs_stay_in_an_interval(interval):
+    with pytest.raises(InputError, match=r"use \(low, high\) with low < high, or None"):
+        priors.vamp(ENCODER, 3, interval=interval)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-3, 1)])
+def test_pseudo_inputs_begin_about_the_mean_image(low, high):
+    """A tenth of the interval about it, and inside whatever is learned: they are logistic in it."""
+    x = np.linspace(low, high, 12).reshape(4, 3)
+    raw = priors.vamp(ENCODER, 20_000, interval=(low, high)).init(KEY, jnp.asarray(x), 2)
+    shown = low + (high - low) / (1 + np.exp(-np.asarray(raw, float)))
+    np.testing.assert_allclose(shown.mean(axis=0), x.mean(axis=0), atol=0.02 * (high - low))
+    np.testing.assert_allclose(shown.std(axis=0), 0.1 * (high - low), rtol=0.05)
+
+
+def test_a_vamp_prior_reads_the_encoder_of_its_vae():
+    with pytest.raises(InputError, match="pseudo-inputs of a VampPrior do not have: use"):
+        methods.vae(ENCODER, DECODER, 2, classes=3, prior=priors.vamp(ENCODER, 3))
+    top = hierarchies.top_down((1, 1), features=1, top=priors.vamp(nets.mlp(2, ()), 3))
+    with pytest.raises(InputError, match="pseudo-inputs of a VampPrior do not have: use"):
+        methods.semi_supervised_vae(
+            nets.mlp(3, ()),
+            DECODER,
+            nets.mlp(3, ()),
+            2,
+            3,
+            posterior=top.posterior,
+            prior=top.prior,
+        )
+    method = methods.vae(ENCODER, DECODER, 2, prior=priors.vamp(nets.mlp(4, (7,)), 3))
+    with pytest.raises(InputError, match="the parameters of another network, or inputs"):
+        traced(method, X)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "message"),
+    [
+        ("concrete", 6, "prior is of 3 numbers, and is given 6"),
+        ("concrete", 4, "posterior is of 6 numbers, and is given 4"),
+        ("categorical", 6, "prior is of 3 numbers, and is given 6"),
+        ("joint", 6, "prior is of 3 numbers, and is given 6"),
+    ],
+)
+def test_prior_and_posterior_are_of_as_many_latents_as_there_are(kind, size, message):
+    def made(part, variables):
+        if kind == "joint":
+            return part.joint(own=part.concrete(3, variables))
+        return getattr(part, kind)(3, variables)
+
+    with pytest.raises(InputError, match=message):
+        methods.vae(
+            nets.mlp(size, ()), DECODER, size, posterior=made(posteriors, 2), prior=made(priors, 1)
+        )

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ae_jax import nets
 from ae_jax.core import InputError
 from ae_jax.methods import quantisers
 
@@ -68,11 +69,20 @@ def test_gradients_pass_to_the_encoder_and_to_entries_that_they_move(x64, ema):
     of_latents, of_params = jax.jit(jax.grad(loss, (0, 1)))(jnp.asarray(Z), params(counts=ema))
     # the decoder's own, and 2 beta (z - e)
     np.testing.assert_allclose(of_latents, above + 0.5 * (Z - BOOK[CODES]), rtol=1e-12)
-    np.testing.assert_allclose(of_latents[0], [0.444417194203, 0.376691290618], rtol=1e-9)
+    table = [
+        *([0.444417194203, 0.376691290618], [0.819514107025, -0.164193595637]),
+        *([0.961413292075, -0.601016342364], [1.25944367951, -0.861682446072]),
+        *([1.23272440282, -0.857563080039], [1.60823269015, -1.08228039896]),
+    ]
+    np.testing.assert_allclose(of_latents, table, rtol=1e-9)
     expected = np.zeros_like(BOOK)
     if not ema:
         np.add.at(expected, CODES, 2 * (BOOK[CODES] - Z))
-        np.testing.assert_allclose(expected[0], [-1.70137837321, -0.845925410468], rtol=1e-9)
+        table = [
+            *([-1.70137837321, -0.845925410468], [0.83132767071, 1.27698210444]),
+            *([0.76706923941, 0.329121595859], [0.0, 0.0]),
+        ]
+        np.testing.assert_allclose(expected, table, rtol=1e-9)
     np.testing.assert_allclose(of_params["codebook"][0], expected, rtol=1e-12)
 
 
@@ -213,6 +223,19 @@ def test_usage_counts_what_is_there_and_averages_levels(x64):
     np.testing.assert_allclose(whole["perplexity"], np.exp(-np.sum(shares * np.log(shares))))
 
 
+def test_half_precision_is_counted_in_single_precision():
+    # of 300 latents bfloat16 counts 256, and of averages it keeps no hundredth
+    part = quantisers.codebook(2)
+    z = jnp.ones((300, 1), jnp.bfloat16)
+    params = {"codebook": jnp.array([[[1.0], [9.0]]]), "counts": jnp.array([[290.0, 1.0]])}
+    assert {x.dtype for x in part.init(KEY, z).values()} == {jnp.dtype(jnp.float32)}
+    found, changes = part.train(KEY, params, z, part.hparams)
+    np.testing.assert_allclose(changes["counts"], [[290.1, 0.99]], rtol=1e-6)
+    for quantiser, own in ((part, params), (quantisers.finite_scalar((5,)), {})):
+        found = quantiser.apply(own, z, quantiser.hparams)
+        assert (found.latent.dtype, found.loss.dtype) == (jnp.bfloat16, jnp.float32)
+
+
 def test_refuses():
     with pytest.raises(InputError, match=r"^size is 1: use a whole number, 2 or more$"):
         quantisers.codebook(1)
@@ -225,5 +248,9 @@ def test_refuses():
     for levels in ((), 8):
         with pytest.raises(InputError, match="use how many values each dimension has"):
             quantisers.finite_scalar(levels)
+    with pytest.raises(InputError, match="levels are of 8,589,934,592 values: use less than"):
+        quantisers.finite_scalar((8,) * 11)
+    with pytest.raises(InputError, match=r"latent_shape\[1\] is 0: use a whole number, 1 or more"):
+        quantisers.coding(nets.mlp(2, ()), nets.mlp(3, ()), quantisers.codebook(4), (2, 0))
     with pytest.raises(InputError, match=r"levels are of 2 dimensions, .* gives \[1, 3\]"):
         quantisers.finite_scalar((4, 4)).apply({}, jnp.zeros((1, 3)), {})

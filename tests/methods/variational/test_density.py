@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ae_jax import methods, nets
+from ae_jax import data, methods, nets, training
 from ae_jax.core import InputError
 from ae_jax.methods import flows, priors
 from tests.methods.drawn import drawn
@@ -89,6 +89,30 @@ def test_refuses():
     method = methods.density_model(priors.factorised(), (2, 2))
     with pytest.raises(InputError, match=r"of examples \[2, 2\] is shown \[3, 4\]"):
         method.init(KEY, {"image": jnp.zeros((3, 4))}, dict(method.hparams))
-    method = methods.density_model(priors.vamp(nets.mlp(4, ())), 2)
-    with pytest.raises(InputError, match="reads a network that is not here: 'encoder'"):
-        method.init(KEY, {"image": jnp.zeros((3, 2))}, dict(method.hparams))
+    for prior in (priors.vamp(nets.mlp(4, ())), priors.by_class(3)):
+        with pytest.raises(InputError, match="neither an encoder nor classes to be told"):
+            methods.density_model(prior, 2)
+    with pytest.raises(InputError, match=r"shape\[0\] is 4.0: use a whole number"):
+        methods.density_model(priors.factorised(), 4.0)
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 1), (2, 1, 1), 16])
+def test_codes_of_another_shape_are_not_cut_to_fit(shape):
+    # they were told apart by nothing, and pieces of examples taken for examples
+    prior = priors.autoregressive(nets.pixel_cnn(2, 2, 1), (2, 2, 1))
+    with pytest.raises(InputError, match="density is of 4 numbers, and is given"):
+        methods.density_model(prior, shape)
+
+
+def test_grey_images_are_no_codes():
+    # they were rounded towards 0
+    shape = (2, 2, 1)
+    method = methods.density_model(
+        priors.autoregressive(nets.pixel_cnn(2, 2, 1), shape), shape, learning_rate=0.1
+    )
+    grey = data.stored(np.linspace(0, 1, 16, dtype=np.float32).reshape(4, *shape))
+    with pytest.raises(InputError, match=r"training data have image 0\.0666"):
+        training.run(method, grey, [{"seed": 0}], 1, batch_size=2)
+    drawn = methods.prepared(method, methods.binarized)
+    for binary in ((method, data.binarized(grey)), (drawn, grey)):
+        assert training.run(*binary, [{"seed": 0}], 1, batch_size=2).rows[0]["status"] == "ok"

@@ -124,8 +124,11 @@ def test_a_class_that_is_not_known_is_summed_over():
     each, q = np.array([[3.0, 4.0, 5.0]]), np.array([[0.7, 0.2, 0.1]])
     found = losses.class_marginal(each, np.log(q))
     np.testing.assert_allclose(found, [2.59818144746], atol=1e-10)
-    best = losses.class_marginal(each, -each)
-    np.testing.assert_allclose(best, [2.59239403556], atol=1e-10)
+    # lowest where q(y) is proportional to exp(-L_y)
+    best = np.array([[0.665240955775, 0.244728471055, 0.0900305731704]])
+    for logits in (np.log(best), -each):
+        lowest = losses.class_marginal(each, logits)
+        np.testing.assert_allclose(lowest, [2.59239403556], atol=1e-10)
     # a class that is certain
     np.testing.assert_allclose(losses.class_marginal(each, np.array([[0.0, -800.0, -1e4]])), 3.0)
     # equal losses and probabilities: log C less

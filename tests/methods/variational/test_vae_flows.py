@@ -84,6 +84,35 @@ def test_one_pseudo_input_whose_posterior_is_standard_is_the_normal_prior():
     chex.assert_trees_all_close(first, second, rtol=1e-12)
 
 
+def test_pseudo_inputs_see_the_encoder_as_an_evaluation_does():
+    # whose training pass counts what it sees, as batch statistics do, and says something else
+    def apply(params, x):
+        return jnp.tanh(x @ params["kernel"])
+
+    def train(key, params, x):
+        return apply(params, x) + 0.1, {"seen": params["seen"] + len(x)}
+
+    start = {"kernel": jnp.asarray(np.random.default_rng(4).normal(size=(3, 4))), "seen": 0.0}
+    encoder = Network(lambda key, x: jax.tree.map(jnp.asarray, start), apply, train)
+    method = methods.vae(encoder, nets.mlp(3, ()), 2, prior=priors.vamp(encoder, 5, interval=None))
+    hparams = dict(method.hparams)
+
+    @jax.jit
+    def found(key):
+        state = method.init(key, BATCH, hparams)
+        params, moved = state.params, method.step(key, state, BATCH, hparams)[0]
+        known = params | {"encoder": params["encoder"] | {"seen": 100.0}}
+        z = jnp.ones((2, 2))
+        prior = priors.vamp(encoder, 5, interval=None)
+        own = posteriors.gaussian().read(apply(params["encoder"], params["prior"]), 2, hparams)
+        mixed = posteriors.mixed(posteriors.gaussian(), own).log_prob(z)
+        return moved.params["encoder"]["seen"], prior.log_prob(z, known, hparams), mixed
+
+    seen, nats, expected = found(KEY)
+    assert seen == len(X)  # and no pseudo-input
+    np.testing.assert_allclose(nats, expected, rtol=1e-12)
+
+
 def test_the_posterior_of_a_linear_model_has_the_covariance_that_it_needs():
     # z ~ N(0, I), x | z ~ N(W z + b, 0.3): weights that no diagonal posterior makes constant
     weights, bias = np.array([[1.0, -0.5], [0.3, 0.8], [-0.7, 0.4]]), np.array([0.1, -0.2, 0.3])

@@ -121,6 +121,11 @@ def test_the_method_may_see_draws_of_a_posterior():
         np.testing.assert_allclose(seen.mean(), 3, atol=0.3)
         np.testing.assert_allclose(seen.std(), 2, rtol=0.1)  # the means alone do not differ
     assert np.all(again.method.image != after.method.image)
+    in_training = methods.stage(encoder, recorder(), noisy="training")
+    same, _ = jax.jit(in_training.step)(KEY, state, shown, method.hparams)
+    np.testing.assert_array_equal(same.method.image, after.method.image)
+    evaluated = in_training.evaluate(KEY, state, shown, method.hparams)["seen"]
+    np.testing.assert_array_equal(evaluated, np.full(500, 3.0))
     np.testing.assert_array_equal(method.views.encode(state, shown, method.hparams), 3)
     made = method.views.decode(state, jnp.ones((2, 1)), method.hparams)
     np.testing.assert_allclose(made, 1 / (1 + np.exp(-2.0)), rtol=1e-5)
@@ -130,6 +135,8 @@ def test_the_method_may_see_draws_of_a_posterior():
     ):
         with pytest.raises(InputError, match="need an encoder with a noisy pass and images"):
             other()
+    with pytest.raises(InputError, match="noisy is 'always': use training, or True"):
+        methods.stage(encoder, recorder(), noisy="always")
 
 
 def test_the_method_sees_latents_of_what_is_shown_beside_those_of_what_is_there():

@@ -91,19 +91,29 @@ class LatentRegulariser(NamedTuple):
     ) -> tuple[Array, Mapping[str, Array]]:
         """The term of a batch, in training, and what it reports.
 
-        Lanes that take turns, as on a CPU, pay for their own terms alone.
+        Lanes that take turns, as on a CPU, pay for their own terms alone; side by side each has all
+        of them computed, and chooses.
         """
         if not self.weights:
             return self.apply(key, seen, None, hparams)
 
-        def term() -> Array:
-            return self.apply(key, seen, None, hparams)[0]
-
         weighted = functools.reduce(jnp.logical_or, (hparams[name] != 0 for name in self.weights))
-        none = jax.eval_shape(term)
-        # computed again for its slope: what it kept for that, a lane without it would write as 0
-        again = jax.checkpoint(term, prevent_cse=False)
-        return jax.lax.cond(weighted, again, lambda: jnp.zeros(none.shape, none.dtype)), {}
+        term, own = jax.closure_convert(lambda: self.apply(key, seen, None, hparams)[0])
+
+        def with_slope(weighted: Array, own: Sequence[Array]) -> tuple[Array, Sequence[Array]]:
+            # at once: what a slope of a branch would need, a lane without it would write as zeros
+            def some() -> tuple[Array, Sequence[Array]]:
+                return jax.value_and_grad(lambda own: term(*own))(own)
+
+            zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(some))
+            return jax.lax.cond(weighted, some, lambda: zeros)
+
+        @jax.custom_vjp
+        def value(weighted: Array, own: Sequence[Array]) -> Array:
+            return with_slope(weighted, own)[0]
+
+        value.defvjp(with_slope, lambda slope, way: (None, jax.tree.map(lambda x: way * x, slope)))
+        return value(weighted, own), {}
 
 
 def capacity(weight: float = 1000.0, nats: float = 25.0) -> LatentRegulariser:

@@ -6,8 +6,8 @@ All training digits are seen, and few of them have a label. M1 is a classifier o
 VAE; M2 a VAE of a class and a style; M1 + M2 the second on the latents of the first. Beside them
 stand a classifier that sees the labelled digits alone, and two that start from greedy stacks of all
 of them. With few labels M2 alone is ahead of that one, by no more than seeds differ. M1 comes to
-what the stacks come to, a little behind: where the likelihood fits the images its latents keep most
-of what pixels say of the class, and no more. M2 on those latents reads them no worse than M1.
+what the stacks come to: where the likelihood fits the images its latents keep most of what pixels
+say of the class, and no more. M2 on those latents reads them no worse than M1.
 
 Reference: Kingma, Rezende, Mohamed and Welling (2014), Semi-supervised Learning with Deep
 Generative Models, section 4.

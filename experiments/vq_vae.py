@@ -21,7 +21,7 @@ import numpy as np
 
 from ae_jax import cli, data, experiment, losses, methods, metrics, nets, plots, training
 from ae_jax.core import BELOW_ONE, NOT_NEGATIVE, Array, Domain, InputError, Method, Network
-from ae_jax.experiment import Count, Model, Splits, Swept
+from ae_jax.experiment import Count, Model, Splits, Swept, Whole
 from ae_jax.methods import observations, priors, quantisers
 
 CODES = ("averages", "restarts", "gradient", "residual", "scalars", "k-means")
@@ -36,7 +36,7 @@ Plan = tuple[Method, quantisers.Coding | None, Method | None]
 class Config(experiment.Config):
     """Options that take several values are swept: their product is trained at once."""
 
-    latents: Swept[Literal[(*CODES, "gaussian")]] = (*CODES[1:], "gaussian")
+    latents: Swept[Literal[(*CODES, "gaussian")]] = ("restarts", *CODES[3:], "gaussian")
     """Codes of a codebook that follows averages, with or without restarts, or the gradient; of one
     that quantises residuals too; rounded scalars; k-means of patches; or Gaussian ones of a VAE."""
     size: SEVERAL = 64
@@ -57,6 +57,8 @@ class Config(experiment.Config):
     widths: tuple[Count, ...] = (16, 32)
     """Channels of convolutions, each of which halves the image; the decoder's are the same,
     backwards."""
+    blocks: Whole = 0
+    """Residual ones, behind these; of the decoder before them."""
     prior_channels: Count = 16
     """Of each of the layers of the network that is told the codes before."""
     prior_layers: Count = 3
@@ -84,6 +86,7 @@ PRESETS = {
         scalars=(8, 8, 8),
         latent_size=64,
         widths=(128, 256),
+        blocks=2,
         prior_channels=128,
         prior_layers=12,
         learning_rate=(2e-4,),
@@ -160,8 +163,8 @@ def plan(config: Config, shape: Sequence[int], name: str) -> Plan:
     side, widths, likelihood = 2 ** len(config.widths), config.widths, observations.bernoulli()
     sizes = {"scalars": len(config.scalars), "k-means": side**2 * shape[2]}
     latent_shape = (shape[0] // side, shape[1] // side, sizes.get(name, config.latent_size))
-    encoder = nets.map_encoder(latent_shape[2], widths, blocks=1)
-    decoder = nets.map_decoder(shape[2], widths[::-1], blocks=1)
+    encoder = nets.map_encoder(latent_shape[2], widths, blocks=config.blocks)
+    decoder = nets.map_decoder(shape[2], widths[::-1], blocks=config.blocks)
     if name == "gaussian":
         encoder = nets.chain(encoder, nets.mlp(2 * config.gaussian_size, ()))
         decoder = nets.chain(nets.mlp(latent_shape, ()), decoder)

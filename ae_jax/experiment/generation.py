@@ -15,7 +15,6 @@ from ae_jax.experiment.config import Config
 from ae_jax.experiment.models import own_rows
 from ae_jax.experiment.running import sweep
 from ae_jax.experiment.splits import Splits
-from ae_jax.probability.priors import Prior
 from ae_jax.training import Model, model
 
 #: Columns of `generated`; distances of pixels, and again of each kind of features.
@@ -79,7 +78,7 @@ def generated(
     return {name: float(value) for name, value in columns.items()}
 
 
-def densities(codes: Array, fits: Mapping[str, Callable[[Array], Prior]]) -> dict[str, Prior]:
+def densities(codes: Array, fits: Mapping[str, Callable[[Array], Any]]) -> dict[str, Any]:
     """Returns the densities, by name, that can be fitted to the codes of a lane.
 
     What its codes do not allow, a mixture of more components than there are different codes, say,

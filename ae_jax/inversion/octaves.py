@@ -84,16 +84,17 @@ def octaves(
         if not count:
             value = jax.eval_shape(objective, key, images)
             return Found(images, jnp.zeros((0, steps + 1, *value.shape), value.dtype))
-        for size in sizes(images.shape[1:3]):
+        whole = images.shape[1:3]  # first: what is refused of these is refused for another reason
+        for size in (whole, *sizes(whole)):
             seen = f"{size[0]}x{size[1]}, a scale of images {images.shape[1]}x{images.shape[2]}"
             if not all(size):
                 raise InputError(f"there are no images of {seen}: use fewer scales")
             shown = jax.ShapeDtypeStruct((len(images), *size, images.shape[3]), images.dtype)
             try:
                 jax.eval_shape(objective, key, shown)
-            except InputError:
-                raise
-            except (FlaxError, TypeError, ValueError) as error:
+            except (FlaxError, InputError, TypeError, ValueError) as error:
+                if size is whole and isinstance(error, InputError):
+                    raise
                 raise InputError(
                     f"the objective does not take images of {seen}: use a layer in front of all "
                     f"dense ones, or resized(objective, size) ({str(error).splitlines()[0]})"

@@ -175,7 +175,7 @@ LATE = [
     ("vae_zoo", "--latent-size 65", "65 components of"),
     ("vq_vae", "--size 5000 --latents k-means", "k-means finds no more clusters than 4788, as"),
     ("semi_supervised_vae", "--labels 5", "labels must be from 10, the number of classes, to 1197"),
-    ("semi_supervised_vae", "--variance 0", "--variance is 0.0: use more than 0"),
+    ("semi_supervised_vae", "--noise -1", "--noise is -1.0: use 0 or more"),
     ("semi_supervised_vae", "--widths", "--widths has no layer"),
     ("sequence_anomalies", "--length 22", "a fault of 22 steps is put into sequences"),
     ("sequence_anomalies", "--order 33", "an order of 33 needs 66 steps or more, got 64"),

@@ -46,6 +46,7 @@ def cases(promises, rare=()):
 COMPOSED = [name for name, row in REGISTRY.items() if row.tier == "composed"]
 #: What takes long to compile, and is shown by another kind of step: the engine does it.
 LONG = [("gan", "backends agree"), ("gan", "a lane that breaks leaves its siblings untouched")]
+LONG += [("gan", "a lane equals the same run alone")]
 LONG += [("rbm", "backends agree"), ("rbm", "a lane equals the same run alone")]
 NOT_FULL = [name for name, row in REGISTRY.items() if row.tier != "full"]
 

@@ -55,7 +55,7 @@ def test_losses_are_ours(twins):
                 for one in z
             ]
         )
-        bound = bounds.iwae(count).loss(bounds.Terms(errors, divergence), 1.0)
+        bound = bounds.iwae(count).loss(bounds.Terms(errors, divergence), {"beta": 1.0})
         plain = jnp.sum(losses.bernoulli_nll(logits[0], x) + gaussian.kl_standard(mean, log_var))
         return *terms, jnp.mean(bound), plain
 

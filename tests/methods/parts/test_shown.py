@@ -154,6 +154,7 @@ def test_a_network_from_images_to_images_fills_holes():
     assert method.views.encode is None
 
 
+@pytest.mark.full
 def test_a_linear_denoiser_reaches_wieners_filter(x64):
     """Of Gaussian data of variances l, with noise s: sum_i l_i s^2 / (l_i + s^2) is left."""
     variances, noise = np.array([4.0, 1.0, 0.1]), 0.7

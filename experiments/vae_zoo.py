@@ -20,7 +20,7 @@ import numpy as np
 
 from ae_jax import cli, data, experiment, methods, nets, plots, training
 from ae_jax.core import Array, Batch, Domain, InputError, Method
-from ae_jax.experiment import Count, Model, Swept, zoo
+from ae_jax.experiment import Count, Model, Several, Swept, zoo
 from ae_jax.methods import (
     bounds,
     flows,
@@ -75,7 +75,7 @@ class Config(experiment.Config):
     model: Swept[Literal[MODELS]] = FEW
     """Those that few programs train; `--preset all` has every one."""
     latent_size: Annotated[int, Domain(low=2, whole=True)] = 10
-    widths: tuple[Count, ...] = (64,)
+    widths: Several[Count] = (64,)
     """Hidden layers of encoders, reversed in decoders; not swept."""
     importance_samples: Count = 100
     """For each test image, of the log-likelihood."""
